@@ -1,0 +1,107 @@
+{#- How the incremental models find what is new, and replace what has changed.
+
+    Every row of staging carries `load_seq`, one number per load, rising. A model has seen all up to
+    the greatest load_seq that it holds itself, so there is no separate bookmark that could differ
+    from the data: a run that was killed is simply run again. -#}
+
+{#- The load sequence up to which `relation` is complete. -#}
+{% macro watermark(relation) -%}
+(select coalesce(max(load_seq), 0){{ lookback() }} from {{ relation }})
+{%- endmacro %}
+
+{#- On a laptop one process loads, in order. Snowpipe's loads may commit out of order, so that a run
+    there looks again at the last ones; a row that is seen twice changes nothing. -#}
+{% macro lookback() %}{{ return(adapter.dispatch('lookback', 'medallion')()) }}{% endmacro %}
+{% macro default__lookback() %}{% endmacro %}
+{% macro snowflake__lookback() %} - {{ var('load_seq_lookback') }}{% endmacro %}
+
+{#- The UTC days whose lines in silver changed after the watermark of `relation`: the days of the
+    lines that came, and the days that a line has left. A line that took the place of another one
+    shows by load_seq > first_load_seq; only for those (rare) is bronze asked for the other dates. -#}
+{% macro changed_days(relation) -%}
+select dt from {{ ref('silver') }} where load_seq > {{ watermark(relation) }}
+union
+select dt from {{ ref('bronze') }}
+where event_id in (
+    select event_id from {{ ref('silver') }}
+    where load_seq > {{ watermark(relation) }} and load_seq > first_load_seq
+)
+{%- endmacro %}
+
+{#- The store-local days whose lines changed after the watermark of `relation`: as changed_days, and
+    the days of the sales to which a version of a product, a rate or a store applies that came after
+    it. Where the old local day is not known, the days around the UTC day are taken. -#}
+{% macro changed_local_days(relation) -%}
+select sales_date from {{ ref('fct_sales_line') }} where load_seq > {{ watermark(relation) }}
+union
+select lines.sales_date
+from {{ ref('fct_sales_line') }} as lines
+inner join {{ ref('dim_products') }} as products
+    on lines.product_id = products.product_id
+    and lines.ts >= products.valid_from
+    and lines.ts < products.valid_to
+where products.load_seq > {{ watermark(relation) }} and products.is_described
+union
+select lines.sales_date
+from {{ ref('fct_sales_line') }} as lines
+inner join {{ ref('dim_fx_rates') }} as rates
+    on lines.currency = rates.currency
+    and lines.ts >= rates.valid_from
+    and lines.ts < rates.valid_to
+where rates.load_seq > {{ watermark(relation) }}
+union
+select cast({{ dbt.dateadd('day', 'days.shift', 'moved.dt') }} as date)
+from (
+    select dt from {{ ref('bronze') }}
+    where event_id in (
+        select event_id from {{ ref('silver') }}
+        where load_seq > {{ watermark(relation) }} and load_seq > first_load_seq
+    )
+    union
+    select dt from {{ ref('silver') }}
+    where store_id in (
+        select store_id from {{ ref('dim_stores') }}
+        where load_seq > {{ watermark(relation) }} and is_described
+    )
+) as moved
+cross join (select -1 as shift union all select 0 union all select 1) as days
+{%- endmacro %}
+
+{#- Strategy of silver: what the model yields is new, or takes the place of a kept line that arrived
+    later (first_load_seq < load_seq). -#}
+{% macro get_incremental_keep_earliest_sql(arg_dict) -%}
+{%- set target, source = arg_dict['target_relation'], arg_dict['temp_relation'] -%}
+{%- set dml -%}
+delete from {{ target }}
+where event_key in (select event_key from {{ source }} where first_load_seq < load_seq)
+    and event_id in (select event_id from {{ source }} where first_load_seq < load_seq);
+{{ insert_all(arg_dict) }};
+{%- endset -%}
+{{ in_one_transaction(dml) }}
+{%- endmacro %}
+
+{#- Strategy of the models by day, and of the dimensions: the model yields every changed key whole. A
+    key that has no rows left is one row with nothing but the key, and is only deleted. -#}
+{% macro get_incremental_replace_keys_sql(arg_dict) -%}
+{%- set target, source, key = arg_dict['target_relation'], arg_dict['temp_relation'], arg_dict['unique_key'] -%}
+{%- set dml -%}
+delete from {{ target }} where {{ key }} in (select {{ key }} from {{ source }});
+{{ insert_all(arg_dict) }} where load_seq is not null;
+{%- endset -%}
+{{ in_one_transaction(dml) }}
+{%- endmacro %}
+
+{#- dbt-duckdb runs a model in one transaction already; Snowflake commits each statement. -#}
+{% macro in_one_transaction(dml) %}{{ return(adapter.dispatch('in_one_transaction', 'medallion')(dml)) }}{% endmacro %}
+{% macro default__in_one_transaction(dml) %}{{ return(dml) }}{% endmacro %}
+{% macro snowflake__in_one_transaction(dml) %}{{ return(snowflake_dml_explicit_transaction(dml)) }}{% endmacro %}
+
+{#- Inserts by name, where the columns are not listed. -#}
+{% macro insert_all(arg_dict) -%}
+{%- if 'dest_columns' in arg_dict -%}
+{%- set columns = arg_dict['dest_columns'] | map(attribute='name') | join(', ') -%}
+insert into {{ arg_dict['target_relation'] }} ({{ columns }}) select {{ columns }} from {{ arg_dict['temp_relation'] }}
+{%- else -%}
+insert into {{ arg_dict['target_relation'] }} by name select * from {{ arg_dict['temp_relation'] }}
+{%- endif -%}
+{%- endmacro %}

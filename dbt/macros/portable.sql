@@ -1,0 +1,25 @@
+{#- What the warehouses spell differently. -#}
+
+{#- A number of 63 bits that stands for a text. It is stored, so it must never change with a version of
+    the engine, as hash() may; equal keys are always confirmed on the text itself. -#}
+{% macro text_key(column) %}{{ return(adapter.dispatch('text_key', 'medallion')(column)) }}{% endmacro %}
+{% macro default__text_key(column) %}cast(floor(md5_number_lower64({{ column }}) / 2) as bigint){% endmacro %}
+{% macro duckdb__text_key(column) %}cast(md5_number_lower({{ column }}) >> 1 as bigint){% endmacro %}
+
+{#- numerator / denominator as a decimal of `scale` digits, rounded half away from zero; NULL where
+    the denominator is 0. Both are at most 22 digits before and 6 after the point. -#}
+{% macro divide(numerator, denominator, scale=4) %}{{ return(adapter.dispatch('divide', 'medallion')(numerator, denominator, scale)) }}{% endmacro %}
+{% macro default__divide(numerator, denominator, scale) -%}
+cast(round(cast({{ numerator }} as decimal(28,6)) / nullif(cast({{ denominator }} as decimal(28,6)), 0), {{ scale }}) as decimal(38,{{ scale }}))
+{%- endmacro %}
+{#- DuckDB divides decimals as floating point; whole numbers of millionths stay exact. -#}
+{% macro duckdb__divide(numerator, denominator, scale) -%}
+{%- set n = 'cast(cast(' ~ numerator ~ ' as decimal(28,6)) * 1000000 as hugeint)' -%}
+{%- set d = 'nullif(cast(cast(' ~ denominator ~ ' as decimal(28,6)) * 1000000 as hugeint), 0)' -%}
+cast(cast(sign({{ n }}) * sign({{ d }}) * ((2 * {{ 10 ** scale }} * abs({{ n }}) + abs({{ d }})) // (2 * abs({{ d }}))) as decimal(32,0)) * cast({{ '0.' ~ '0' * (scale - 1) ~ '1' }} as decimal({{ scale + 1 }},{{ scale }})) as decimal(38,{{ scale }}))
+{%- endmacro %}
+
+{#- A UTC timestamp as the clock on the wall in `zone` shows it. -#}
+{% macro to_local(ts, zone) %}{{ return(adapter.dispatch('to_local', 'medallion')(ts, zone)) }}{% endmacro %}
+{% macro default__to_local(ts, zone) %}convert_timezone('UTC', {{ zone }}, {{ ts }}){% endmacro %}
+{% macro duckdb__to_local(ts, zone) %}timezone({{ zone }}, timezone('UTC', {{ ts }})){% endmacro %}

@@ -1,0 +1,57 @@
+{#- What the marts by day have in common. -#}
+
+{% macro rebuilt_days(relation) -%}
+with days as (
+
+    {% if is_incremental() %}
+    {{ changed_local_days(relation) }}
+    {% else %}
+    select distinct sales_date from {{ ref('fct_sales_line') }}
+    {% endif %}
+
+)
+{%- endmacro %}
+
+{#- The lines of the days that are rebuilt. A local day lies within three UTC days; those bound what
+    is read of history. -#}
+{% macro only_rebuilt_days() -%}
+{% if is_incremental() -%}
+where sales_date in (select sales_date from days)
+    and utc_date in (
+        select cast({{ dbt.dateadd('day', 'shifts.shift', 'days.sales_date') }} as date)
+        from days
+        cross join (select -1 as shift union all select 0 union all select 1) as shifts
+    )
+{%- endif %}
+{%- endmacro %}
+
+{#- The additive measures, from the lines. -#}
+{% macro sums_of_lines() -%}
+cast(count(*) as bigint) as lines,
+        cast(sum(units_sold) as bigint) as units_sold,
+        cast(sum(units_returned) as bigint) as units_returned,
+        {% for amount in additive_amounts() -%}
+        cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
+        {% endfor -%}
+        cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
+        cast(max(load_seq) as bigint) as load_seq
+{%- endmacro %}
+
+{#- The same, summed again from a mart. -#}
+{% macro sums_of_sums() -%}
+cast(sum(lines) as bigint) as lines,
+    cast(sum(units_sold) as bigint) as units_sold,
+    cast(sum(units_returned) as bigint) as units_returned,
+    {% for amount in additive_amounts() -%}
+    cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
+    {% endfor -%}
+    cast(sum(unconverted_lines) as bigint) as unconverted_lines
+{%- endmacro %}
+
+{% macro additive_amounts() -%}
+{{ return([
+    'gross_sales', 'discounts', 'returns', 'net_sales', 'tax', 'cost_of_sales', 'costed_net_sales',
+    'reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales',
+    'reporting_tax', 'reporting_cost_of_sales', 'reporting_costed_net_sales'
+]) }}
+{%- endmacro %}

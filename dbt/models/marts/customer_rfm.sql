@@ -1,0 +1,59 @@
+with latest as (
+
+    select max(sales_date) as last_date from {{ ref('fct_basket') }}
+
+),
+
+customers as (
+
+    select
+        baskets.customer_id,
+        min(baskets.sales_date) as first_sales_date,
+        max(baskets.sales_date) as last_sales_date,
+        cast(count(*) as bigint) as baskets,
+        cast(sum(baskets.units_sold) as bigint) as units_sold,
+        cast(coalesce(sum(baskets.reporting_basket_value), 0) as decimal(38,4)) as basket_value
+    from {{ ref('fct_basket') }} as baskets
+    where baskets.customer_id <> '(guest)'
+    group by baskets.customer_id
+
+),
+
+scored as (
+
+    select
+        customers.*,
+        latest.last_date,
+        cast({{ dbt.datediff('customers.last_sales_date', 'latest.last_date', 'day') }} as bigint) as recency_days,
+        cast(ntile(5) over (order by customers.last_sales_date, customers.customer_id) as integer)
+            as recency_score,
+        cast(ntile(5) over (order by customers.baskets, customers.customer_id) as integer)
+            as frequency_score,
+        cast(ntile(5) over (order by customers.basket_value, customers.customer_id) as integer)
+            as monetary_score
+    from customers
+    cross join latest
+
+)
+
+select
+    last_date as as_of,
+    customer_id,
+    first_sales_date,
+    last_sales_date,
+    recency_days,
+    baskets,
+    units_sold,
+    basket_value,
+    baskets > 1 as is_repeat,
+    recency_score,
+    frequency_score,
+    monetary_score,
+    case
+        when recency_score >= 4 and frequency_score >= 4 then 'champion'
+        when frequency_score >= 4 then 'at risk'
+        when recency_score >= 4 and frequency_score <= 2 then 'new'
+        when recency_score <= 2 and frequency_score <= 2 then 'lost'
+        else 'regular'
+    end as segment
+from scored

@@ -1,0 +1,11 @@
+select
+    sales_date,
+    department,
+    category,
+    currency,
+    {{ sums_of_sums() }},
+    cast(sum(costed_net_sales) - sum(cost_of_sales) as decimal(38,4)) as gross_margin,
+    {{ divide('sum(costed_net_sales) - sum(cost_of_sales)', 'sum(costed_net_sales)', 6) }}
+        as gross_margin_rate
+from {{ ref('sales_daily_product') }}
+group by sales_date, department, category, currency

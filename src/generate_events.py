@@ -1,0 +1,116 @@
+"""Streams simulated purchase events into the raw layer until Ctrl-C.
+
+python generate_events.py                   500 events a second, live
+python generate_events.py --events 20000    the last five days, at once, then stop
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+try:
+    import click
+
+    from medallion.errors import MedallionError
+    from medallion.platforms.local import LocalLake
+    from medallion.process import Duration, stop_on_signals
+    from medallion.simulation import SimulationOptions, SimulationReport, simulate
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed here: run `make setup`, then use .venv/bin/python")
+
+DEFAULT_RATE = 500.0
+
+
+def default_home() -> Path:
+    """MEDALLION_HOME, or data beside src."""
+    given = os.environ.get("MEDALLION_HOME")
+    return Path(given) if given else Path(__file__).resolve().parent.parent / "data"
+
+
+def show(report: SimulationReport) -> None:
+    """Keeps one line of progress on a terminal."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{report}\x1b[K", nl=False, err=True)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_home,
+    help="Where the lake lies; events go to HOME/raw. [MEDALLION_HOME, or ../data]",
+)
+@click.option(
+    "--events",
+    type=click.IntRange(min=0),
+    help="Stop after so many events; without "
+    "--rate they are spread over the last days and made at once.",
+)
+@click.option(
+    "--duration", type=Duration(), metavar="TIME", help="Stop after so long: 90, 90s, 5m or 1h."
+)
+@click.option("--rate", type=float, help="Events per second, happening now. [500]")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=7,
+    show_default=True,
+    help="Another seed tells another story of the same stores.",
+)
+@click.option(
+    "--faults",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of events with a fault, such as 0.02.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "gzip", "none"]),
+    default="zstd",
+    show_default=True,
+    help="How raw objects are stored.",
+)
+def main(
+    home: Path,
+    events: int | None,
+    duration: float | None,
+    rate: float | None,
+    seed: int,
+    faults: float,
+    compression: str,
+) -> None:
+    """Stream simulated purchases into HOME/raw until Ctrl-C.
+
+    An answer key for each run is kept in HOME/answer_key.
+    """
+    if events is not None and duration is not None:
+        raise click.UsageError("give either --events or --duration")
+    if rate is None and events is None:
+        rate = DEFAULT_RATE
+    stop = stop_on_signals()
+    try:
+        options = SimulationOptions(
+            events=events,
+            duration=duration,
+            rate=rate,
+            seed=seed,
+            faults=faults,
+            compression=compression,
+        )
+        click.echo(f"streaming into {home / 'raw'}; Ctrl-C stops", err=True)
+        report = simulate(
+            LocalLake(home), options, answers=home / "answer_key", stop=stop.is_set, progress=show
+        )
+    except (MedallionError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    if sys.stderr.isatty():
+        click.echo(err=True)
+    click.echo(str(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""From the stored bytes of a raw object to numbered lines, in blocks of bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from medallion.contract import MAX_LINE_BYTES
+
+BLOCK_BYTES = 8 << 20
+BOM = b"\xef\xbb\xbf"
+_LINE_FEED = 10
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
+
+
+class Unreadable(Exception):
+    """The object's bytes cannot be read to their end: a damaged or cut archive."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive lines of an object.
+
+    Line i (from 0) has the number `first_line` + i and the bytes
+    `data[offsets[i] : offsets[i + 1]]`, its line feed included; `data` may go on after the last.
+    `sizes[i]` is its whole length without the line feed: more than MAX_LINE_BYTES where the line is
+    too long, and then `data` may hold only its head.
+    """
+
+    first_line: int
+    data: bytes
+    offsets: np.ndarray
+    sizes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def line(self, index: int) -> bytes:
+        """The bytes of a line without its line feed, at most MAX_LINE_BYTES of them."""
+        start = int(self.offsets[index])
+        return self.data[start : start + min(int(self.sizes[index]), MAX_LINE_BYTES)]
+
+
+class Source:
+    """A raw object's stored bytes, which count and hash themselves while they are read."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+        data = self._stream.read(size)
+        self.size += len(data)
+        self._hash.update(data)
+        return data
+
+    def close(self) -> None:
+        """Does nothing: who opened the stream closes it."""
+
+    def checksum(self) -> str:
+        """SHA-256 of all stored bytes, in hexadecimal; reads what was not read yet."""
+        while self.read(1 << 20):
+            pass
+        return self._hash.hexdigest()
+
+
+def read_blocks(source: Source, key: str, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """The lines of an object; the suffix of its key tells whether it is compressed.
+
+    Raises Unreadable after the last whole block when the archive is damaged or cut.
+    """
+    codec = next((c for suffix, c in _CODECS.items() if key.endswith(suffix)), None)
+    stream: Source | pa.NativeFile = source
+    if codec:
+        stream = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec)
+    chunks = _chunks(stream, block_bytes)
+    first_line, rest, chunk = 1, b"", next(chunks).removeprefix(BOM)
+    while chunk or rest:
+        # One chunk ahead, to know the last block when it comes.
+        data, chunk = rest + chunk if rest else chunk, next(chunks)
+        cut = data.rfind(b"\n") + 1 if chunk else len(data)
+        if cut:
+            yield (block := _block(first_line, data, cut))
+            first_line += len(block)
+        rest = data[cut:]
+        if len(rest) > MAX_LINE_BYTES:
+            size, chunk = _skip_line(chunk, chunks, len(rest))
+            head = rest[:MAX_LINE_BYTES]
+            yield Block(first_line, head, np.array([0, len(head)], np.int32), np.array([size]))
+            first_line, rest = first_line + 1, b""
+
+
+def _chunks(stream: Source | pa.NativeFile, size: int) -> Iterator[bytes]:
+    """The bytes of a stream, then empty ones without end."""
+    while True:
+        try:
+            yield stream.read(size) or b""
+        except (OSError, EOFError) as error:
+            raise Unreadable(str(error)) from error
+
+
+def _block(first_line: int, data: bytes, end: int) -> Block:
+    """The lines in the first `end` bytes of `data`."""
+    feeds = np.flatnonzero(np.frombuffer(data, np.uint8, end) == _LINE_FEED).astype(np.int32)
+    open_end = int(not len(feeds) or feeds[-1] + 1 < end)
+    offsets = np.concatenate([[0], feeds + 1, [end] * open_end]).astype(np.int32)
+    sizes = np.diff(offsets) - 1
+    sizes[-1] += open_end
+    return Block(first_line, data, offsets, sizes)
+
+
+def _skip_line(chunk: bytes, chunks: Iterator[bytes], size: int) -> tuple[int, bytes]:
+    """Reads on to the end of a line of which `size` bytes were read, from `chunk` on: its size, and
+    what follows in the chunk where it ends."""
+    while chunk:
+        head, feed, rest = chunk.partition(b"\n")
+        size += len(head)
+        if feed:
+            return size, rest or next(chunks)
+        chunk = next(chunks)
+    return size, b""

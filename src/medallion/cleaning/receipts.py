@@ -1,0 +1,93 @@
+"""Receipts: what became of each raw object, line by line; and the names of what it became."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+import pyarrow as pa
+
+from medallion.contract import MAX_UNKNOWN_NAMES, OTHER_NAMES, RECEIPT
+from medallion.platforms.lake import LakeObject
+
+RECEIPTS = "bronze/receipts/"
+QUARANTINES = "bronze/quarantine/"
+
+_ARROW = {"text": pa.string(), "integer": pa.int64(), "timestamp": pa.timestamp("us")}
+SCHEMA = pa.schema([(name, _ARROW[kind.kind]) for name, kind in RECEIPT.items()])
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The receipt of one raw object: contract.RECEIPT, with its counts still as mappings."""
+
+    feed: str
+    source_file: str
+    size: int
+    modified_at: datetime
+    checksum: str
+    lines: int
+    blank: int
+    accepted: int
+    quarantined: int
+    reasons: dict[str, int]
+    unknown_fields: dict[str, int]
+    outputs: dict[str, int]
+    cleaner_version: str
+    engine: str
+    started_at: datetime
+    finished_at: datetime
+
+    def table(self) -> pa.Table:
+        """The one row that is stored and loaded."""
+        row = {f.name: _stored(getattr(self, f.name)) for f in fields(self)}
+        return pa.Table.from_pylist([row], schema=SCHEMA)
+
+
+def _stored(value: object) -> object:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def stem(found: LakeObject) -> str:
+    """The name that everything made from one version of a raw object begins with.
+
+    Its first part stands for the key, its second for the version: the same object gives the same
+    names however often it is cleaned.
+    """
+    return f"{key_stem(found.key)}-{_digest(found.version, 8)}"
+
+
+def key_stem(key: str) -> str:
+    """The first part of a stem."""
+    return _digest(key, 16)
+
+
+def _digest(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def accepted_key(feed: str, day: str, stem: str, part: int) -> str:
+    """Key of the accepted rows of one UTC day."""
+    return f"bronze/{feed}/dt={day}/{stem}-{part:04d}.parquet"
+
+
+def quarantine_key(stem: str, part: int) -> str:
+    """Key of rejected lines."""
+    return f"{QUARANTINES}{stem}-{part:04d}.parquet"
+
+
+def receipt_key(stem: str) -> str:
+    """Key of the receipt: written last, it says that all the outputs are there."""
+    return f"{RECEIPTS}{stem}.parquet"
+
+
+def named_counts(counts: Counter[str]) -> dict[str, int]:
+    """The most frequent names, the others under one name, so that a receipt stays small."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    named, rest = dict(ranked[:MAX_UNKNOWN_NAMES]), ranked[MAX_UNKNOWN_NAMES:]
+    return named | ({OTHER_NAMES: sum(n for _, n in rest)} if rest else {})

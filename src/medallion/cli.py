@@ -1,0 +1,445 @@
+"""The command line: one verb, one function, which opens the home, calls a stage and prints its
+report."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+
+from medallion import __version__
+from medallion.audit import AuditReport, audit
+from medallion.doctor import examine
+from medallion.errors import MedallionError, SettingsError, WarehouseError
+from medallion.importing import import_complete_journey, import_files
+from medallion.layers.bronze import clean
+from medallion.layers.marts import Transformer, publish
+from medallion.layers.staging import Loader
+from medallion.platforms.local import LocalLake, runner_lock
+from medallion.platforms.warehouse import open_warehouse
+from medallion.process import Duration, stop_on_signals
+from medallion.report import console, print_audit, print_json, print_rows
+from medallion.settings import Settings
+from medallion.simulation import Producer, SimulationOptions, simulate
+from medallion.status import layers, revenue_by_day
+from medallion.stream import BatchReport, open_pipeline, stream
+
+DEFAULT_EVENTS = 20_000
+
+
+def verb(group: click.Group, function: Callable[..., None]) -> click.Command:
+    """What all verbs share: a name, --home, and errors as one line with exit code 2."""
+
+    @group.command(function.__name__.rstrip("_"))
+    @click.option(
+        "--home",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Where the data lies. [MEDALLION_HOME, or ./data]",
+    )
+    @functools.wraps(function)
+    def run(home: Path | None, **options: Any) -> None:
+        try:
+            settings = Settings.from_environment(os.environ, home)
+            function(home=settings.home, **options)
+        except MedallionError as error:
+            _fail(str(error))
+        except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            _fail(str(error).splitlines()[0])
+
+    return run
+
+
+def _fail(message: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Purchase events from raw JSON to gold: nothing lost, nothing counted twice."""
+
+
+command = functools.partial(verb, main)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=7,
+    show_default=True,
+    help="Another seed tells another story of the same stores.",
+)
+faults = click.option(
+    "--faults",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of events with a fault, such as 0.02.",
+)
+
+
+@command
+@click.option(
+    "--events",
+    type=click.IntRange(min=0),
+    default=DEFAULT_EVENTS,
+    show_default=True,
+    help="Simulated events; 0 takes only what already waits in raw/.",
+)
+@seed
+@faults
+@as_json
+def run(home: Path, events: int, seed: int, faults: float, as_json: bool) -> None:
+    """Bring N simulated events, and all that waits in raw/, to gold; then audit."""
+    started = time.monotonic()
+    with open_pipeline(home) as pipeline:
+        if events:
+            options = SimulationOptions(events=events, seed=seed, faults=faults)
+            made = simulate(pipeline.lake, options, answers=home / "answer_key")
+            _say(as_json, f"simulated  {made}")
+        batch = pipeline.advance(always=True)
+        _say(as_json, *_stages(batch))
+        rows = layers(pipeline.lake, pipeline.warehouse)
+        days = revenue_by_day(pipeline.warehouse, 7)
+        report = audit(pipeline.lake, pipeline.warehouse, progress=lambda _: None)
+    if as_json:
+        print_json({"layers": rows, "audit": report, "failures": batch.failures})
+    else:
+        _print_layers(rows)
+        _print_days(days)
+        print_audit(report)
+        _print_failures(batch.failures)
+        console.print(f"done in {time.monotonic() - started:.1f} s; the data is in {home}")
+    _exit(report)
+
+
+@command
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=500.0,
+    show_default=True,
+    help="Simulated events per second.",
+)
+@click.option("--duration", type=Duration(), help="Stop after so long: 90, 90s, 15m. [Ctrl-C]")
+@click.option("--no-dashboard", is_flag=True, help="Stream without the dashboard.")
+@click.option("--no-simulator", is_flag=True, help="Only what other producers put into raw/.")
+@seed
+@faults
+def up(
+    home: Path,
+    rate: float,
+    duration: float | None,
+    no_dashboard: bool,
+    no_simulator: bool,
+    seed: int,
+    faults: float,
+) -> None:
+    """Stream live, from events to gold in micro-batches, until Ctrl-C."""
+    stop = stop_on_signals()
+    if duration is not None and no_simulator:
+        threading.Timer(duration, stop.set).start()
+    with open_pipeline(home) as pipeline:
+        producer = None
+        if not no_simulator:
+            options = SimulationOptions(rate=rate, duration=duration, seed=seed, faults=faults)
+            producer = Producer(pipeline.lake, options, answers=home / "answer_key")
+        console.print(f"streaming into {home}; Ctrl-C stops")
+        stream(pipeline, producer, stop, report=_batch_line())
+        _print_layers(layers(pipeline.lake, pipeline.warehouse))
+
+
+@command
+@click.option("--events", type=click.IntRange(min=0), help="How many. [20000; no end with --rate]")
+@click.option("--duration", type=Duration(), help="With --rate: how long: 90, 90s, 15m.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Events per second, happening now; without it they are spread over past days.",
+)
+@seed
+@faults
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "gzip", "none"]),
+    default="zstd",
+    show_default=True,
+    help="How raw objects are stored.",
+)
+def simulate_(home: Path, events: int | None, rate: float | None, **options: Any) -> None:
+    """Put simulated events into raw/, and no more."""
+    if events is None and rate is None:
+        events = DEFAULT_EVENTS
+    stop = stop_on_signals()
+    asked = SimulationOptions(events=events, rate=rate, **options)
+    report = simulate(LocalLake(home), asked, answers=home / "answer_key", stop=stop.is_set)
+    console.print(f"simulated  {report}")
+
+
+@command
+@click.argument("sources", nargs=-1, required=True, metavar="complete-journey | PATH...")
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    help="How the columns of your files become fields: a TOML file, see docs/importing.md.",
+)
+@as_json
+def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json: bool) -> None:
+    """Put real data into raw/: the Complete Journey data set, or your own files."""
+    lake, now = LocalLake(home), datetime.now(UTC)
+    if mapping is None and sources != ("complete-journey",):
+        raise SettingsError("your own files need --mapping FILE.toml; docs/importing.md shows one")
+    if mapping is None:
+        report = import_complete_journey(lake, now=now, progress=_quiet)
+    else:
+        report = import_files(sources, mapping, lake, now=now, progress=_quiet)
+    if as_json:
+        print_json(report)
+    else:
+        for feed, made in report.feeds.items():
+            known = f", {made.present_rows:,} were there already" if made.present_rows else ""
+            console.print(f"imported   {made.rows:,} {feed} in {made.objects:,} objects{known}")
+        _print_failures({failure.path: failure.reason for failure in report.failures})
+    if report.failures:
+        sys.exit(1)
+
+
+@command
+@as_json
+def clean_(home: Path, as_json: bool) -> None:
+    """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
+    with runner_lock(home):
+        report = clean(LocalLake(home))
+    if as_json:
+        print_json(report)
+        return
+    console.print(_cleaned(report))
+    _print_failures(report.failures)
+
+
+@command
+@as_json
+def load(home: Path, as_json: bool) -> None:
+    """One pass of the loader: bronze into the staging tables."""
+    with runner_lock(home), open_warehouse(home) as warehouse:
+        report = Loader(LocalLake(home), warehouse).load()
+        warehouse.execute("CHECKPOINT")
+    if as_json:
+        print_json(report)
+        return
+    console.print(f"loaded     {report.rows:,} rows of {report.objects:,} objects")
+    _print_failures(report.failures)
+
+
+@command
+@click.option("--full-refresh", is_flag=True, help="Build every model anew from staging.")
+@click.option("--test", "with_tests", is_flag=True, help="Run the data tests afterwards.")
+@click.option("--select", help="Only these models, in dbt's own syntax.")
+def transform(home: Path, full_refresh: bool, with_tests: bool, select: str | None) -> None:
+    """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
+    with runner_lock(home), open_warehouse(home) as warehouse:
+        transformer = Transformer(home)
+        Loader(LocalLake(home), warehouse)
+        report = transformer.run(select=select, full_refresh=full_refresh)
+        publish(home, warehouse, transformer.published())
+        tested = transformer.test(select=select) if with_tests else None
+        transformer.close()
+        warehouse.execute("CHECKPOINT")
+    console.print(f"built      {len(report.models)} models")
+    if tested and tested.failed_tests:
+        console.print("\n".join(tested.failed_tests), style="red", markup=False)
+        sys.exit(1)
+
+
+@command
+@as_json
+def status(home: Path, as_json: bool) -> None:
+    """Where each layer stands, what waits, how fresh it is."""
+    with open_warehouse(home, read_only=True) as warehouse:
+        rows = layers(LocalLake(home), warehouse)
+    if as_json:
+        print_json(rows)
+    else:
+        _print_layers(rows)
+
+
+@command
+@as_json
+def audit_(home: Path, as_json: bool) -> None:
+    """Count everything anew, from the raw bytes on; exit 1 when a promise is broken."""
+    with open_warehouse(home, read_only=True) as warehouse:
+        report = audit(LocalLake(home), warehouse, progress=lambda _: None)
+    if as_json:
+        print_json({"holds": report.holds, **vars(report)})
+    else:
+        print_audit(report)
+    _exit(report)
+
+
+@command
+@click.argument("sql")
+@as_json
+def query(home: Path, sql: str, as_json: bool) -> None:
+    """Read the warehouse with SQL; --json prints an array with one object a row."""
+    with open_warehouse(home, read_only=True) as warehouse:
+        try:
+            found = warehouse.execute(sql)
+            columns = [column[0] for column in found.description or []]
+            rows = found.fetchall()
+        except duckdb.Error as error:
+            raise WarehouseError(" ".join(str(error).split())) from error
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_rows("", columns, rows)
+
+
+@command
+@as_json
+def doctor(home: Path, as_json: bool) -> None:
+    """Whether this machine is ready; exit 1 when something needed is missing."""
+    findings = examine(home)
+    if as_json:
+        print_json(findings)
+    else:
+        print_rows(
+            "Doctor",
+            ("what", "found", "", "how to mend it"),
+            [
+                (
+                    f.what,
+                    f.found,
+                    "ok" if f.ready else "MISSING" if f.needed else "optional",
+                    "" if f.ready else f.mend,
+                )
+                for f in findings
+            ],
+        )
+    if any(f.needed and not f.ready for f in findings):
+        sys.exit(1)
+
+
+@main.group()
+def quarantine() -> None:
+    """What was rejected, and why."""
+
+
+quarantine_command = functools.partial(verb, quarantine)
+
+
+@quarantine_command
+@as_json
+def list_(home: Path, as_json: bool) -> None:
+    """Rejected lines by feed and reason, with an example each."""
+    columns = ("feed", "reason", "lines", "example")
+    with open_warehouse(home, read_only=True) as warehouse:
+        rows = warehouse.execute(
+            "SELECT feed, reason, count(*), min(source_file || ':' || source_line) "
+            "FROM staging.quarantine GROUP BY ALL ORDER BY 3 DESC, 1, 2"
+        ).fetchall()
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_rows("Quarantine", columns, rows)
+
+
+@quarantine_command
+@click.option("--reason", help="Only lines with this reason.")
+@click.option("--file", "file", help="Only lines of this raw object, such as raw/till.jsonl.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@as_json
+def show(home: Path, reason: str | None, file: str | None, limit: int, as_json: bool) -> None:
+    """Rejected lines with their original text."""
+    columns = ("source_file", "source_line", "reason", "raw")
+    with open_warehouse(home, read_only=True) as warehouse:
+        rows = warehouse.execute(
+            "SELECT source_file, source_line, reason, raw FROM staging.quarantine "
+            "WHERE reason = coalesce(?, reason) AND source_file = coalesce(?, source_file) "
+            "ORDER BY source_file, source_line LIMIT ?",
+            [reason, file, limit],
+        ).fetchall()
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_rows("Quarantine", columns, rows)
+
+
+def _quiet(*_: object) -> None:
+    """Tells no progress."""
+
+
+def _print_layers(rows: list[Any]) -> None:
+    newest = [f"{row.newest:%Y-%m-%d %H:%M:%S}Z" if row.newest else None for row in rows]
+    print_rows(
+        "Layers",
+        ("layer", "", "count", "newest", "note"),
+        [(r.layer, r.unit, r.count, at, r.note) for r, at in zip(rows, newest, strict=True)],
+    )
+
+
+def _print_days(days: list[tuple[Any, ...]]) -> None:
+    columns = ("day (UTC)", "currency", "transactions", "lines", "net sales", "returns")
+    print_rows("Revenue by day, last 7 days", columns, days)
+
+
+def _print_failures(failures: dict[str, str]) -> None:
+    for key, why in failures.items():
+        console.print(f"  not taken: {key}: {why}", style="yellow", markup=False)
+
+
+def _cleaned(report: Any) -> str:
+    return (
+        f"cleaned    {report.lines:,} lines of {report.objects:,} objects: {report.accepted:,} "
+        f"accepted, {report.quarantined:,} quarantined, {report.blank:,} blank"
+    )
+
+
+def _stages(batch: BatchReport) -> list[str]:
+    seconds = {name: f"({taken:.1f} s)" for name, taken in batch.seconds.items()}
+    models = len(batch.transformed.models) if batch.transformed else 0
+    return [
+        f"{_cleaned(batch.cleaned)} {seconds['clean']}",
+        f"loaded     {batch.loaded.rows:,} rows {seconds['load']}",
+        f"built      {models} models {seconds.get('transform', '')}",
+    ]
+
+
+def _batch_line() -> Callable[[BatchReport], None]:
+    """Prints one calm line every few seconds of streaming."""
+    total, last = 0, time.monotonic()
+
+    def line(batch: BatchReport) -> None:
+        nonlocal total, last
+        total += batch.cleaned.accepted
+        if time.monotonic() - last >= 5 and batch.rows:
+            last = time.monotonic()
+            console.print(
+                f"{time.strftime('%H:%M:%S')}  {total:,} events in gold, last batch "
+                f"{batch.cleaned.accepted:,} in {sum(batch.seconds.values()):.2f} s"
+            )
+
+    return line
+
+
+def _say(quiet: bool, *lines: str) -> None:
+    for line in [] if quiet else lines:
+        console.print(line, markup=False)
+
+
+def _exit(report: AuditReport) -> None:
+    if not report.holds:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

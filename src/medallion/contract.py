@@ -1,0 +1,345 @@
+"""The event contract, version 1: every field, type, bound and reject reason, once.
+
+The simulator, both cleaners, the staging tables and the documentation are generated from this
+module or checked against it. A *feed* is one kind of event in the lake; the cleaner reads each
+line of a feed, and either accepts it, with the typed columns below, or rejects it with exactly
+one reason: the first that applies, in the order of `Feed.reasons`.
+
+Rules that hold for every field:
+
+* An absent field, a JSON null and an empty or blank string are the same: absence.
+* Text is trimmed of JSON white space (space, tab, CR, LF). A JSON integer >= 0 counts as its
+  digits; any other JSON type in a text field is `bad_<field>`.
+* Numbers may come as JSON numbers or as strings holding one. They are decimals, never floats, and
+  are rounded half away from zero to the scale of the field.
+* Timestamps are RFC 3339 with an offset, or epoch milliseconds. They are kept in UTC, cut to the
+  millisecond. Forms that leave the instant open (no offset, epoch seconds) are rejected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERSION = 1
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line that is read, in bytes without its line end; a longer one is `oversize_line`."""
+
+MAX_DEPTH = 512
+"""Deepest nesting of JSON arrays and objects in a line; deeper is `malformed_json`."""
+
+MAX_NUMBER_LENGTH = 1000
+"""Longest JSON number in characters; a longer one is `malformed_json`."""
+
+MAX_UNKNOWN_NAMES = 100
+"""How many unknown field names a receipt counts by name; the rest are summed as OTHER_NAMES."""
+
+OTHER_NAMES = "(others)"
+
+OVERSIZE, MALFORMED, UNREADABLE = "oversize_line", "malformed_json", "unreadable_file"
+
+WRONG_TYPE = "\x00"
+"""What a decoder hands on for a JSON value whose type the field cannot take: no text can be this,
+because a line with an escaped NUL is malformed."""
+
+WHITE_SPACE = " \t\r\n"
+"""White space of JSON, which is trimmed from texts and makes a line blank."""
+
+NUMBER = "^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,3})?$"
+"""A decimal number, of at most MAX_NUMBER_LENGTH characters."""
+EPOCH_MS = "^[0-9]{12,15}$"
+RFC3339 = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    "([.][0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339, section 5.6, without leap seconds (no engine can keep one)."""
+DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+EARLIEST, BEFORE = "1970-01-01", "2200-01-01"
+"""Instants outside this span are clock or unit errors."""
+
+# Case folding is done code point by code point over these blocks, where every engine can agree:
+# Latin, Greek, Cyrillic (with extensions) and full-width Latin. A code point without a
+# one-to-one partner (such as U+0130) stays as it is.
+_CASED = [*range(0x41, 0x5B), *range(0xC0, 0x530), *range(0x1E00, 0x1F00), *range(0xFF21, 0xFF3B)]
+_LOWER = {
+    chr(c): chr(c).lower() for c in _CASED if len(chr(c).lower()) == 1 and chr(c).lower() != chr(c)
+}
+LOWER_FROM, LOWER_TO = "".join(_LOWER), "".join(_LOWER.values())
+UPPER_FROM, UPPER_TO = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Codes are ASCII: upper case touches nothing else."""
+
+# ISO 4217, active codes (the list of 2025, with the codes for funds and metals left out).
+_ISO_4217 = """
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
+    BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL
+    GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF
+    KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN
+    MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD
+    SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
+    UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
+"""
+CURRENCIES = tuple(_ISO_4217.split())
+
+
+@dataclass(frozen=True)
+class Type:
+    """A column type as each engine spells it."""
+
+    kind: str
+    duckdb: str
+    snowflake: str
+
+    @property
+    def spark(self) -> str:
+        return {"VARCHAR": "STRING"}.get(self.duckdb, self.duckdb)
+
+
+TEXT = Type("text", "VARCHAR", "VARCHAR")
+TIMESTAMP = Type("timestamp", "TIMESTAMP", "TIMESTAMP_NTZ(6)")
+DAY = Type("date", "DATE", "DATE")
+INTEGER = Type("integer", "BIGINT", "NUMBER(38,0)")
+BYTES = Type("bytes", "BLOB", "BINARY")
+
+
+def decimal(precision: int, scale: int) -> Type:
+    """A decimal of `precision` digits, `scale` of them after the point."""
+    name = f"DECIMAL({precision},{scale})"
+    return Type("decimal", name, name.replace("DECIMAL", "NUMBER"))
+
+
+UNIT_PRICE = decimal(18, 6)
+MONEY = decimal(18, 4)
+RATE = decimal(18, 8)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a feed.
+
+    `default` stands in for an absent value: a literal, or the name of an earlier field.
+    `fold` is the case that the text is brought to. `minimum` and `maximum` are inclusive.
+    """
+
+    name: str
+    type: Type
+    description: str
+    required: bool = False
+    default: str | None = None
+    fold: str | None = None
+    allowed: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
+
+    @property
+    def missing(self) -> str:
+        return f"missing_{self.name}"
+
+    @property
+    def bad(self) -> str:
+        return f"bad_{self.name}"
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One kind of event: its folder under raw/ and bronze/, its fields in order, its key.
+
+    `totals` says that total_amount is computed when absent and checked when present.
+    """
+
+    name: str
+    description: str
+    key: str
+    fields: tuple[Field, ...]
+    totals: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.fields)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reject reason of the feed, in the order in which they are tried."""
+        found = [UNREADABLE, OVERSIZE, MALFORMED]
+        for f in self.fields:
+            found += [f.missing] * f.required + [f.bad]
+        return (*found, *(["total_mismatch"] * self.totals))
+
+    @property
+    def columns(self) -> dict[str, Type]:
+        """The columns of an accepted row, in order: the fields, then the technical ones."""
+        return {f.name: f.type for f in self.fields} | TECHNICAL
+
+
+TECHNICAL = {
+    "source_file": TEXT,
+    "source_line": INTEGER,
+    "ingested_at": TIMESTAMP,
+    "dt": DAY,
+}
+"""Columns of every accepted row: the raw object's key and the line in it, from 1; when that object
+arrived in the lake (its modification time, so that a repeated run writes the same rows); the UTC
+date of `ts`."""
+
+QUARANTINE = {
+    "feed": TEXT,
+    "reason": TEXT,
+    "raw": BYTES,
+    "raw_size": INTEGER,
+    "source_file": TEXT,
+    "source_line": INTEGER,
+    "ingested_at": TIMESTAMP,
+}
+"""Columns of a rejected line. `raw` holds its bytes without the line end, of an oversize line the
+first MAX_LINE_BYTES; `raw_size` is the whole length."""
+
+RECEIPT = {
+    "feed": TEXT,
+    "source_file": TEXT,
+    "size": INTEGER,
+    "modified_at": TIMESTAMP,
+    "checksum": TEXT,
+    "lines": INTEGER,
+    "blank": INTEGER,
+    "accepted": INTEGER,
+    "quarantined": INTEGER,
+    "reasons": TEXT,
+    "unknown_fields": TEXT,
+    "outputs": TEXT,
+    "cleaner_version": TEXT,
+    "engine": TEXT,
+    "started_at": TIMESTAMP,
+    "finished_at": TIMESTAMP,
+}
+"""Columns of a receipt, one row per raw object. `reasons` and `unknown_fields` are JSON objects of
+counts by name; `outputs` is a JSON object of rows by bronze object; `checksum` is SHA-256 of the
+stored bytes."""
+
+PURCHASES = Feed(
+    name="purchases",
+    description="One line of a receipt: a product bought, or returned.",
+    key="event_id",
+    totals=True,
+    fields=(
+        Field("event_id", TEXT, "Identity of the event, given by the producer.", required=True),
+        Field(
+            "event_type",
+            TEXT,
+            "purchase or return.",
+            default="'purchase'",
+            fold="lower",
+            allowed=("purchase", "return"),
+        ),
+        Field("ts", TIMESTAMP, "When it happened, in UTC.", required=True),
+        Field("store_id", TEXT, "The store.", required=True),
+        Field("product_id", TEXT, "The product.", required=True),
+        Field("customer_id", TEXT, "The customer; absent for a guest."),
+        Field("basket_id", TEXT, "The receipt; event_id when absent.", default="event_id"),
+        Field("category", TEXT, "Category as the till names it.", fold="lower"),
+        Field("payment_method", TEXT, "card, cash ...", fold="lower"),
+        Field("channel", TEXT, "store, web ...", fold="lower"),
+        Field(
+            "currency",
+            TEXT,
+            "ISO 4217 code of the amounts.",
+            default="'USD'",
+            fold="upper",
+            allowed=CURRENCIES,
+        ),
+        Field("price", UNIT_PRICE, "Unit price before discount.", required=True, minimum=0),
+        Field(
+            "quantity",
+            INTEGER,
+            "Units, for a return too; the sign comes from event_type.",
+            required=True,
+            minimum=1,
+            maximum=999_999_999,
+        ),
+        Field("discount_amount", MONEY, "Discount on the line.", default="0", minimum=0),
+        Field("tax_amount", MONEY, "Tax on the line, not in total_amount.", default="0", minimum=0),
+        Field("total_amount", MONEY, "price x quantity - discount_amount; computed when absent."),
+        Field("original_event_id", TEXT, "Of a return: the purchase that it undoes."),
+        Field(
+            "schema_version",
+            INTEGER,
+            "Version of the contract that the producer wrote for.",
+            default="1",
+            minimum=1,
+            maximum=999_999_999,
+        ),
+    ),
+)
+
+PRODUCTS = Feed(
+    name="products",
+    description="A product as it is from `ts` on; each change is a new event.",
+    key="product_id",
+    fields=(
+        Field("product_id", TEXT, "The product.", required=True),
+        Field("ts", TIMESTAMP, "From when this holds, in UTC.", required=True),
+        Field("product_name", TEXT, "Name for people."),
+        Field("brand", TEXT, "Brand or manufacturer."),
+        Field("category", TEXT, "Merchandising category.", fold="lower"),
+        Field("department", TEXT, "Merchandising department.", fold="lower"),
+        Field(
+            "currency",
+            TEXT,
+            "ISO 4217 code of price and cost.",
+            default="'USD'",
+            fold="upper",
+            allowed=CURRENCIES,
+        ),
+        Field("price", UNIT_PRICE, "List price of a unit.", minimum=0),
+        Field("cost", UNIT_PRICE, "Cost of a unit.", minimum=0),
+    ),
+)
+
+STORES = Feed(
+    name="stores",
+    description="A store as it is from `ts` on.",
+    key="store_id",
+    fields=(
+        Field("store_id", TEXT, "The store.", required=True),
+        Field("ts", TIMESTAMP, "From when this holds, in UTC.", required=True),
+        Field("store_name", TEXT, "Name for people."),
+        Field("city", TEXT, "City."),
+        Field("country", TEXT, "ISO 3166-1 alpha-2 code.", fold="upper"),
+        Field("time_zone", TEXT, "IANA time zone; decides the store-local day.", default="'UTC'"),
+        Field(
+            "currency",
+            TEXT,
+            "ISO 4217 code that the store sells in.",
+            default="'USD'",
+            fold="upper",
+            allowed=CURRENCIES,
+        ),
+        Field("opened_on", DAY, "First day of trade."),
+        Field("closed_on", DAY, "First day without trade; absent while open."),
+    ),
+)
+
+FX_RATES = Feed(
+    name="fx_rates",
+    description="What one unit of `currency` is worth in `reporting_currency` from `ts` on.",
+    key="currency",
+    fields=(
+        Field("currency", TEXT, "ISO 4217 code.", required=True, fold="upper", allowed=CURRENCIES),
+        Field("ts", TIMESTAMP, "From when this holds, in UTC.", required=True),
+        Field(
+            "reporting_currency",
+            TEXT,
+            "ISO 4217 code.",
+            default="'USD'",
+            fold="upper",
+            allowed=CURRENCIES,
+        ),
+        Field("rate", RATE, "Units of the reporting currency.", required=True, minimum=0),
+    ),
+)
+
+FEEDS = {f.name: f for f in (PURCHASES, PRODUCTS, STORES, FX_RATES)}
+
+
+def feed_of(key: str) -> Feed:
+    """The feed that a raw object belongs to: by its first folder under raw/, else purchases."""
+    parts = key.split("/")
+    return FEEDS.get(parts[1], PURCHASES) if len(parts) > 2 else PURCHASES

@@ -1,0 +1,56 @@
+"""The DuckDB connection that imports run on: one thread, so that rows keep their order; bounded
+memory; no file but those of the import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+EXACT = "DECIMAL(38,10)"
+"""What numbers with a fraction are computed in."""
+
+BATCH_ROWS = 20_000
+
+_UNIT_PRICE = f"""
+CREATE MACRO unit_price(amount, quantity) AS (
+    CASE WHEN quantity = 0 THEN CAST(amount AS DECIMAL(38,6))
+    ELSE CAST(CAST(
+        sign(CAST(amount AS {EXACT})) * sign(CAST(quantity AS {EXACT}))
+        * ((CAST(abs(CAST(amount AS {EXACT})) * 10000000000 AS HUGEINT) * 2000000
+            + CAST(abs(CAST(quantity AS {EXACT})) * 10000000000 AS HUGEINT))
+           // (CAST(abs(CAST(quantity AS {EXACT})) * 10000000000 AS HUGEINT) * 2))
+        AS DECIMAL(32,0)) * CAST(0.000001 AS DECIMAL(6,6)) AS DECIMAL(38,6)) END)
+"""
+"""amount / quantity to six decimals, half away from zero, in integers (DuckDB's own division is in
+floats). For a quantity of 0 it is the amount, so that the row is rejected for its quantity."""
+
+
+@contextmanager
+def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that may read `files` and use `scratch`, and nothing else outside itself."""
+    spill = scratch / "spill"
+    spill.mkdir()
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "memory_limit": "600MiB",
+        "temp_directory": str(spill),
+    }
+    with duckdb.connect(config=settings) as con:
+        con.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
+        # It would take what two TRY() share out of both, and then nothing catches its errors.
+        con.execute("SET disabled_optimizers = 'common_subexpressions'")
+        con.execute(_UNIT_PRICE)
+        con.execute("SET allowed_paths = ?", [[str(f) for f in files]])
+        con.execute("SET allowed_directories = ?", [[str(scratch)]])
+        con.execute("SET enable_external_access = false; SET lock_configuration = true")
+        yield con
+
+
+def batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a query, as they are made."""
+    with con.sql(query).to_arrow_reader(BATCH_ROWS) as reader:
+        yield from reader

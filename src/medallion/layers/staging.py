@@ -1,0 +1,162 @@
+"""Staging: every bronze object in the warehouse, once, with the ledger in the same transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import duckdb
+import pyarrow.parquet as pq
+
+from medallion.cleaning.receipts import RECEIPTS
+from medallion.contract import FEEDS, INTEGER, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
+from medallion.platforms.lake import Lake
+
+LOAD = {"bronze_file": TEXT, "load_seq": INTEGER, "loaded_at": TIMESTAMP}
+"""Columns that every staging table has besides those of its objects: the object that a row came
+from; the number of the transaction that loaded it, rising by one; when that was, in UTC."""
+
+TABLES: dict[str, dict[str, Type]] = {
+    **{name: feed.columns | LOAD for name, feed in FEEDS.items()},
+    "quarantine": QUARANTINE | LOAD,
+    "receipts": RECEIPT | LOAD,
+    "loads": {"bronze_file": TEXT, "kind": TEXT, "rows": INTEGER}
+    | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
+}
+"""The staging tables: name, then type by column. `loads` is the ledger."""
+
+ROWS_PER_TRANSACTION = 5_000_000
+
+
+@dataclass
+class LoadReport:
+    """What one pass of the loader did. `failures` says by receipt why its outputs could not be
+    loaded; they are tried again by the next pass."""
+
+    objects: int = 0
+    rows: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+class _Mismatch(Exception):
+    """A bronze object does not hold the rows that its receipt says."""
+
+
+def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
+    """Makes the staging tables that are missing."""
+    warehouse.execute("CREATE SCHEMA IF NOT EXISTS staging")
+    for table, columns in TABLES.items():
+        spelled = ", ".join(f"{name} {kind.duckdb}" for name, kind in columns.items())
+        warehouse.execute(f"CREATE TABLE IF NOT EXISTS staging.{table} ({spelled})")
+
+
+class Loader:
+    """Loads what the receipts in the lake name and the ledger does not; remembers the ledger."""
+
+    def __init__(self, lake: Lake, warehouse: duckdb.DuckDBPyConnection) -> None:
+        self._lake, self._db = lake, warehouse
+        create_tables(warehouse)
+        rows = warehouse.execute(
+            "SELECT bronze_file FROM staging.loads WHERE kind = 'receipts'"
+        ).fetchall()
+        self._loaded = {key for (key,) in rows}
+
+    def load(self) -> LoadReport:
+        """One pass: the outputs of every new receipt, and the receipts."""
+        report, batch, rows = LoadReport(), [], 0
+        for receipt in self._waiting(report):
+            batch.append(receipt)
+            rows += sum(receipt[1].values())
+            if rows >= ROWS_PER_TRANSACTION:
+                self._load_or_split(batch, report)
+                batch, rows = [], 0
+        if batch:
+            self._load_or_split(batch, report)
+        return report
+
+    def _waiting(self, report: LoadReport) -> list[tuple[str, dict[str, int]]]:
+        """New receipts, by key, with their outputs; in the order of arrival."""
+        found = []
+        for key in (o.key for o in self._lake.list(RECEIPTS)):
+            if key in self._loaded or not key.endswith(".parquet"):
+                continue
+            try:
+                row = pq.read_table(self._lake.fetch(key)).to_pylist()[0]
+                found.append((row["modified_at"], row["source_file"], key, row["outputs"]))
+            except (OSError, ValueError, LookupError) as error:
+                report.failures[key] = f"the receipt cannot be read: {error}"
+        return [(key, json.loads(outputs)) for _, _, key, outputs in sorted(found)]
+
+    def _load_or_split(self, batch: list[tuple[str, dict[str, int]]], report: LoadReport) -> None:
+        """Loads a batch in one transaction; when that fails, each receipt in its own."""
+        try:
+            self._load(batch)
+        except (duckdb.Error, OSError, _Mismatch) as error:
+            if len(batch) == 1:
+                report.failures[batch[0][0]] = str(error).splitlines()[0]
+                return
+            for receipt in batch:
+                self._load_or_split([receipt], report)
+            return
+        self._loaded.update(key for key, _ in batch)
+        for _, outputs in batch:
+            report.objects += 1 + len(outputs)
+            report.rows += sum(outputs.values())
+
+    def _load(self, batch: list[tuple[str, dict[str, int]]]) -> None:
+        expected = {key: rows for _, outputs in batch for key, rows in outputs.items()}
+        expected |= {key: 1 for key, _ in batch}
+        tables: dict[str, list[str]] = {}
+        for key in expected:
+            tables.setdefault(table_of(key), []).append(key)
+        self._db.execute("BEGIN")
+        try:
+            (seq,) = self._db.execute(
+                "SELECT coalesce(max(load_seq), 0) + 1 FROM staging.loads"
+            ).fetchall()[0]
+            now = datetime.now(UTC).replace(tzinfo=None)
+            for table, keys in tables.items():
+                self._insert(table, keys, seq, now)
+            self._book(expected, seq, now)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def _insert(self, table: str, keys: list[str], seq: int, now: datetime) -> None:
+        paths = [str(self._lake.fetch(key)) for key in keys]
+        names = ", ".join(name for name in TABLES[table] if name not in LOAD)
+        self._db.execute(
+            f"INSERT INTO staging.{table} ({names}, bronze_file, load_seq, loaded_at) "
+            f"SELECT {names}, bronze_file, $seq, $now "
+            "FROM read_parquet($paths, filename = true, hive_partitioning = false) "
+            "JOIN (SELECT unnest($paths) AS filename, unnest($keys) AS bronze_file) "
+            "USING (filename)",
+            {"keys": keys, "paths": paths, "seq": seq, "now": now},
+        )
+
+    def _book(self, expected: dict[str, int], seq: int, now: datetime) -> None:
+        """Writes the ledger; raises _Mismatch when an object gave other rows than its receipt
+        says."""
+        staged: dict[str, int] = {}
+        for table in {table_of(key) for key in expected}:
+            staged |= dict(
+                self._db.execute(
+                    f"SELECT bronze_file, count(*) FROM staging.{table} "
+                    "WHERE load_seq = ? GROUP BY ALL",
+                    [seq],
+                ).fetchall()
+            )
+        for key, rows in expected.items():
+            if staged.get(key, 0) != rows:
+                raise _Mismatch(f"{key} has {staged.get(key, 0)} rows, its receipt says {rows}")
+        self._db.executemany(
+            "INSERT INTO staging.loads VALUES (?, ?, ?, ?, ?)",
+            [[key, table_of(key), rows, seq, now] for key, rows in expected.items()],
+        )
+
+
+def table_of(key: str) -> str:
+    """The staging table that a bronze object belongs to: the folder under bronze/."""
+    return key.split("/")[1]

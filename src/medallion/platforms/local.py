@@ -1,0 +1,162 @@
+"""The lake as a directory: whole, durable writes by fsync and rename; one runner at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from medallion.errors import HomeBusy, LakeError
+from medallion.platforms.lake import LakeObject
+
+
+class LocalLake:
+    """A lake under a directory. Files whose name starts with a dot or ends in .tmp are not there
+    yet: producers write under such a name and rename."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        self.url = self.home.as_uri()
+
+    def list(self, prefix: str) -> Iterator[LakeObject]:
+        folder, _, start = prefix.rpartition("/")
+        found = self._walk(self._path(folder) if folder else self.home, folder)
+        yield from sorted(o for o in found if o.key.startswith(prefix) or not start)
+
+    def open(self, key: str) -> BinaryIO:
+        return self._path(key).open("rb", buffering=0)
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._finishing(key) as temporary, temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def publish(self, path: Path, key: str) -> None:
+        sync(path)
+        with self._finishing(key) as temporary:
+            path.rename(temporary)
+
+    def fetch(self, key: str) -> Path:
+        return self._path(key)
+
+    def scratch(self) -> Path:
+        """`home`/.scratch/<process>, emptied; what processes that are gone left there goes too."""
+        for old in (self.home / ".scratch").glob("*"):
+            if old.name == str(os.getpid()) or not _is_running(old.name):
+                shutil.rmtree(old, ignore_errors=True)
+        folder = self.home / ".scratch" / str(os.getpid())
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _path(self, key: str) -> Path:
+        name = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
+        return self.home / name
+
+    @contextmanager
+    def _finishing(self, key: str) -> Iterator[Path]:
+        """A temporary name beside the final one; renamed and made durable when the block ends."""
+        final = self._path(key)
+        make_folder(final.parent)
+        temporary = final.parent / f".{final.name[-100:]}.{os.getpid()}.tmp"
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        try:
+            yield temporary
+            temporary.rename(final)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+        sync(final.parent)
+
+    def _walk(self, folder: Path, key: str) -> Iterator[LakeObject]:
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            name = f"{key}/{_as_key(entry.name)}".lstrip("/")
+            if entry.name.startswith(".") or entry.name.endswith(".tmp"):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(Path(entry.path), name)
+            elif entry.is_file():
+                with suppress(FileNotFoundError):
+                    yield _object(name, entry.stat())
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _object(key: str, stat: os.stat_result) -> LakeObject:
+    milliseconds = stat.st_mtime_ns // 1_000_000
+    modified = datetime.fromtimestamp(milliseconds // 1000, UTC).replace(
+        microsecond=milliseconds % 1000 * 1000
+    )
+    return LakeObject(key, stat.st_size, modified, f"{stat.st_size}-{milliseconds}")
+
+
+def _as_key(name: str) -> str:
+    """A file name as valid text: bytes that are not UTF-8, and percent signs, as %XX."""
+    return "".join(
+        f"%{ord(c) & 0xFF:02X}" if c == "%" or "\udc80" <= c <= "\udcff" else c for c in name
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and its parents so that they outlive a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """Makes a file's content, or a folder's names, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def runner_lock(home: Path) -> Iterator[None]:
+    """Holds the home for one runner. Raises HomeBusy when another process holds it, LakeError when
+    the home cannot be written."""
+    try:
+        make_folder(home.absolute())
+        descriptor = os.open(home / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise LakeError(
+            f"cannot write to the home {home}: {error.strerror}; choose another with --home"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode() or "unknown"
+        os.close(descriptor)
+        raise HomeBusy(
+            f"another runner (process {holder}) works on {home}; wait for it or stop it"
+        ) from None
+    try:
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

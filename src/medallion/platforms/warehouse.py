@@ -1,0 +1,81 @@
+"""The embedded warehouse: one DuckDB file in the home."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from medallion.errors import WarehouseError
+from medallion.platforms.local import sync
+
+FILE = "warehouse.duckdb"
+SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
+"""Where an unqualified name is looked for, in this order."""
+
+
+def warehouse_path(home: Path) -> Path:
+    """Where the warehouse of a home lies."""
+    return home.absolute() / FILE
+
+
+@contextmanager
+def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the warehouse, in UTC, that finds every relation without its schema.
+
+    Makes the file when it is missing, unless read only. Raises WarehouseError when it is missing,
+    locked by another process or damaged.
+    """
+    path = warehouse_path(home)
+    if not path.exists():
+        if read_only:
+            raise WarehouseError(f"there is no warehouse in {home} yet; 'medallion run' makes one")
+        _create(path)
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        raise WarehouseError(_why(path, str(error))) from error
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        # A checkpoint in the middle of a micro-batch takes longer than the batch.
+        connection.execute("SET wal_autocheckpoint = '1GB'")
+        if not read_only:
+            for schema in SCHEMAS:
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        find_everywhere(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+def find_everywhere(connection: duckdb.DuckDBPyConnection) -> None:
+    """Lets unqualified names be found in every schema."""
+    found = connection.execute("SELECT schema_name FROM information_schema.schemata").fetchall()
+    schemas = [s for s in SCHEMAS if (s,) in found]
+    if schemas:
+        connection.execute(f"SET search_path = '{','.join(schemas)}'")
+
+
+def _create(path: Path) -> None:
+    """Makes the file under another name first: a kill while DuckDB creates a file leaves one that
+    never opens again."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
+            stale.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        duckdb.connect(str(temporary)).close()
+        sync(temporary)
+        temporary.rename(path)
+        sync(path.parent)
+    except (OSError, duckdb.Error) as error:
+        raise WarehouseError(f"cannot make the warehouse {path}: {error}") from error
+
+
+def _why(path: Path, message: str) -> str:
+    if holder := re.search(r"PID (\d+)", message):
+        return f"the warehouse {path} is in use by process {holder[1]}; try again when it is done"
+    return f"cannot open the warehouse {path}: {message.splitlines()[0]}"

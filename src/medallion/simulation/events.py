@@ -1,0 +1,213 @@
+"""Draws what happens: baskets, their lines, and returns of earlier lines, as numpy columns.
+
+Every amount is an integer of 1/100 of its currency, so nothing is ever rounded twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from medallion.simulation.prices import DAY_MS, Ints, round_down
+from medallion.simulation.returns import ReturnPool
+from medallion.simulation.world import DRAWS, SLOT_MS, STORE, WEB, World
+
+RETURNS = 0.035
+"""Share of lines that are returns, once there is something to bring back."""
+GUESTS = 0.22
+"""Share of counter baskets whose customer is unknown."""
+REGULARS = 0.03
+"""Share of a store's customers who are its regulars."""
+LATE_MS, FUTURE_MS = -30 * DAY_MS, DAY_MS
+
+SIZES = np.repeat(
+    [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20], [80, 52, 36, 25, 17, 13, 9, 8, 7, 5, 3, 1]
+)
+QUANTITIES = np.repeat([1, 2, 3, 4, 6, 8], [178, 46, 16, 9, 5, 2]).astype(np.int64)
+DISCOUNTS = np.repeat([0, 5, 10, 15, 20, 25, 30, 50], [208, 10, 14, 6, 9, 4, 3, 2]).astype(np.int64)
+PAYMENTS = ("card", "cash", "mobile", "gift_card")
+PAID_IN_STORE = np.repeat([0, 1, 2, 3], [150, 52, 43, 11])
+PAID_ON_WEB = np.repeat([0, 2, 3], [168, 72, 16])
+
+
+@dataclass(frozen=True)
+class Baskets:
+    """One row per basket. `customer` 0 is a guest."""
+
+    number: Ints
+    checkout: Ints
+    store: npt.NDArray[np.integer]
+    channel: npt.NDArray[np.integer]
+    customer: Ints
+    payment: npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """One row per receipt line; `basket` is a row of `baskets`. `original` is empty, or for a
+    return the number of the event that it undoes. `timing` is 0, or by how much the line is late
+    or early, in ms."""
+
+    baskets: Baskets
+    basket: npt.NDArray[np.integer]
+    number: Ints
+    ts: Ints
+    product: Ints
+    price: Ints
+    quantity: Ints
+    discount: Ints
+    tax: Ints
+    total: Ints
+    original: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+
+class Shoppers:
+    """The source of events of one run; `rng` decides everything."""
+
+    def __init__(self, world: World, rng: np.random.Generator) -> None:
+        self._world, self._rng = world, rng
+        self._pool = ReturnPool(rng)
+        self._events = 0
+        self._baskets = 0
+
+    def window(
+        self, start: int, end: int, count: int, shift: Ints | None = None
+    ) -> tuple[Lines, Lines]:
+        """`count` lines that happen in [start, end), in ms: purchases, then returns.
+
+        `shift` moves lines in time, before they are priced: late and future events.
+        """
+        undone = self._pool.take(start, self._rng.binomial(count, RETURNS))
+        bought = count - len(undone)
+        shift = np.zeros(count, dtype=np.int64) if shift is None else shift
+        purchases = self._purchases(start, end, bought, shift[:bought])
+        returns = self._returns(start, end, undone, shift[bought:])
+        return purchases, returns
+
+    def remember(self, lines: Lines, usable: npt.NDArray[np.bool_] | None) -> None:
+        """Lets these purchases be brought back later, those that are usable."""
+        self._pool.add(lines, usable)
+
+    def _purchases(self, start: int, end: int, count: int, shift: Ints) -> Lines:
+        sizes = self._sizes(count)
+        baskets = self._shop(start, end, len(sizes))
+        basket = np.repeat(np.arange(len(sizes)), sizes)
+        left = np.repeat(np.cumsum(sizes), sizes) - 1 - np.arange(count)
+        rng, world = self._rng, self._world
+        gap = rng.integers(100, 900, len(sizes))
+        store = baskets.store[basket]
+        # Lines are scanned one after the other up to the checkout, never before the doors open.
+        checkout = baskets.checkout[basket]
+        ts = np.maximum(checkout - left * gap[basket], checkout // SLOT_MS * SLOT_MS) + shift
+        product = self._products(basket, len(sizes))
+        price = world.prices.shelf_price(product, ts, world.store_currency[store])
+        chance = np.frombuffer(rng.bytes(2 * count), dtype=np.uint8).reshape(2, count)
+        quantity = QUANTITIES[chance[0]]
+        gross = price * quantity
+        currency = world.store_currency[store]
+        discount = round_down((gross * DISCOUNTS[chance[1]] + 50) // 100, currency)
+        total = gross - discount
+        tax = round_down((total * world.store_tax[store] + 5_000) // 10_000, currency)
+        number = self._number(count)
+        return Lines(baskets, basket, number, ts, product, price, quantity, discount, tax, total)
+
+    def _returns(self, start: int, end: int, undone: npt.NDArray[np.void], shift: Ints) -> Lines:
+        """Takes earlier lines back, most of them whole, at the counter if it is open."""
+        rng, count = self._rng, len(undone)
+        ts = rng.integers(start, end, count)
+        store = undone["store"]
+        first = start // SLOT_MS
+        busy = np.stack([self._world.trade(s) for s in range(first, (end - 1) // SLOT_MS + 1)])
+        open_now = busy[ts // SLOT_MS - first, store, STORE] > 0
+        baskets = Baskets(
+            number=self._number_baskets(count),
+            checkout=ts,
+            store=store,
+            channel=np.where(open_now, STORE, WEB),
+            customer=undone["customer"],
+            payment=undone["payment"],
+        )
+        bought = undone["quantity"]
+        part = rng.integers(1, bought + 1)
+        quantity = np.where(rng.random(count) < 0.8, bought, part)
+        currency = self._world.store_currency[store]
+        discount = round_down(undone["discount"] * quantity // bought, currency)
+        tax = round_down(undone["tax"] * quantity // bought, currency)
+        price = undone["price"].copy()
+        return Lines(
+            baskets,
+            np.arange(count),
+            self._number(count),
+            ts + shift,
+            undone["product"],
+            price,
+            quantity,
+            discount,
+            tax,
+            price * quantity - discount,
+            undone["number"],
+        )
+
+    def _sizes(self, count: int) -> npt.NDArray[np.integer]:
+        """Basket sizes that add up to `count`."""
+        draws = count // 2 + 16
+        sizes = SIZES[self._rng.integers(0, len(SIZES), draws, dtype=np.uint16)]
+        ends = np.cumsum(sizes)
+        last = int(np.searchsorted(ends, count))
+        sizes = sizes[: last + 1].copy()
+        sizes[last] -= ends[last] - count
+        return sizes[:last] if sizes[last] == 0 else sizes
+
+    def _shop(self, start: int, end: int, count: int) -> Baskets:
+        """Decides when, where, how and by whom `count` baskets are bought."""
+        rng, world = self._rng, self._world
+        slots = np.arange(start // SLOT_MS, (end - 1) // SLOT_MS + 1)
+        since = np.maximum(slots * SLOT_MS, start)
+        length = np.minimum((slots + 1) * SLOT_MS, end) - since
+        busy = np.stack([world.trade(int(s)) for s in slots]) * length[:, None, None]
+        upto = np.cumsum(busy.ravel())
+        cell = np.searchsorted(upto, np.sort(rng.random(count)) * upto[-1], side="right")
+        cell = np.minimum(cell, len(upto) - 1)
+        slot, place = np.divmod(cell, busy[0].size)
+        checkout = since[slot] + (rng.random(count) * length[slot]).astype(np.int64)
+        order = np.argsort(checkout)
+        checkout, (store, channel) = checkout[order], np.divmod(place[order], 2)
+        first, last = world.regulars_start[store], world.regulars_end[store]
+        # Two in five baskets are a regular's, and a power of a uniform number favours the first.
+        reach = np.where(rng.random(count) < 0.4, REGULARS, 1.0) * (last - first)
+        rank = (reach * rng.random(count) ** 1.5).astype(np.int64)
+        guest = rng.random(count) < GUESTS * (channel == STORE)
+        chance = np.frombuffer(rng.bytes(count), dtype=np.uint8)
+        return Baskets(
+            number=self._number_baskets(count),
+            checkout=checkout,
+            store=store,
+            channel=channel,
+            customer=np.where(guest, 0, world.customers[first + rank]),
+            payment=np.where(channel == WEB, PAID_ON_WEB[chance], PAID_IN_STORE[chance]),
+        )
+
+    def _products(self, basket: npt.NDArray[np.integer], baskets: int) -> Ints:
+        """Half of a basket is from the department the shopper came for; one line in eight goes
+        with the line before it."""
+        rng, world, count = self._rng, self._world, len(basket)
+        mission = world.missions[np.frombuffer(rng.bytes(baskets), dtype=np.uint8)]
+        draw = np.frombuffer(rng.bytes(4 * count), dtype=np.uint32)
+        table = np.where(draw >> 31, mission[basket], len(world.demand) - 1)
+        product: Ints = world.demand.ravel()[table * DRAWS + (draw & (DRAWS - 1))].astype(np.int64)
+        pair = np.flatnonzero((draw[1:] >> 28 & 7 == 0) & (basket[1:] == basket[:-1]))
+        product[pair + 1] = world.companion[product[pair]]
+        return product
+
+    def _number(self, count: int) -> Ints:
+        self._events += count
+        return np.arange(self._events - count, self._events)
+
+    def _number_baskets(self, count: int) -> Ints:
+        self._baskets += count
+        return np.arange(self._baskets - count, self._baskets)

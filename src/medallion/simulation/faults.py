@@ -1,0 +1,206 @@
+"""The catalogue of what goes wrong at the source, and what must become of each kind.
+
+A kind with a `reason` must be quarantined for it; one without must be accepted with unchanged
+amounts, however odd it looks. Late and future events and repeats are handled where lines are made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from medallion.contract import MALFORMED, PURCHASES
+
+Record = dict[str, Any]
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of trouble: how it rewrites a good line (without its line end)."""
+
+    name: str
+    spoil: Callable[[bytes, Random], bytes]
+    reason: str | None = None
+
+
+class Raw(str):
+    """JSON text that is written as it stands."""
+
+
+def parse(line: bytes) -> Record:
+    """The fields of a good line, its decimals exact."""
+    record: Record = json.loads(line, parse_float=Decimal)
+    return record
+
+
+def write(record: Record, comma: str = ",", colon: str = ":") -> bytes:
+    """JSON with its decimals as they are."""
+
+    def text(value: Any) -> str:
+        if isinstance(value, Raw | Decimal):
+            return str(value)
+        return json.dumps(value, ensure_ascii=False)
+
+    return f"{{{comma.join(json.dumps(k) + colon + text(v) for k, v in record.items())}}}".encode()
+
+
+def rewrite(change: Callable[[Record, Random], None]) -> Callable[[bytes, Random], bytes]:
+    """A spoiler that changes fields."""
+
+    def spoil(line: bytes, chance: Random) -> bytes:
+        record = parse(line)
+        change(record, chance)
+        return write(record)
+
+    return spoil
+
+
+def setting(name: str, *values: Any) -> Callable[[bytes, Random], bytes]:
+    """A spoiler that puts one of some values into a field."""
+    return rewrite(lambda record, chance: record.update({name: chance.choice(values)}))
+
+
+def restamp(form: Callable[[datetime], Any]) -> Callable[[bytes, Random], bytes]:
+    """A spoiler that writes the time of the event in another form."""
+    return rewrite(lambda r, _: r.update(ts=form(datetime.fromisoformat(r["ts"]))))
+
+
+def _omit(name: str) -> Callable[[bytes, Random], bytes]:
+    def change(record: Record, chance: Random) -> None:
+        if chance.random() < 0.5:
+            del record[name]
+        else:
+            record[name] = chance.choice([None, "", "  "])
+
+    return rewrite(change)
+
+
+def _truncate(line: bytes, chance: Random) -> bytes:
+    return line[: chance.randrange(1, len(line))]
+
+
+def _bad_utf8(line: bytes, chance: Random) -> bytes:
+    at = line.index(b'"category":"') + len(b'"category":"')
+    return line[:at] + chance.choice([b"\xff", b"\xc3", b"\xed\xa0\x80"]) + line[at:]
+
+
+def _negate(name: str) -> Callable[[bytes, Random], bytes]:
+    return rewrite(lambda r, _: r.update({name: -r[name]}))
+
+
+def _wrong_total(record: Record, chance: Random) -> None:
+    record["total_amount"] += chance.choice([-1, 1]) * Decimal(chance.randrange(100, 10_000)) / 100
+
+
+def _epoch(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _zoned(record: Record, chance: Random) -> None:
+    offset = timezone(timedelta(minutes=chance.choice([-480, -300, 60, 120, 330, 540])))
+    at = datetime.fromisoformat(record["ts"]).astimezone(offset)
+    record["ts"] = at.isoformat(timespec="milliseconds")
+
+
+def _stray(line: bytes, chance: Random) -> bytes:
+    record = parse(line)
+    for name in ("event_type", "category", "payment_method", "channel", "currency"):
+        record[name] = chance.choice([str.upper, str.title, str.lower])(record[name])
+    for name in ("event_id", "store_id", "product_id", "currency", "category"):
+        record[name] = (
+            chance.choice([" ", "\t", "", "\n"]) + record[name] + chance.choice(["", " "])
+        )
+    return b" " + write(record, " ,  ", chance.choice([": ", " :"])) + chance.choice([b"", b" \r"])
+
+
+def _numbers_as_text(record: Record, chance: Random) -> None:
+    for name in ("price", "quantity", "discount_amount", "tax_amount", "total_amount"):
+        record[name] = str(record[name])
+
+
+def _unknown(record: Record, chance: Random) -> None:
+    extra = {
+        "till": chance.randrange(40),
+        "loyalty": {"points": chance.randrange(900)},
+        "cashier_note": "naïve ☕",
+        "tags": ["a", "b"],
+    }
+    record.update({n: extra[n] for n in chance.sample(sorted(extra), 2)})
+
+
+def _nulls(record: Record, _: Random) -> None:
+    record.update(category=None, schema_version=None, coupon=None)
+
+
+def _scientific(record: Record, _: Random) -> None:
+    record["price"] = Raw(f"{record['price'] * 100:.0f}e-2")
+
+
+REJECTED = (
+    Fault("truncated_line", _truncate, MALFORMED),
+    Fault(
+        "not_json",
+        lambda _, chance: chance.choice(
+            [b"ERROR: till offline", b"<event/>", b"event_id,ts,price", b"[1, 2]", b"null", b'"x"']
+        ),
+        MALFORMED,
+    ),
+    Fault("nan", setting("price", Raw("NaN"), Raw("Infinity"), Raw("-Infinity")), MALFORMED),
+    Fault("trailing_comma", lambda line, _: line[:-1] + b",}", MALFORMED),
+    Fault("bad_utf8", _bad_utf8, MALFORMED),
+    *(Fault(f.missing, _omit(f.name), f.missing) for f in PURCHASES.fields if f.required),
+    Fault("bad_price", setting("price", "free", "12,50", True, [1], "1e40"), "bad_price"),
+    Fault("negative_price", _negate("price"), "bad_price"),
+    Fault("zero_quantity", setting("quantity", 0), "bad_quantity"),
+    Fault("negative_quantity", _negate("quantity"), "bad_quantity"),
+    Fault("fractional_quantity", setting("quantity", 1.5, 0.25), "bad_quantity"),
+    Fault("negative_discount", setting("discount_amount", -1), "bad_discount_amount"),
+    Fault("wrong_total", rewrite(_wrong_total), "total_mismatch"),
+    Fault("unknown_currency", setting("currency", "XXX", "BTC", "US"), "bad_currency"),
+    Fault("bad_event_type", setting("event_type", "refund", "void", "buy"), "bad_event_type"),
+    Fault("nested_id", setting("store_id", {"id": 7}, ["S001"]), "bad_store_id"),
+    Fault("ts_without_offset", restamp(lambda at: at.isoformat()[:23]), "bad_ts"),
+    Fault("ts_epoch_seconds", restamp(lambda at: _epoch(at) // 1000), "bad_ts"),
+    Fault("impossible_date", restamp(lambda at: f"{at.year}-02-30T12:00:00Z"), "bad_ts"),
+)
+
+ACCEPTED = (
+    Fault("ts_with_offset", rewrite(_zoned)),
+    Fault("ts_epoch_ms", restamp(_epoch)),
+    Fault("ts_epoch_text", restamp(lambda at: str(_epoch(at)))),
+    Fault("ts_without_fraction", restamp(lambda at: f"{at:%Y-%m-%dt%H:%M:%Sz}")),
+    Fault("numbers_as_text", rewrite(_numbers_as_text)),
+    Fault("number_with_exponent", rewrite(_scientific)),
+    Fault("stray_case_and_spaces", _stray),
+    Fault("unknown_fields", rewrite(_unknown)),
+    Fault("explicit_nulls", rewrite(_nulls)),
+    Fault("absent_total", rewrite(lambda record, _: record.pop("total_amount"))),
+    Fault("late_event", lambda line, _: line),
+    Fault("future_event", lambda line, _: line),
+)
+
+
+def _same(line: bytes, _: Random) -> bytes:
+    return line
+
+
+def _other_day(record: Record, chance: Random) -> None:
+    at = datetime.fromisoformat(record["ts"]) - chance.randrange(1, 4) * DAY
+    record["ts"] = at.isoformat(timespec="milliseconds")
+
+
+# What the second copy of a repeated event looks like; the first is a good line.
+REPEATED = (
+    Fault("repeat_in_file", _same),
+    Fault("repeat_in_next_file", _same),
+    Fault("repeat_days_later", _same),
+    Fault("repeat_with_other_ts", rewrite(_other_day)),
+)
+
+FAULTS = (*REJECTED, *ACCEPTED, *REPEATED)

@@ -1,0 +1,89 @@
+"""What a run of the simulator is asked to do, and what it says it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from medallion.errors import SettingsError
+
+COMPRESSIONS = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+
+
+@dataclass(frozen=True)
+class SimulationOptions:
+    """How many events, how fast, and from which seed.
+
+    With a `rate` (events per second) events happen now, until `events` of them, or `duration`
+    seconds, or a stop. Without one, `events` of them are spread over the days before now (or from
+    `start` to now), as fast as the machine can: 20,000 make five days, 120,000 and more make 30.
+    `faults` is the share of events that carry a fault. `tick` is how many seconds of a paced run
+    go into one object.
+    """
+
+    events: int | None = None
+    duration: float | None = None
+    rate: float | None = None
+    seed: int = 7
+    faults: float = 0.0
+    start: datetime | None = None
+    tick: float = 0.5
+    compression: str = "zstd"
+    lines_per_object: int = 50_000
+
+    def __post_init__(self) -> None:
+        if self.rate is None and self.events is None:
+            raise SettingsError("give the simulator --events, or --rate for a paced stream")
+        if self.rate is None and self.duration is not None:
+            raise SettingsError("--duration needs --rate: only a paced stream lasts")
+        if self.rate is not None and self.start is not None:
+            raise SettingsError("a paced stream starts now: give either a rate or a start")
+        if self.rate is not None and not 0 < self.rate <= 10_000_000:
+            raise SettingsError(f"--rate must be above 0 and at most 10000000, not {self.rate}")
+        if self.events is not None and not 0 <= self.events < 1 << 40:
+            raise SettingsError(f"--events must be 0 or more, not {self.events}")
+        if self.duration is not None and not 0 < self.duration < 1e9:
+            raise SettingsError(f"--duration must be above 0 seconds, not {self.duration}")
+        if not 0 <= self.faults <= 1:
+            raise SettingsError(f"--faults must be a share from 0 to 1, not {self.faults}")
+        if not 0 <= self.seed < 1 << 63:
+            raise SettingsError(f"--seed must be a whole number from 0, not {self.seed}")
+        if self.compression not in COMPRESSIONS:
+            raise SettingsError(f"--compression must be one of {', '.join(COMPRESSIONS)}")
+        if not 0 < self.tick <= 60 or self.lines_per_object < 1:
+            raise SettingsError("tick must be above 0 to 60 seconds, lines_per_object 1 or more")
+        if self.start is not None and self.start.tzinfo is None:
+            raise SettingsError("start needs a time zone")
+
+    def begins(self, now: datetime) -> datetime:
+        """When the first event may happen."""
+        if self.rate is not None:
+            return now
+        if self.start is not None:
+            if self.start >= now:
+                raise SettingsError("start must lie before now")
+            return self.start
+        return now - timedelta(days=min(30, max(3, -(-(self.events or 0) // 4_000))))
+
+
+@dataclass(frozen=True)
+class SimulationReport:
+    """What a run has put into the lake so far. `lines` counts repeats too, `events` does not."""
+
+    run: str
+    events: int
+    lines: int
+    faults: int
+    objects: int
+    bytes: int
+    reference_rows: int
+    seconds: float
+    answer_key: Path | None
+
+    def __str__(self) -> str:
+        pace = f" ({self.events / self.seconds:,.0f}/s)" if self.seconds > 0 else ""
+        return (
+            f"{self.events:,} events in {self.seconds:.1f} s{pace}: {self.lines:,} lines in "
+            f"{self.objects:,} objects, {self.faults:,} faults, {self.bytes / 1e6:,.1f} MB"
+        )

@@ -1,0 +1,243 @@
+"""One run of the simulator: it fills raw/ object by object and keeps the answer key true."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from medallion.platforms.lake import Lake
+from medallion.simulation.answer_key import Tally, write_key
+from medallion.simulation.events import Shoppers
+from medallion.simulation.options import COMPRESSIONS, SimulationOptions, SimulationReport
+from medallion.simulation.reference import Reference
+from medallion.simulation.render import Renderer
+from medallion.simulation.schedule import BATCH, Backfill, Live, Piece
+from medallion.simulation.spoiler import Spoiler, accepted, usable
+from medallion.simulation.world import World
+
+LOOK_BACK_MS = 31 * 86_400_000
+"""How far back the reference feeds reach when late events are to be expected."""
+KEY_EVERY = 60.0
+"""Seconds between two writings of the answer key while a run goes on."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Producer:
+    """A run that goes on by `step`, one purchases object at a time, and may stop between any two.
+
+    Its lines depend on the options and on when it starts, and on nothing else; its object names
+    are unique even among runs that are equal (`token`, random unless given). `answers` is the
+    directory of answer keys; without one none is kept.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        options: SimulationOptions,
+        *,
+        answers: Path | None = None,
+        now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
+        token: str | None = None,
+    ) -> None:
+        self._lake, self._options, self._now, self._clock = lake, options, now, clock
+        self._opened = self._named = now().astimezone(UTC)
+        begin = options.begins(self._opened)
+        self._begin, end = _ms(begin), _ms(self._opened)
+        self._world, identity = the_world(), _identity(options, begin)
+        self.run = f"{_stamp(self._opened)}-{options.seed}-{token or secrets.token_hex(4)}"
+        source = np.random.SeedSequence([options.seed, *identity])
+        shopping, spoiling = source.spawn(2)
+        self._shoppers = Shoppers(self._world, np.random.Generator(np.random.SFC64(shopping)))
+        self._spoiler = Spoiler(options.faults, int(spoiling.generate_state(1)[0]))
+        self._render = Renderer(self._world, identity.hex())
+        self._reference = Reference(self._world)
+        self._backfill: Backfill | None = None
+        self._live: Live | None = None
+        if options.rate is None:
+            self._backfill = Backfill(self._world, self._begin, end, options.events or 0)
+        else:
+            tick = min(options.tick, options.lines_per_object / options.rate)
+            self._live = Live(options.rate, tick, options.events, options.duration, clock)
+        self._per_object = min(options.lines_per_object, max(1_000, (options.events or 0) // 8))
+        self._tally = Tally()
+        self._objects = self._bytes = 0
+        self._rows: dict[str, int] = {}
+        self._started = self._written = clock()
+        self._path = answers / f"{self.run}.json" if answers else None
+        self._write_key(finished=False)
+
+    @property
+    def done(self) -> bool:
+        """Whether all that was asked for has been made."""
+        return self._live.done if self._live else not self._backfill or self._backfill.done
+
+    def due(self) -> float:
+        """Seconds until `step` has something to do."""
+        return self._live.due() if self._live else 0.0
+
+    def step(self) -> int:
+        """Puts the next purchases object, and what the reference feeds say by then; returns how
+        many lines it holds, 0 when none are due."""
+        pieces = self._pieces()
+        if not pieces:
+            return 0
+        self._tell(pieces[-1].end)
+        tally = Tally()
+        chunks = [self._spoiler.turn(tally)]
+        for piece in pieces:
+            chunks += self._lines(piece, tally)
+        chunks.append(self._spoiler.repeats(pieces[-1].end, tally))
+        self._put("purchases", b"".join(chunks), tally)
+        if self._clock() - self._written > KEY_EVERY:
+            self._write_key(finished=False)
+        return tally.lines
+
+    def finish(self) -> None:
+        """Puts the second copies of events that still wait for their day."""
+        tally = Tally()
+        rest = self._spoiler.rest(tally)
+        if rest:
+            self._put("purchases", rest, tally)
+
+    def close(self) -> SimulationReport:
+        """Writes the answer key for what has been put so far."""
+        self._write_key(finished=self.done)
+        return self.report()
+
+    def report(self) -> SimulationReport:
+        """What has been put so far."""
+        return SimulationReport(
+            run=self.run,
+            events=self._tally.events,
+            lines=self._tally.lines,
+            faults=self._tally.kinds.total(),
+            objects=self._objects,
+            bytes=self._bytes,
+            reference_rows=sum(self._rows.values()),
+            seconds=self._clock() - self._started,
+            answer_key=self._path,
+        )
+
+    def _pieces(self) -> list[Piece]:
+        """The times and counts of the next object's lines, in batches."""
+        if self._live:
+            piece = self._live.next(_ms(self._now()))
+            return _split(piece) if piece else []
+        pieces: list[Piece] = []
+        left = self._per_object
+        while self._backfill and left > 0 and (piece := self._backfill.next(left)):
+            pieces.append(piece)
+            left -= piece.count
+        return pieces
+
+    def _lines(self, piece: Piece, tally: Tally) -> list[bytes]:
+        kinds = self._spoiler.kinds(piece.count)
+        both = self._shoppers.window(
+            piece.start, piece.end, piece.count, self._spoiler.shift(kinds)
+        )
+        chunks, done = [], 0
+        for lines in both:
+            part = None if kinds is None else kinds[done : done + len(lines)]
+            done += len(lines)
+            text = self._render.lines(lines)
+            if part is not None:
+                text = self._spoiler.spoil(lines, part, text, tally)
+            currency = self._world.store_currency[lines.baskets.store[lines.basket]]
+            tally.add_lines(lines, currency, accepted(part))
+            chunks.append(text)
+        self._shoppers.remember(both[0], usable(None if kinds is None else kinds[: len(both[0])]))
+        return chunks
+
+    def _tell(self, until: int) -> None:
+        """Brings the reference feeds up to an instant, before anything is sold by them."""
+        since = self._begin - (LOOK_BACK_MS if self._options.faults else 0)
+        for feed, rows in self._reference.until(since, until).items():
+            self._put(feed, b"\n".join(rows) + b"\n", None)
+            self._rows[feed] = self._rows.get(feed, 0) + len(rows)
+
+    def _put(self, feed: str, data: bytes, tally: Tally | None) -> None:
+        # Names rise with time even if the clock steps back: the order of the names is the order
+        # of arrival.
+        now = self._named = max(self._named, self._now().astimezone(UTC))
+        stored = _compress(data, self._options.compression)
+        name = f"{_stamp(now)}-{self.run.split('-', 1)[1]}-{self._objects:08d}.ndjson"
+        self._lake.put(
+            f"raw/{feed}/year={now:%Y}/month={now:%m}/day={now:%d}/hour={now:%H}/{name}"
+            f"{COMPRESSIONS[self._options.compression]}",
+            stored,
+        )
+        self._objects += 1
+        self._bytes += len(stored)
+        if tally:
+            self._tally.add(tally)
+
+    def _write_key(self, finished: bool) -> None:
+        self._written = self._clock()
+        if self._path:
+            options = {**asdict(self._options), "start": _iso(self._begin)}
+            header = {
+                "run": self.run,
+                "options": options,
+                "finished": finished,
+                "objects": self._objects,
+                "reference_rows": dict(self._rows),
+            }
+            write_key(self._path, header | self._tally.document())
+
+
+@cache
+def the_world() -> World:
+    """The one retailer of every run."""
+    return World()
+
+
+def _split(piece: Piece) -> list[Piece]:
+    """A long piece in batches of equal time."""
+    parts = -(-piece.count // BATCH)
+    times = [piece.start + (piece.end - piece.start) * n // parts for n in range(parts + 1)]
+    counts = [piece.count * n // parts for n in range(parts + 1)]
+    return [
+        Piece(times[n], max(times[n + 1], times[n] + 1), counts[n + 1] - counts[n])
+        for n in range(parts)
+    ]
+
+
+def _identity(options: SimulationOptions, begin: datetime) -> bytes:
+    """Eight bytes that name the stream of events: its options and its start, to the microsecond."""
+    told: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
+    del told["compression"]
+    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).digest()
+
+
+def _compress(data: bytes, how: str) -> bytes:
+    if how == "zstd":
+        return bytes(pa.Codec("zstd", compression_level=1).compress(data, asbytes=True))
+    return gzip.compress(data, 1, mtime=0) if how == "gzip" else data
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1_000_000) // 1_000
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at:%Y%m%dT%H%M%S}{at.microsecond:06d}Z"
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

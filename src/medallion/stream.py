@@ -1,0 +1,153 @@
+"""The pipeline: from what waits in raw/ to published gold, once or again and again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from medallion.cleaning.receipts import Receipt
+from medallion.layers.bronze import CleanReport, Sweep, clean
+from medallion.layers.marts import Transformer, TransformReport, publish
+from medallion.layers.staging import Loader, LoadReport
+from medallion.platforms.local import LocalLake, runner_lock
+from medallion.platforms.warehouse import open_warehouse
+from medallion.simulation import Producer
+
+IDLE = 0.05
+"""Seconds between two looks at raw/ when nothing waits."""
+
+
+@dataclass
+class BatchReport:
+    """What one pass through all stages did, with the seconds of each."""
+
+    cleaned: CleanReport
+    loaded: LoadReport
+    transformed: TransformReport | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        return self.loaded.rows
+
+    @property
+    def failures(self) -> dict[str, str]:
+        return self.cleaned.failures | self.loaded.failures
+
+
+class Pipeline:
+    """All stages of one home, opened once. One runner holds the home while it is open."""
+
+    def __init__(self, home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
+        self.home, self.warehouse = home, warehouse
+        self.lake = LocalLake(home)
+        self._sweep = Sweep(self.lake)
+        self._loader = Loader(self.lake, warehouse)
+        self._transformer = Transformer(home)
+        self._built = False
+
+    def advance(
+        self, *, always: bool = False, progress: Callable[[Receipt], None] = lambda _: None
+    ) -> BatchReport:
+        """One pass: clean, load, and when rows came (or `always`) transform and publish."""
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "clean"):
+            cleaned = clean(self.lake, self._sweep, progress=progress)
+        with _timed(seconds, "load"):
+            loaded = self._loader.load()
+        report = BatchReport(cleaned, loaded, seconds=seconds)
+        if always or loaded.rows or not self._built:
+            with _timed(seconds, "transform"):
+                report.transformed = self._transform(everything=always)
+            with _timed(seconds, "publish"):
+                publish(self.home, self.warehouse, self._transformer.published())
+        return report
+
+    def close(self) -> None:
+        """Lets go of what a pass keeps open for the next."""
+        self._transformer.close()
+
+    def _transform(self, *, everything: bool) -> TransformReport:
+        """The first pass builds all; a micro-batch leaves out the views, which do not change, and
+        what has a schedule of its own."""
+        select = None if everything or not self._built else MICRO_BATCH
+        report = self._transformer.run(select=select)
+        self._built = True
+        return report
+
+
+MICRO_BATCH = "config.materialized:incremental"
+
+
+@contextmanager
+def open_pipeline(home: Path) -> Iterator[Pipeline]:
+    """The pipeline of a home. Raises HomeBusy when another runner has it."""
+    with runner_lock(home), open_warehouse(home) as warehouse:
+        pipeline = Pipeline(home, warehouse)
+        try:
+            yield pipeline
+            warehouse.execute("CHECKPOINT")
+        finally:
+            pipeline.close()
+
+
+def stream(
+    pipeline: Pipeline,
+    producer: Producer | None,
+    stop: threading.Event,
+    *,
+    report: Callable[[BatchReport], None] = lambda _: None,
+) -> None:
+    """Runs the producer beside the pipeline until the producer is done or `stop` is set, then
+    brings what was produced to gold."""
+    if producer is None:
+        _follow(pipeline, stop.is_set, report)
+    else:
+        failure: list[BaseException] = []
+        thread = threading.Thread(target=_produce, args=(producer, stop, failure), daemon=True)
+        thread.start()
+        _follow(pipeline, lambda: not thread.is_alive(), report)
+        thread.join()
+        if failure:
+            raise failure[0]
+    while (batch := pipeline.advance()).rows:
+        report(batch)
+
+
+def _follow(
+    pipeline: Pipeline, ended: Callable[[], bool], report: Callable[[BatchReport], None]
+) -> None:
+    while not ended():
+        batch = pipeline.advance()
+        report(batch)
+        if not batch.rows:
+            time.sleep(IDLE)
+
+
+def _produce(producer: Producer, stop: threading.Event, failure: list[BaseException]) -> None:
+    try:
+        while not (producer.done or stop.is_set()):
+            wait = producer.due()
+            if wait > 0:
+                stop.wait(min(wait, 0.1))
+            else:
+                producer.step()
+        producer.finish()
+        producer.close()
+    except BaseException as error:
+        failure.append(error)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.monotonic() - started

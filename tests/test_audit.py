@@ -1,0 +1,121 @@
+"""The audit, and that each planted violation turns it red with the offender named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import Cli, drop, event
+from medallion.platforms.warehouse import warehouse_path
+
+
+def test_the_audit_of_a_built_home_holds(built: Path, cli: Cli) -> None:
+    """Every check holds and prints its figure."""
+    result = cli(built, "audit", "--json")
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0 and report["holds"], result.output
+    assert len(report["checks"]) >= 9
+    assert not any(check["offenders"] for check in report["checks"])
+
+
+def test_what_waits_is_no_violation(copy: Path, cli: Cli) -> None:
+    """A raw file that nobody has cleaned yet is said to wait."""
+    drop(copy, "new.json", event())
+    result = cli(copy, "audit")
+    assert result.exit_code == 0
+    assert "1 raw objects not yet loaded" in result.output
+
+
+def first(home: Path, pattern: str) -> Path:
+    return sorted(home.glob(pattern))[0]
+
+
+def change(home: Path, sql: str) -> None:
+    with duckdb.connect(str(warehouse_path(home))) as db:
+        db.execute(sql)
+
+
+def rewrite_raw(home: Path) -> None:
+    path = first(home, "raw/purchases/**/*.zst")
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    import os
+
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def shorten_parquet(home: Path) -> None:
+    path = first(home, "bronze/purchases/**/*.parquet")
+    pq.write_table(pq.ParquetFile(path).read().slice(1), path)
+
+
+PLANTED: dict[str, Callable[[Path], None]] = {
+    "raw bytes changed": rewrite_raw,
+    "raw object removed": lambda home: first(home, "raw/purchases/**/*.zst").unlink(),
+    "bronze object removed": lambda home: first(home, "bronze/purchases/**/*.parquet").unlink(),
+    "bronze object cut": lambda home: first(home, "bronze/purchases/**/*.parquet").write_bytes(b""),
+    "bronze row removed": shorten_parquet,
+    "staged row lost": lambda home: change(home, "DELETE FROM staging.purchases WHERE rowid = 0"),
+    "staged object twice": lambda home: change(
+        home,
+        "INSERT INTO staging.purchases SELECT * FROM staging.purchases WHERE bronze_file = "
+        "(SELECT min(bronze_file) FROM staging.purchases)",
+    ),
+    "ledger entry lost": lambda home: change(
+        home,
+        "DELETE FROM staging.loads WHERE bronze_file = (SELECT min(bronze_file) FROM "
+        "staging.loads WHERE kind = 'purchases')",
+    ),
+    "quarantined text changed": lambda home: change(
+        home, "UPDATE staging.quarantine SET raw = 'x'::BLOB WHERE rowid = 0"
+    ),
+    "quarantined line lost": lambda home: change(
+        home, "DELETE FROM staging.quarantine WHERE rowid = 0"
+    ),
+    "receipt falsified": lambda home: change(
+        home, "UPDATE staging.receipts SET blank = blank + 1 WHERE feed = 'purchases'"
+    ),
+    "event twice in silver": lambda home: change(
+        home, "INSERT INTO silver.purchases_silver SELECT * FROM silver.purchases_silver LIMIT 1"
+    ),
+    "event lost from silver": lambda home: change(
+        home,
+        "DELETE FROM silver.purchases_silver WHERE event_id = "
+        "(SELECT min(event_id) FROM silver.purchases_silver)",
+    ),
+    "a cent more in silver": lambda home: change(
+        home,
+        "UPDATE silver.purchases_silver SET total_amount = total_amount + 0.0001 WHERE "
+        "event_id = (SELECT min(event_id) FROM silver.purchases_silver)",
+    ),
+    "a cent less in gold": lambda home: change(
+        home,
+        "UPDATE gold.purchases_gold SET net_sales = net_sales - 0.01 WHERE sales_date = "
+        "(SELECT max(sales_date) FROM gold.purchases_gold)",
+    ),
+    "day lost from gold": lambda home: change(
+        home,
+        "DELETE FROM gold.purchases_gold WHERE sales_date = "
+        "(SELECT min(sales_date) FROM gold.purchases_gold)",
+    ),
+    "amount as float": lambda home: change(
+        home, "ALTER TABLE gold.purchases_gold ALTER net_sales TYPE DOUBLE"
+    ),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_a_planted_violation_is_caught(copy: Path, cli: Cli, plant: Callable[[Path], None]) -> None:
+    """Exit 1, and at least one offender in words."""
+    plant(copy)
+    result = cli(copy, "audit", "--json")
+    assert result.exit_code == 1, result.output
+    broken = [check for check in json.loads(result.stdout)["checks"] if check["offenders"]]
+    assert broken and all(check["offenders"][0] for check in broken)

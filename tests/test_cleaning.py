@@ -1,0 +1,283 @@
+"""The cleaner through its front door: raw files in, bronze, quarantine and receipts out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import Cli, drop, event
+from medallion.contract import MAX_LINE_BYTES, PURCHASES, TECHNICAL
+
+
+def receipts(home: Path) -> dict[str, dict[str, Any]]:
+    """Every receipt in the lake by its raw key."""
+    rows = [pq.read_table(p).to_pylist()[0] for p in (home / "bronze/receipts").glob("*.parquet")]
+    for row in rows:
+        for name in ("reasons", "unknown_fields", "outputs"):
+            row[name] = json.loads(row[name])
+    return {row["source_file"]: row for row in rows}
+
+
+def rows(home: Path, folder: str) -> list[dict[str, Any]]:
+    """All rows of the objects under bronze/folder, in the order of file and line."""
+    files = sorted((home / "bronze" / folder).rglob("*.parquet"))
+    found = [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
+    return sorted(found, key=lambda row: (row["source_file"], row["source_line"]))
+
+
+def test_every_line_is_accepted_quarantined_or_blank(tmp_path: Path, cli: Cli) -> None:
+    """Lines of all three kinds are counted, and the quarantine keeps the text byte by byte."""
+    drop(
+        tmp_path,
+        "a.ndjson",
+        event(),
+        "",
+        '{"event_id": broken',
+        b"\xff\xfe",
+        "  \t\r",
+        event(event_id="e2", quantity=0, total_amount=...),
+        event(event_id="e3"),
+    )
+    assert cli(tmp_path, "clean").exit_code == 0
+    receipt = receipts(tmp_path)["raw/a.ndjson"]
+    assert (receipt["lines"], receipt["blank"]) == (7, 2)
+    assert (receipt["accepted"], receipt["quarantined"]) == (2, 3)
+    assert receipt["reasons"] == {"malformed_json": 2, "bad_quantity": 1}
+    kept = [(q["source_line"], q["reason"], q["raw"]) for q in rows(tmp_path, "quarantine")]
+    assert kept[0] == (3, "malformed_json", b'{"event_id": broken')
+    assert kept[1] == (4, "malformed_json", b"\xff\xfe")
+    assert kept[2][:2] == (6, "bad_quantity")
+    assert [a["source_line"] for a in rows(tmp_path, "purchases")] == [1, 7]
+
+
+def test_accepted_rows_have_the_columns_of_the_contract(tmp_path: Path, cli: Cli) -> None:
+    """Names, order and types in Parquet are the contract's; money is decimal, time is UTC."""
+    drop(
+        tmp_path,
+        "a.json",
+        event(ts="2026-03-01T23:30:00-05:00", price="1.2345675", total_amount=...),
+    )
+    cli(tmp_path, "clean")
+    (path,) = (tmp_path / "bronze/purchases").rglob("*.parquet")
+    schema = pq.ParquetFile(path).schema_arrow
+    assert tuple(schema.names) == PURCHASES.names + tuple(TECHNICAL)
+    assert path.parent.name == "dt=2026-03-02"
+    assert schema.field("price").type == pa.decimal128(18, 6)
+    assert schema.field("total_amount").type == pa.decimal128(18, 4)
+    assert schema.field("ts").type == pa.timestamp("us")
+
+
+def test_every_suffix_anywhere_under_raw_is_taken(tmp_path: Path, cli: Cli) -> None:
+    """Plain, gzip and zstd objects of any producer count; hidden and unfinished names do not."""
+    line = event().encode() + b"\n"
+    packed = {
+        "x/y/a.ndjson": line,
+        "b.JSONL": line,
+        "c.json": line,
+        "d.ndjson.gz": gzip.compress(line),
+        "e.json.zst": pa.compress(line, "zstd", asbytes=True),
+        ".f.json": line,
+        "g.json.tmp": line,
+        "readme.txt": line,
+    }
+    for name, data in packed.items():
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    cli(tmp_path, "clean")
+    assert sorted(r["source_file"] for r in rows(tmp_path, "purchases")) == [
+        "raw/b.JSONL",
+        "raw/c.json",
+        "raw/d.ndjson.gz",
+        "raw/e.json.zst",
+        "raw/x/y/a.ndjson",
+    ]
+
+
+@pytest.mark.parametrize("cut", [5, 40, -4], ids=["head", "middle", "trailer"])
+def test_a_cut_archive_is_one_unreadable_line_and_stops_nothing(
+    tmp_path: Path, cli: Cli, cut: int
+) -> None:
+    """The file gets its receipt and reason; its neighbours are cleaned."""
+    packed = gzip.compress("".join(event(event_id=f"e{i}") + "\n" for i in range(50)).encode())
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/cut.json.gz").write_bytes(packed[:cut])
+    drop(tmp_path, "good.json", event())
+    assert cli(tmp_path, "clean").exit_code == 0
+    found = receipts(tmp_path)
+    assert found["raw/cut.json.gz"]["reasons"] == {"unreadable_file": 1}
+    assert found["raw/cut.json.gz"]["lines"] == 1
+    assert found["raw/good.json"]["accepted"] == 1
+
+
+def test_a_line_at_the_limit_is_read_and_one_beyond_is_oversize(tmp_path: Path, cli: Cli) -> None:
+    """The limit counts bytes without the line end; the quarantine keeps the head and the size."""
+    short = len(event(pad=""))
+    fits, beyond = event(pad="x" * (MAX_LINE_BYTES - short)), event(pad="x" * (9 << 20))
+    over = event(event_id="e4", pad="x" * (MAX_LINE_BYTES - short + 1))
+    drop(tmp_path, "a.json", fits, over, beyond, event(event_id="e2"))
+    cli(tmp_path, "clean")
+    receipt = receipts(tmp_path)["raw/a.json"]
+    assert receipt["reasons"] == {"oversize_line": 2}
+    assert (receipt["lines"], receipt["accepted"]) == (4, 2)
+    first, second = rows(tmp_path, "quarantine")
+    assert (first["source_line"], first["raw_size"]) == (2, MAX_LINE_BYTES + 1)
+    assert first["raw"] == over.encode()[:MAX_LINE_BYTES]
+    assert (second["source_line"], second["raw_size"]) == (3, len(beyond))
+
+
+def test_unknown_fields_are_counted_by_name(tmp_path: Path, cli: Cli) -> None:
+    """Drift is visible in the receipt, in accepted and rejected lines alike."""
+    drop(
+        tmp_path,
+        "a.json",
+        event(mood="good"),
+        event(event_id="e2", mood=None, extra={"a": [1]}),
+        event(event_id=..., mood=1),
+        '{"mood": oops}',
+    )
+    cli(tmp_path, "clean")
+    assert receipts(tmp_path)["raw/a.json"]["unknown_fields"] == {"mood": 3, "extra": 1}
+
+
+def test_a_repeated_pass_changes_nothing_and_a_rewritten_file_is_a_new_object(
+    tmp_path: Path, cli: Cli
+) -> None:
+    """Receipts are by version: touching a file does nothing, appending to it cleans it again."""
+    path = drop(tmp_path, "a.json", event())
+    cli(tmp_path, "clean")
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "bronze").rglob("*.parquet")}
+    cli(tmp_path, "clean")
+    os.utime(path, (1, 1))
+    cli(tmp_path, "clean")
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "bronze").rglob("*.parquet")} == before
+    drop(tmp_path, "a.json", event(), event(event_id="e2"))
+    cli(tmp_path, "clean")
+    assert len(list((tmp_path / "bronze/receipts").glob("*.parquet"))) == 2
+
+
+def test_a_pass_that_died_before_the_receipt_is_made_good(tmp_path: Path, cli: Cli) -> None:
+    """Without its receipt an object is cleaned again, to the same names and the same rows."""
+    drop(tmp_path, "a.json", event(), event(event_id="e2", ts="2026-04-01T00:00:00Z"), "{")
+    cli(tmp_path, "clean")
+    names = sorted((tmp_path / "bronze").rglob("*.parquet"))
+    kept = rows(tmp_path, "purchases")
+    for path in (*(tmp_path / "bronze/receipts").iterdir(), names[0]):
+        path.unlink()
+    cli(tmp_path, "clean")
+    assert sorted((tmp_path / "bronze").rglob("*.parquet")) == names
+    assert rows(tmp_path, "purchases") == kept
+
+
+def test_strange_file_names_are_taken(tmp_path: Path, cli: Cli) -> None:
+    """Quotes, percent signs, line feeds and bytes that are no text: each is one object."""
+    (tmp_path / "raw").mkdir()
+    names = [b"it's.json", b"100%.json", b"new\nline.json", "été.json".encode(), b"\xff\xfe.json"]
+    for i, name in enumerate(names):
+        with open(os.path.join(os.fsencode(tmp_path / "raw"), name), "wb") as file:  # noqa: PTH118, PTH123
+            file.write(event(event_id=f"e{i}").encode())
+    assert cli(tmp_path, "clean").exit_code == 0
+    keys = {row["source_file"] for row in rows(tmp_path, "purchases")}
+    assert keys == {
+        "raw/it's.json",
+        "raw/100%25.json",
+        "raw/new\nline.json",
+        "raw/été.json",
+        "raw/%FF%FE.json",
+    }
+
+
+def test_memory_is_bounded_whatever_the_size_of_a_file(tmp_path: Path) -> None:
+    """A file ten times as large takes hardly more memory, and never 350 MiB."""
+    peaks = []
+    for copies in (1, 10):
+        home = tmp_path / str(copies)
+        lines = [event(event_id=f"e{i}", note="x" * 150) for i in range(60_000)]
+        (home / "raw").mkdir(parents=True)
+        (home / "raw/a.json").write_text("\n".join(lines * copies))
+        # Not ru_maxrss: a new process inherits that of the one that started it.
+        script = (
+            "import sys; from pathlib import Path;"
+            "from medallion.layers.bronze import clean;"
+            "from medallion.platforms.local import LocalLake;"
+            "clean(LocalLake(Path(sys.argv[1])));"
+            "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(home)], capture_output=True, text=True, check=True
+        )
+        peaks.append(int(done.stdout) / 1024)
+    assert peaks[1] < min(peaks[0] * 2, 350), peaks
+
+
+def test_fast_and_exact_reading_agree_on_damaged_lines(tmp_path: Path, cli: Cli) -> None:
+    """Random damage: whatever the fast path lets pass, the exact reader judges the same."""
+    from medallion.cleaning import duckdb_engine
+
+    chance = random.Random(11)
+    scraps = [
+        b'"',
+        b",",
+        b":",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b" ",
+        b"\\",
+        b"0",
+        b"-",
+        b".",
+        b"e9",
+        b"NaN",
+        b"-Infinity",
+        b"true",
+        b"12345678901234567",
+        b"\\u0000",
+        b"\\ud800",
+        b"\xff",
+        b",}",
+        b'"price":1,',
+        b'"store_id":1.5,',
+        b'"store_id":-0,',
+        b"1e400",
+        b"1e0005",
+        b"\\t",
+    ]
+    lines = []
+    for i in range(20_000):
+        line = bytearray(event(event_id=f"e{i}", customer_id="C 1", note="a{b}").encode())
+        for _ in range(chance.randint(1, 3)):
+            at = chance.randrange(len(line) + 1)
+            line[at : at + chance.randint(0, 3)] = chance.choice(scraps)
+        lines.append(bytes(line))
+    drop(tmp_path / "fast", "a.json", *lines)
+    drop(tmp_path / "exact", "a.json", *lines)
+    for home in ("fast", "exact"):
+        os.utime(tmp_path / home / "raw/a.json", (1e9, 1e9))
+    cli(tmp_path / "fast", "clean")
+    survey = duckdb_engine.survey
+
+    def all_suspect(block: Any) -> Any:
+        found = survey(block)
+        found.suspect[:] = True
+        return found
+
+    duckdb_engine.survey = all_suspect
+    try:
+        cli(tmp_path / "exact", "clean")
+    finally:
+        duckdb_engine.survey = survey
+    for folder in ("purchases", "quarantine"):
+        assert rows(tmp_path / "fast", folder) == rows(tmp_path / "exact", folder)
+    assert 1_000 < len(rows(tmp_path / "fast", "purchases")) < 19_000

@@ -1,0 +1,152 @@
+"""The house itself: which way imports point, and that the documents say what is true."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from conftest import ROOT
+from medallion.cli import main
+from medallion.contract import FEEDS
+
+PACKAGE = ROOT / "src" / "medallion"
+FLOORS = (
+    {"contract", "errors", "settings", "process", "__init__"},
+    {"platforms", "cleaning"},
+    {"layers"},
+    {"simulation", "importing"},
+    {"stream", "audit", "status", "doctor"},
+    {"report"},
+    {"cli"},
+)
+"""From the ground up: a module imports from its own floor and from those below."""
+
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+
+
+def floor(module: str) -> int:
+    (found,) = [i for i, names in enumerate(FLOORS) if module in names]
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of this package that a module imports, by the first name under medallion."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        found |= {n.split(".")[1] for n in names if n.startswith("medallion.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
+def test_imports_point_down(path: Path) -> None:
+    """cli -> stream, audit -> layers -> cleaning, platforms -> contract, settings, errors."""
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for other in imports(path):
+        assert floor(other) <= floor(part), f"{part} must not import {other}"
+
+
+def test_only_the_command_line_reads_the_environment() -> None:
+    """Everything else is told."""
+    readers = [p for p in PACKAGE.rglob("*.py") if re.search(r"environ\b|getenv", p.read_text())]
+    assert {p.name for p in readers} <= {"cli.py", "marts.py"}
+
+
+def test_every_public_module_class_and_function_has_a_docstring() -> None:
+    """Public is what has no leading underscore; a method may have that of its base class
+    or protocol, and one of a single statement speaks for itself."""
+    missing, promised = [], set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases):
+                promised |= {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name[0] != "_"]
+        own = [n for c in classes if not c.bases for n in c.body]
+        functions = [n for n in (*tree.body, *own) if isinstance(n, ast.FunctionDef)]
+        public = [n for n in functions if n.name[0] != "_" and len(n.body) > 1]
+        public = [n for n in public if n.name not in promised]
+        if not ast.get_docstring(tree) and path.stat().st_size:
+            missing.append(path.name)
+        missing += [
+            f"{path.name}: {n.name}" for n in (*classes, *public) if not ast.get_docstring(n)
+        ]
+    assert not missing, missing
+
+
+def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
+    """Every verb by the words that call it."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        nested = isinstance(command, click.Group)
+        found |= commands(command, f"{prefix}{name} ") if nested else {prefix + name: command}
+    return found
+
+
+def test_every_verb_and_option_is_documented() -> None:
+    """In the README or under docs/; --help is click's own."""
+    text = "\n".join(path.read_text() for path in DOCUMENTS)
+    for name, command in commands(main).items():
+        assert f"medallion {name}" in text, name
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.opts[0] in text, f"{name} {option.opts[0]}"
+
+
+def test_every_documented_command_exists() -> None:
+    """`medallion VERB --option` in a document names a verb and options that are there."""
+    verbs = commands(main)
+    for path in DOCUMENTS:
+        for call in re.findall(
+            r"^\s*(?:\$ )?medallion ([^\n#|`]+)", path.read_text(), re.MULTILINE
+        ):
+            words = call.split()
+            name = next((n for n in (" ".join(words[:2]), words[0]) if n in verbs), None)
+            assert name, f"{path.name}: medallion {call}"
+            known = {opt for p in verbs[name].params for opt in p.opts} | {"--help"}
+            assert {w for w in words if w.startswith("--")} <= known, f"{path.name}: {call}"
+
+
+def test_links_lead_somewhere() -> None:
+    """Relative links in the documents."""
+    for path in DOCUMENTS:
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+            if "://" not in link:
+                assert (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_the_contract_is_documented_field_by_field() -> None:
+    """docs/contract.md is what `contract.py` says, field and reason."""
+    text = (ROOT / "docs" / "contract.md").read_text()
+    for feed in FEEDS.values():
+        for name in (*feed.names, *feed.reasons):
+            assert f"`{name}`" in text, f"{feed.name}: {name}"
+
+
+def test_requirements_are_pinned_and_hashed() -> None:
+    """Every line of the lock files is a version with hashes; no registry is named."""
+    for lock in (ROOT / "requirements.lock", ROOT / "requirements-test.lock"):
+        text = lock.read_text()
+        assert "://" not in text
+        for block in re.split(r"\n(?=\S)", text.strip()):
+            assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+", block), block
+            assert "--hash=sha256:" in block, block.splitlines()[0]
+    locked = (ROOT / "requirements.lock").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        name = re.split(r"[<>=;]", requirement)[0].replace("_", "-")
+        assert f"\n{name}==" in f"\n{locked}", name
+
+
+def test_no_tracked_text_names_a_registry_or_a_private_path() -> None:
+    """What is committed speaks of itself alone."""
+    shown = re.compile(r"https?://[^ /]*(pypi|pythonhosted|npmjs|debian)|(^|[^\w.])/(root|home)/")
+    for path in [*DOCUMENTS, *PACKAGE.rglob("*.py"), *(ROOT / "dbt").glob("models/**/*.sql")]:
+        assert not shown.search(path.read_text()), path
