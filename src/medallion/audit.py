@@ -332,14 +332,15 @@ def _staged_rows(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _promised_rows(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Rows by bronze object as the loaded receipts say; a receipt is itself an object of one."""
+    """Rows by bronze object as the loaded receipts say; a receipts object has a
+    row for each receipt."""
     return dict(
         db.execute(
             """SELECT key, sum(n)::BIGINT FROM (
                 SELECT unnest(map_entries(CAST(outputs AS MAP(VARCHAR, BIGINT))), recursive := true)
                 FROM (SELECT outputs::JSON AS outputs FROM staging.receipts))
                 AS t(key, n) GROUP BY key
-            UNION ALL SELECT bronze_file, 1 FROM staging.receipts"""
+            UNION ALL SELECT bronze_file, count(*) FROM staging.receipts GROUP BY ALL"""
         ).fetchall()
     )
 

@@ -114,7 +114,8 @@ def _filled(field: Field) -> str:
 
 def _with_total(feed: Feed, query: str) -> str:
     """Adds `expected`, and takes it as total_amount where none was given."""
-    expected = "price * TRY_CAST(quantity AS DECIMAL(9,0)) - discount_amount"
+    # Nineteen digits make DuckDB multiply in 128 bits: eighteen overflow, and that is an error.
+    expected = "CAST(price AS DECIMAL(19,6)) * TRY_CAST(quantity AS DECIMAL(9,0)) - discount_amount"
     others = ", ".join(f"x_{n}, {n}" for n in feed.names if n != "total_amount")
     query = f"SELECT *, {expected} AS expected FROM ({query}) AS quantified"
     total = (

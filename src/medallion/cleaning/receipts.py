@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -60,6 +61,11 @@ def stem(found: LakeObject) -> str:
     names however often it is cleaned.
     """
     return f"{key_stem(found.key)}-{_digest(found.version, 8)}"
+
+
+def is_stem(name: str) -> bool:
+    """Whether a name is that of one object's outputs."""
+    return re.fullmatch("[0-9a-f]{16}-[0-9a-f]{8}", name) is not None
 
 
 def key_stem(key: str) -> str:

@@ -20,6 +20,7 @@ from medallion.contract import MAX_DEPTH, MAX_LINE_BYTES
 LONG_DIGITS = 16
 """A double keeps every decimal of fewer digits."""
 
+_AFTER_TEXT = np.frombuffer(b",:}] \t\r", np.uint8)
 _ESCAPES = re.compile(rb"\\(?:[tnr]|u(?:00[0-2]|[dD][89a-fA-F]))")
 
 
@@ -84,11 +85,15 @@ def _colons(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def _spaced_text(data: np.ndarray) -> np.ndarray:
-    """Quotes with a space at their inner side, where a text may need trimming."""
-    spaces = np.flatnonzero(data[1:-1] == ord(" ")) + 1
-    before, after = data[spaces - 1], data[spaces + 1]
-    separator = (before == ord(",")) | (before == ord(":"))
-    return spaces[(before == ord('"')) | ((after == ord('"')) & ~separator)]
+    """Quotes with a space at their inner side, where a text may need trimming.
+
+    A space before a quote may also part a value from the comma or colon before it: then the quote
+    opens a text, and what follows is no separator."""
+    spaces = np.flatnonzero(data[1:-2] == ord(" ")) + 1
+    before, after, beyond = data[spaces - 1], data[spaces + 1], data[spaces + 2]
+    parts = (before == ord(",")) | (before == ord(":"))
+    closes = np.isin(beyond, _AFTER_TEXT)
+    return spaces[(before == ord('"')) | ((after == ord('"')) & (~parts | closes))]
 
 
 def _deep(block: Block) -> np.ndarray:

@@ -85,11 +85,17 @@ def import_complete_journey(lake: Lake, *, now: datetime, progress: Progress) ->
     transactions, products = (f"read_parquet({literal(str(f))})" for f in files)
     jobs: list[tuple[Feed, _Columns, str]] = [
         (PRODUCTS, _PRODUCTS, f"FROM {products} p ORDER BY p.product_id"),
-        (STORES, _STORES,
-         f"FROM (SELECT DISTINCT store_id FROM {transactions}) t ORDER BY t.store_id"),
-        (PURCHASES, _PURCHASES,
-         f"FROM (FROM {transactions} ORDER BY transaction_timestamp, basket_id, product_id) t "
-         f"LEFT JOIN {products} p USING (product_id)"),
+        (
+            STORES,
+            _STORES,
+            f"FROM (SELECT DISTINCT store_id FROM {transactions}) t ORDER BY t.store_id",
+        ),
+        (
+            PURCHASES,
+            _PURCHASES,
+            f"FROM (FROM {transactions} ORDER BY transaction_timestamp, basket_id, product_id) t "
+            f"LEFT JOIN {products} p USING (product_id)",
+        ),
     ]
     source = _source(files)
     feeds: dict[str, FeedReport] = {}

@@ -15,10 +15,29 @@ if TYPE_CHECKING:
     from medallion.importing.mapping import Mapping
 
 _FOUND = (
-    "delim", "sep", "separator", "delimiter", "quote", "escape", "comment", "skip", "header",
-    "columns", "names", "types", "dtypes", "auto_type_candidates", "sample_size",
-    "normalize_names", "dateformat", "date_format", "timestampformat", "timestamp_format",
-    "decimal_separator", "thousands", "new_line",
+    "delim",
+    "sep",
+    "separator",
+    "delimiter",
+    "quote",
+    "escape",
+    "comment",
+    "skip",
+    "header",
+    "columns",
+    "names",
+    "types",
+    "dtypes",
+    "auto_type_candidates",
+    "sample_size",
+    "normalize_names",
+    "dateformat",
+    "date_format",
+    "timestampformat",
+    "timestamp_format",
+    "decimal_separator",
+    "thousands",
+    "new_line",
 )
 """Options that the sniffer heeds, and that then come from what it found."""
 

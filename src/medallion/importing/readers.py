@@ -25,12 +25,34 @@ from medallion.importing.source import (
 from medallion.importing.streams import copy_with_numbers_as_strings, create_packed, open_plain
 
 RESERVED = {
-    "path", "filename", "file_row_number", "hive_partitioning", "hive_types",
-    "hive_types_autocast", "union_by_name", "schema", "column_statistics", "allow_empty",
-    "ignore_errors", "store_rejects", "rejects_table", "rejects_scan", "rejects_limit",
-    "rejects_line_size_limit", "files_to_sniff", "maximum_sample_files", "auto_detect",
-    "all_varchar", "parallel", "compression", "bound_schema", "explicit_cardinality",
-    "encryption_config", "debug_use_openssl", "prefetch_strategy", "geojson",
+    "path",
+    "filename",
+    "file_row_number",
+    "hive_partitioning",
+    "hive_types",
+    "hive_types_autocast",
+    "union_by_name",
+    "schema",
+    "column_statistics",
+    "allow_empty",
+    "ignore_errors",
+    "store_rejects",
+    "rejects_table",
+    "rejects_scan",
+    "rejects_limit",
+    "rejects_line_size_limit",
+    "files_to_sniff",
+    "maximum_sample_files",
+    "auto_detect",
+    "all_varchar",
+    "parallel",
+    "compression",
+    "bound_schema",
+    "explicit_cardinality",
+    "encryption_config",
+    "debug_use_openssl",
+    "prefetch_strategy",
+    "geojson",
 }
 """Options of the readers that an import sets itself."""
 
@@ -77,7 +99,9 @@ def open_source(
 ) -> SourceFile:
     """A file that `path` leads to and people know by `name`."""
     kinds: dict[str, Callable[..., SourceFile]] = {
-        "csv": CsvFile, "json": JsonFile, "parquet": ParquetFile,
+        "csv": CsvFile,
+        "json": JsonFile,
+        "parquet": ParquetFile,
     }
     return kinds[mapping.format](con, path, name, mapping, scratch)
 
@@ -96,7 +120,7 @@ class ParquetFile:
 
     def source(self) -> Source:
         types = describe(self.con, f"FROM {self.reader})")
-        rows = f"SELECT *, file_row_number + 1 AS \"{NUMBER}\" FROM {self.reader}, "
+        rows = f'SELECT *, file_row_number + 1 AS "{NUMBER}" FROM {self.reader}, '
         rows += "file_row_number = true)"
         return typed_source(self.name, rows, types, f'"{NUMBER}"', self.mapping.all_text)
 

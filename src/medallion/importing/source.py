@@ -76,9 +76,7 @@ def text_source(
     return _source(file, rows, columns, selected, quoted(NUMBER), broken)
 
 
-def typed_source(
-    file: str, rows: str, types: dict[str, str], line: str, all_text: bool
-) -> Source:
+def typed_source(file: str, rows: str, types: dict[str, str], line: str, all_text: bool) -> Source:
     """A source whose rows have types of their own; floats become decimals for computing."""
     columns, selected = [], []
     for i, (name, type_name) in enumerate(types.items()):

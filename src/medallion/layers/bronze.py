@@ -23,6 +23,7 @@ from medallion.cleaning.receipts import (
     RECEIPTS,
     Receipt,
     accepted_key,
+    is_stem,
     key_stem,
     named_counts,
     quarantine_key,
@@ -73,13 +74,28 @@ class Sweep:
 
     def waiting(self) -> list[LakeObject]:
         """Raw objects without a receipt, oldest arrival first."""
+        found = list(raw_objects(self._lake))
         if self._done is None:
-            names = (o.key.removeprefix(RECEIPTS) for o in self._lake.list(RECEIPTS))
-            self._done = {name.removesuffix(".parquet") for name in names}
-        keys = {name.partition("-")[0] for name in self._done}
-        found = [o for o in raw_objects(self._lake) if stem(o) not in self._done]
+            self._done = self._receipted(found)
+        found = [o for o in found if stem(o) not in self._done]
+        keys = {name.partition("-")[0] for name in self._done} if found else set()
         found = [o for o in found if key_stem(o.key) not in keys or not self._only_touched(o)]
         return sorted(found, key=lambda o: (o.modified, o.key))
+
+    def _receipted(self, raw: list[LakeObject]) -> set[str]:
+        """The stems of all objects that have a receipt: by the receipt's name or, where a cluster
+        wrote many receipts into one object, by what these say."""
+        names = [
+            o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in self._lake.list(RECEIPTS)
+        ]
+        done = {name for name in names if is_stem(name)}
+        told = set()
+        for name in set(names) - done:
+            table = pq.read_table(self._lake.fetch(receipt_key(name)))
+            told |= {(r["source_file"], r["size"], r["modified_at"]) for r in table.to_pylist()}
+        return done | {
+            stem(o) for o in raw if (o.key, o.size, o.modified.replace(tzinfo=None)) in told
+        }
 
     def finished(self, found: LakeObject) -> None:
         """Takes note of a receipt that was just published."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -39,6 +40,29 @@ class LoadReport:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, order=True)
+class _Delivery:
+    """A receipts object and the outputs that its receipts name, with the rows of each. It holds
+    one receipt where objects are cleaned one by one, and many where a cluster cleans them
+    together: then several receipts name rows of the same output."""
+
+    arrived: datetime
+    receipts: str
+    rows: dict[str, int] = field(compare=False)
+
+    @property
+    def rows_of_outputs(self) -> int:
+        return sum(self.rows.values()) - self.rows[self.receipts]
+
+
+def _delivery(key: str, receipts: list[dict[str, Any]]) -> _Delivery:
+    rows = {key: len(receipts)}
+    for receipt in receipts:
+        for output, count in json.loads(receipt["outputs"]).items():
+            rows[output] = rows.get(output, 0) + count
+    return _Delivery(min(receipt["modified_at"] for receipt in receipts), key, rows)
+
+
 class _Mismatch(Exception):
     """A bronze object does not hold the rows that its receipt says."""
 
@@ -64,10 +88,10 @@ class Loader:
 
     def load(self) -> LoadReport:
         """One pass: the outputs of every new receipt, and the receipts."""
-        report, batch, rows = LoadReport(), [], 0
-        for receipt in self._waiting(report):
-            batch.append(receipt)
-            rows += sum(receipt[1].values())
+        report, batch, rows = LoadReport(), list[_Delivery](), 0
+        for delivery in self._waiting(report):
+            batch.append(delivery)
+            rows += delivery.rows_of_outputs
             if rows >= ROWS_PER_TRANSACTION:
                 self._load_or_split(batch, report)
                 batch, rows = [], 0
@@ -75,38 +99,36 @@ class Loader:
             self._load_or_split(batch, report)
         return report
 
-    def _waiting(self, report: LoadReport) -> list[tuple[str, dict[str, int]]]:
-        """New receipts, by key, with their outputs; in the order of arrival."""
+    def _waiting(self, report: LoadReport) -> list[_Delivery]:
+        """New receipts objects, in the order of arrival of what they tell of."""
         found = []
         for key in (o.key for o in self._lake.list(RECEIPTS)):
             if key in self._loaded or not key.endswith(".parquet"):
                 continue
             try:
-                row = pq.read_table(self._lake.fetch(key)).to_pylist()[0]
-                found.append((row["modified_at"], row["source_file"], key, row["outputs"]))
+                found.append(_delivery(key, pq.read_table(self._lake.fetch(key)).to_pylist()))
             except (OSError, ValueError, LookupError) as error:
                 report.failures[key] = f"the receipt cannot be read: {error}"
-        return [(key, json.loads(outputs)) for _, _, key, outputs in sorted(found)]
+        return sorted(found)
 
-    def _load_or_split(self, batch: list[tuple[str, dict[str, int]]], report: LoadReport) -> None:
-        """Loads a batch in one transaction; when that fails, each receipt in its own."""
+    def _load_or_split(self, batch: list[_Delivery], report: LoadReport) -> None:
+        """Loads a batch in one transaction; when that fails, each delivery in its own."""
         try:
             self._load(batch)
         except (duckdb.Error, OSError, _Mismatch) as error:
             if len(batch) == 1:
-                report.failures[batch[0][0]] = str(error).splitlines()[0]
+                report.failures[batch[0].receipts] = str(error).splitlines()[0]
                 return
-            for receipt in batch:
-                self._load_or_split([receipt], report)
+            for delivery in batch:
+                self._load_or_split([delivery], report)
             return
-        self._loaded.update(key for key, _ in batch)
-        for _, outputs in batch:
-            report.objects += 1 + len(outputs)
-            report.rows += sum(outputs.values())
+        for delivery in batch:
+            self._loaded.add(delivery.receipts)
+            report.objects += len(delivery.rows)
+            report.rows += delivery.rows_of_outputs
 
-    def _load(self, batch: list[tuple[str, dict[str, int]]]) -> None:
-        expected = {key: rows for _, outputs in batch for key, rows in outputs.items()}
-        expected |= {key: 1 for key, _ in batch}
+    def _load(self, batch: list[_Delivery]) -> None:
+        expected = {key: rows for delivery in batch for key, rows in delivery.rows.items()}
         tables: dict[str, list[str]] = {}
         for key in expected:
             tables.setdefault(table_of(key), []).append(key)
