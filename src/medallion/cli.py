@@ -107,7 +107,9 @@ def run(home: Path, events: int, seed: int, faults: float, as_json: bool) -> Non
             options = SimulationOptions(events=events, seed=seed, faults=faults)
             made = simulate(pipeline.lake, options, answers=home / "answer_key")
             _say(as_json, f"simulated  {made}")
-        batch = pipeline.advance(always=True)
+        batch = pipeline.advance(
+            always=True, progress=lambda r: _progress(f"cleaned {r.source_file}")
+        )
         _say(as_json, *_stages(batch))
         rows = layers(pipeline.lake, pipeline.warehouse)
         days = revenue_by_day(pipeline.warehouse, 7)
@@ -148,7 +150,9 @@ def up(
     """Stream live, from events to gold in micro-batches, until Ctrl-C."""
     stop = stop_on_signals()
     if duration is not None and no_simulator:
-        threading.Timer(duration, stop.set).start()
+        timer = threading.Timer(duration, stop.set)
+        timer.daemon = True
+        timer.start()
     with open_pipeline(home) as pipeline:
         producer = None
         if not no_simulator:
@@ -200,14 +204,15 @@ def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json:
     if mapping is None and sources != ("complete-journey",):
         raise SettingsError("your own files need --mapping FILE.toml; docs/importing.md shows one")
     if mapping is None:
-        report = import_complete_journey(lake, now=now, progress=_quiet)
+        report = import_complete_journey(lake, now=now, progress=_progress)
     else:
-        report = import_files(sources, mapping, lake, now=now, progress=_quiet)
+        report = import_files(sources, mapping, lake, now=now, progress=_progress)
     if as_json:
         print_json(report)
     else:
         for feed, made in report.feeds.items():
             known = f", {made.present_rows:,} were there already" if made.present_rows else ""
+            known += f", {made.broken:,} could not be read as rows" if made.broken else ""
             console.print(f"imported   {made.rows:,} {feed} in {made.objects:,} objects{known}")
         _print_failures({failure.path: failure.reason for failure in report.failures})
     if report.failures:
@@ -219,7 +224,7 @@ def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json:
 def clean_(home: Path, as_json: bool) -> None:
     """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
     with runner_lock(home):
-        report = clean(LocalLake(home))
+        report = clean(LocalLake(home), progress=lambda r: _progress(f"cleaned {r.source_file}"))
     if as_json:
         print_json(report)
         return
@@ -374,8 +379,10 @@ def show(home: Path, reason: str | None, file: str | None, limit: int, as_json: 
         print_rows("Quarantine", columns, rows)
 
 
-def _quiet(*_: object) -> None:
-    """Tells no progress."""
+def _progress(message: str) -> None:
+    """Keeps one line of progress on a terminal."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{message}\x1b[K", nl=False, err=True)
 
 
 def _print_layers(rows: list[Any]) -> None:
@@ -388,8 +395,15 @@ def _print_layers(rows: list[Any]) -> None:
 
 
 def _print_days(days: list[tuple[Any, ...]]) -> None:
-    columns = ("day (UTC)", "currency", "transactions", "lines", "net sales", "returns")
-    print_rows("Revenue by day, last 7 days", columns, days)
+    columns = (
+        "day (store-local)",
+        "transactions",
+        "lines",
+        "net sales USD",
+        "returns USD",
+        "no rate",
+    )
+    print_rows("Revenue by day, the last of them", columns, days)
 
 
 def _print_failures(failures: dict[str, str]) -> None:

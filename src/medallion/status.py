@@ -70,14 +70,15 @@ _QUERIES = (
 
 
 def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tuple[Any, ...]]:
-    """The last days of gold: date, currency, transactions, lines, net sales, returns."""
+    """The last store-local days: date, transactions, lines, net sales and returns in the reporting
+    currency, and how many lines have no rate to it and so are not in the two sums."""
     return warehouse.execute(
-        "SELECT sales_date::VARCHAR, currency, transactions, lines, "
-        "net_sales::DECIMAL(38,2), returns::DECIMAL(38,2) FROM purchases_gold "
-        "WHERE currency IS NOT NULL AND sales_date > (SELECT max(sales_date) FROM purchases_gold "
-        "WHERE currency IS NOT NULL) - ?::INTEGER ORDER BY sales_date, currency",
+        "SELECT sales_date::VARCHAR, sum(transactions)::BIGINT, sum(lines)::BIGINT, "
+        "sum(reporting_net_sales)::DECIMAL(38,2), sum(reporting_returns)::DECIMAL(38,2), "
+        "sum(unconverted_lines)::BIGINT FROM sales_daily_store GROUP BY ALL "
+        "ORDER BY 1 DESC LIMIT ?",
         [days],
-    ).fetchall()
+    ).fetchall()[::-1]
 
 
 def _ask(warehouse: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, Any, Any]:

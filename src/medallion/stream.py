@@ -82,7 +82,9 @@ class Pipeline:
         return report
 
 
-MICRO_BATCH = "config.materialized:incremental"
+MICRO_BATCH = "tag:stream"
+"""What a micro-batch builds: models whose cost hardly grows with history. The others read all of it
+and are built when a stream starts and ends, and by every `run` and `transform`."""
 
 
 @contextmanager
@@ -118,6 +120,7 @@ def stream(
             raise failure[0]
     while (batch := pipeline.advance()).rows:
         report(batch)
+    pipeline.advance(always=True)
 
 
 def _follow(
