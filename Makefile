@@ -3,24 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
-run: setup  ## simulate purchases, bring them to gold, audit
+run: .venv/.ready  ## simulate purchases, bring them to gold, audit
 	$(BIN)/medallion run
-live: setup  ## stream until Ctrl-C
+live: .venv/.ready  ## stream until Ctrl-C
 	$(BIN)/medallion up
-setup: .venv/.ready  ## .venv with the medallion command
+setup: .venv/.ready-test  ## .venv with the medallion command, and all that the tests need
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-build-isolation -e .
 	@touch $@
-test: .venv/.ready-test  ## all tests
-	$(BIN)/python -m pytest
-check: .venv/.ready-test  ## format, lint, types, import law, docs; changes nothing
-	$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 .venv/.ready-test: .venv/.ready requirements-test.lock
 	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
+test: setup  ## all tests
+	$(BIN)/python -m pytest
+check: setup  ## format, lint, types, import law, docs; changes nothing
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra setup $(LOCK) --no-emit-package pandas -o requirements.lock
 	uv pip compile pyproject.toml --extra test -c requirements.lock $(LOCK) --no-emit-package pandas -o requirements-test.lock

@@ -1,0 +1,252 @@
+"""Raw objects as a Spark relation of numbered lines.
+
+Spark reads plain text objects in splits, so the memory of a task is bounded by the split and by the
+longest line, not by the object. What Spark cannot read so (an archive, a name with characters that
+it takes for a pattern) is first written to a plain object under `staging`, as a stream. A line's
+number is its place in its split plus the lines of the splits before it: one pass counts, the next
+one reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.functions import expr
+
+from medallion.cleaning.spark_engine import IS_BLANK
+
+LONGEST_READ = 64 << 20
+"""A line of more bytes than this is never held in memory: its object counts as unreadable."""
+
+SPLIT_BYTES = 64 << 20
+MIN_SPLITS = 64
+_THREADS = 16
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
+_BOM_BYTES = 3
+
+
+@dataclass(frozen=True)
+class RawObject:
+    """A raw object of a run: its key, its whole path, when it arrived (naive UTC)."""
+
+    key: str
+    path: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A raw object as Spark can read it: `path` is its own or the plain copy's, None when the
+    bytes cannot be read to their end; `checksum` is of the stored bytes."""
+
+    raw: RawObject
+    path: str | None
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many lines an object has, and how many of them are blank."""
+
+    lines: int
+    blank: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of some objects (spark_engine.LINE_COLUMNS), and their counts by key. An object
+    whose lines cannot be told apart within bounds is in `unreadable` and not in the others."""
+
+    relation: DataFrame
+    counts: dict[str, Counts]
+    unreadable: frozenset[str]
+
+
+def pin_splits(spark: SparkSession, least: int = MIN_SPLITS) -> None:
+    """Makes the splits depend on the objects alone, not on how many executors are up: two passes
+    must see the same ones. `least` is how many splits a large run should have, to keep every core
+    busy."""
+    spark.conf.set("spark.sql.files.maxPartitionBytes", str(SPLIT_BYTES))
+    spark.conf.set("spark.sql.files.minPartitionNum", str(least))
+    spark.conf.set("spark.sql.files.openCostInBytes", str(1 << 20))
+
+
+def stage(spark: SparkSession, objects: Iterable[RawObject], folder: str) -> list[Staged]:
+    """Reads each object once, for its checksum, and writes what Spark cannot split as plain text
+    under `folder`. The bytes stay in the JVM and flow through a buffer. Objects that are gone, or
+    not what the listing showed, are left out: a later listing shows them anew."""
+    numbered = list(enumerate(objects))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda item: _stage(spark, item[1], f"{folder}/{item[0]}"), numbered)
+        return [staged for staged in found if staged]
+
+
+def _stage(spark: SparkSession, raw: RawObject, copy: str) -> Staged | None:
+    jvm, conf = spark._jvm, spark._jsc.hadoopConfiguration()
+    source, target = (jvm.org.apache.hadoop.fs.Path(path) for path in (raw.path, copy))
+    files = source.getFileSystem(conf)
+    if not _is_as_listed(files, source, raw):
+        return None
+    codec = next((c for end, c in _CODECS.items() if raw.key.endswith(end) and raw.size), None)
+    plain = source
+    digest = jvm.java.security.MessageDigest.getInstance("SHA-256")
+    stored = jvm.java.security.DigestInputStream(files.open(source), digest)
+    try:
+        if codec or not _PLAIN_NAME.fullmatch(raw.path.partition(":")[2]):
+            whole = _write(jvm, conf, codec, stored, files.create(target, True), source)
+            plain = target if whole else None
+        _copy(jvm, stored, jvm.java.io.OutputStream.nullOutputStream())
+    finally:
+        stored.close()
+    checksum = jvm.org.apache.commons.codec.binary.Hex.encodeHexString(digest.digest())
+    if plain is None:
+        return Staged(raw, None, 0, checksum)
+    return Staged(
+        raw, files.makeQualified(plain).toString(), files.getFileStatus(plain).getLen(), checksum
+    )
+
+
+def _is_as_listed(files: Any, source: Any, raw: RawObject) -> bool:
+    try:
+        status = files.getFileStatus(source)
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getName() != "java.io.FileNotFoundException":
+            raise
+        return False
+    modified = _EPOCH + timedelta(milliseconds=status.getModificationTime())
+    return bool(status.getLen() == raw.size and modified == raw.modified)
+
+
+def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, source: Any) -> bool:
+    """Writes the plain bytes to `target`; False when the archive is damaged or cut: when it cannot
+    be read to its end without writing either."""
+    try:
+        _copy(jvm, _opened(jvm, conf, codec, stored), target)
+    except Py4JJavaError as error:
+        if not codec or not _is_damage(error):
+            raise
+        again = source.getFileSystem(conf).open(source)
+        try:
+            _copy(
+                jvm,
+                _opened(jvm, conf, codec, again),
+                jvm.java.io.OutputStream.nullOutputStream(),
+            )
+        except Py4JJavaError:
+            return False
+        finally:
+            again.close()
+        raise
+    finally:
+        target.close()
+    return True
+
+
+_CODECS = {".gz": "gzip", ".zst": "zstd"}
+_EPOCH = datetime.fromisoformat("1970-01-01")
+
+
+def _opened(jvm: Any, conf: Any, codec: str | None, stored: Any) -> Any:
+    if codec == "gzip":
+        gzip = jvm.org.apache.hadoop.io.compress.GzipCodec()
+        gzip.setConf(conf)
+        return gzip.createInputStream(stored)
+    return jvm.com.github.luben.zstd.ZstdInputStream(stored) if codec == "zstd" else stored
+
+
+def _copy(jvm: Any, source: Any, target: Any) -> None:
+    jvm.org.apache.hadoop.io.IOUtils.copyBytes(source, target, 1 << 16, False)
+
+
+def _is_damage(error: Py4JJavaError) -> bool:
+    """Whether the bytes may be at fault, and not the file system."""
+    name = error.java_exception.getClass().getName()
+    damages = ("java.io.IOException", "java.io.EOFException", "java.util.zip.ZipException")
+    return name in damages or name.startswith("com.github.luben.zstd.")
+
+
+_MEASURES = (
+    "min(id) AS first",
+    "count(*) AS lines",
+    rf"count_if({IS_BLANK}) AS blank",
+    "sum(octet_length(line) + 1) AS bytes",
+)
+
+
+def read_lines(spark: SparkSession, objects: Iterable[Staged]) -> Lines:
+    """The numbered lines of staged objects. Needs `pin_splits` in force until the relation was
+    read for the last time."""
+    found = list(objects)
+    counts = {s.raw.key: Counts(0, 0) for s in found if s.path}
+    unreadable = {s.raw.key for s in found if not s.path}
+    readable = {s.path: s for s in found if s.path and s.size}
+    text = _text(spark, list(readable)) if readable else None
+    places: list[tuple[Any, ...]] = []
+    for path, blocks in _blocks(text):
+        staged = readable[path]
+        if not _is_whole(staged.size, blocks):
+            unreadable.add(staged.raw.key)
+            del counts[staged.raw.key]
+            continue
+        before = 0
+        for block in blocks:
+            shift = before + 1 - block.first
+            places.append((path, block.block, staged.raw.key, staged.raw.modified, shift))
+            before += block.lines
+        counts[staged.raw.key] = Counts(before, sum(b.blank for b in blocks))
+    return Lines(_numbered(spark, text, places), counts, frozenset(unreadable))
+
+
+def _text(spark: SparkSession, paths: list[str]) -> DataFrame:
+    reader = (
+        spark.read.format("text")
+        .option("lineSep", "\n")
+        .option("recursiveFileLookup", "true")
+        .option("mapreduce.input.linerecordreader.line.maxlength", str(LONGEST_READ))
+    )
+    return reader.load(paths).selectExpr(
+        "_metadata.file_path AS path",
+        "_metadata.file_block_start AS block",
+        "monotonically_increasing_id() AS id",
+        "value AS line",
+    )
+
+
+def _blocks(text: DataFrame | None) -> Iterator[tuple[str, list[Row]]]:
+    """Each path with what was measured in its splits, in their order."""
+    if text is None:
+        return
+    measures = [expr(m) for m in _MEASURES]
+    rows = text.groupBy("path", "block").agg(*measures).collect()
+    rows.sort(key=lambda row: (row.path, row.block))
+    for path, blocks in groupby(rows, key=lambda row: row.path):
+        yield path, list(blocks)
+
+
+def _is_whole(size: int, blocks: list[Row]) -> bool:
+    """Whether the lines are all that the object holds: its bytes, but for a last line feed that
+    may be missing and a byte order mark at its start. Spark leaves out a line that is too long."""
+    return size + 1 - sum(b.bytes for b in blocks) in (0, 1, _BOM_BYTES, _BOM_BYTES + 1)
+
+
+def _numbered(
+    spark: SparkSession, text: DataFrame | None, places: list[tuple[Any, ...]]
+) -> DataFrame:
+    schema = (
+        "path STRING, block BIGINT, source_file STRING, ingested_at TIMESTAMP_NTZ, shift BIGINT"
+    )
+    known = spark.createDataFrame(places, schema)
+    if text is None:
+        text = known.selectExpr("path", "block", "shift AS id", "path AS line")
+    numbered = text.join(known.hint("broadcast"), ["path", "block"])
+    return numbered.selectExpr("source_file", "id + shift AS source_line", "ingested_at", "line")

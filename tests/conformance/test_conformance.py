@@ -1,0 +1,73 @@
+"""One corpus of cases, one answer, whatever the engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from pyspark.sql import SparkSession
+
+from conformance import engines
+from conformance.cases import Case, objects, read_cases
+from conformance.engines import Answers
+from medallion.contract import FEEDS, MALFORMED, MAX_LINE_BYTES, OVERSIZE, UNREADABLE
+
+CASES = read_cases()
+ENGINES = ("exact", "duckdb", "spark")
+
+
+@pytest.fixture(scope="module")
+def answers(
+    session: SparkSession, tmp_path_factory: pytest.TempPathFactory, figures: Counter[str]
+) -> dict[str, Answers]:
+    """What each engine says of all cases at once."""
+    figures["cases"] = len(CASES)
+    found = objects(CASES)
+    folder = tmp_path_factory.mktemp("objects")
+    return {
+        "exact": engines.exact(found),
+        "duckdb": engines.fast(found),
+        "spark": engines.spark(session, folder, found),
+    }
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Case, engine: str, answers: dict[str, Answers]) -> None:
+    """The engine gives the outcome that the case states, value by value; a rejected line is kept
+    byte by byte, up to the limit, and its whole size is told."""
+    answer = answers[engine][case.key]
+    raw = case.data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for place, expected in enumerate(case.expect):
+        if "reason" in expected:
+            kept = raw[place][:MAX_LINE_BYTES]
+            expected |= {"raw": kept, "raw_size": len(raw[place])}
+        assert answer.lines[case.first + place] == expected
+    assert answer.unknown == case.unknown
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_line_has_one_number(engine: str, answers: dict[str, Answers]) -> None:
+    """The lines of each object are numbered from 1 without a gap, as many as the cases state."""
+    for key in objects(CASES):
+        stated = sum(len(case.expect) for case in CASES if case.key == key)
+        assert sorted(answers[engine][key].lines) == list(range(1, stated + 1)), key
+
+
+def test_every_reason_has_a_case() -> None:
+    """Each reject reason of each feed is what some case expects; those that hang on the line
+    alone, in any feed."""
+    found = {(case.feed, e.get("reason")) for case in CASES for e in case.expect}
+    alone = {OVERSIZE, MALFORMED}
+    wanted = {(f.name, r) for f in FEEDS.values() for r in f.reasons if r != UNREADABLE}
+    assert {(f, r) for f, r in wanted if r not in alone} - found == set()
+    assert alone <= {reason for _, reason in found}
+
+
+def test_every_field_is_accepted_somewhere() -> None:
+    """Each field of each feed has a value in some accepted case."""
+    found = {
+        (case.feed, name) for case in CASES for e in case.expect for name in e.get("accepted", ())
+    }
+    wanted = {(feed.name, name) for feed in FEEDS.values() for name in feed.names}
+    assert wanted - found == set()
