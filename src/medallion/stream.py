@@ -106,18 +106,21 @@ def stream(
     *,
     report: Callable[[BatchReport], None] = lambda _: None,
 ) -> None:
-    """Runs the producer beside the pipeline until the producer is done or `stop` is set, then
-    brings what was produced to gold."""
+    """Runs the producer beside the pipeline until the producer is done, then brings all that was
+    produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/, and
+    the next start goes on with it."""
     if producer is None:
         _follow(pipeline, stop.is_set, report)
     else:
         failure: list[BaseException] = []
         thread = threading.Thread(target=_produce, args=(producer, stop, failure), daemon=True)
         thread.start()
-        _follow(pipeline, lambda: not thread.is_alive(), report)
+        _follow(pipeline, lambda: stop.is_set() or not thread.is_alive(), report)
         thread.join()
         if failure:
             raise failure[0]
+    if stop.is_set():
+        return
     while (batch := pipeline.advance()).rows:
         report(batch)
     pipeline.advance(always=True)
