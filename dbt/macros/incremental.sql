@@ -5,8 +5,8 @@
     from the data: a run that was killed is simply run again. -#}
 
 {#- The load sequence up to which `relation` is complete. -#}
-{% macro watermark(relation) -%}
-(select coalesce(max(load_seq), 0){{ lookback() }} from {{ relation }})
+{% macro watermark(relation, column='load_seq') -%}
+(select coalesce(max({{ column }}), 0){{ lookback() }} from {{ relation }})
 {%- endmacro %}
 
 {#- On a laptop one process loads, in order. Snowpipe's loads may commit out of order, so that a run
@@ -30,25 +30,35 @@ where event_id in (
 
 {#- The store-local days whose lines changed after the watermark of `relation`: as changed_days, and
     the days of the sales to which a version of a product, a rate or a store applies that came after
-    it. Where the old local day is not known, the days around the UTC day are taken. -#}
+    it. Each kind has its own watermark, because each dimension may be built at its own time. Where
+    the old local day is not known, the days around the UTC day are taken. All begin at silver, not
+    at fct_sales_line, so that only what changed is joined. -#}
 {% macro changed_local_days(relation) -%}
-select sales_date from {{ ref('fct_sales_line') }} where load_seq > {{ watermark(relation) }}
-union
-select lines.sales_date
-from {{ ref('fct_sales_line') }} as lines
-inner join {{ ref('dim_products') }} as products
-    on lines.product_id = products.product_id
-    and lines.ts >= products.valid_from
-    and lines.ts < products.valid_to
-where products.load_seq > {{ watermark(relation) }} and products.is_described
-union
-select lines.sales_date
-from {{ ref('fct_sales_line') }} as lines
-inner join {{ ref('dim_fx_rates') }} as rates
-    on lines.currency = rates.currency
-    and lines.ts >= rates.valid_from
-    and lines.ts < rates.valid_to
-where rates.load_seq > {{ watermark(relation) }}
+select cast({{ local_time('lines.ts', 'stores.time_zone') }} as date) as sales_date
+from (
+    select ts, store_id from {{ ref('silver') }} where load_seq > {{ watermark(relation) }}
+    union all
+    select silver.ts, silver.store_id
+    from {{ ref('silver') }} as silver
+    inner join (
+        select product_id, valid_from, valid_to from {{ ref('dim_products') }}
+        where load_seq > {{ watermark(relation, 'product_seq') }} and is_described
+    ) as products
+        on silver.product_id = products.product_id
+        and silver.ts >= products.valid_from
+        and silver.ts < products.valid_to
+    union all
+    select ts, store_id from {{ ref('silver') }}
+    where ts >= (
+            select min(valid_from) from {{ ref('dim_fx_rates') }}
+            where load_seq > {{ watermark(relation, 'rate_seq') }}
+        )
+        and ts < (
+            select max(valid_to) from {{ ref('dim_fx_rates') }}
+            where load_seq > {{ watermark(relation, 'rate_seq') }}
+        )
+) as lines
+left join {{ ref('dim_stores') }} as stores on lines.store_id = stores.store_id
 union
 select cast({{ dbt.dateadd('day', 'days.shift', 'moved.dt') }} as date)
 from (
@@ -61,7 +71,7 @@ from (
     select dt from {{ ref('silver') }}
     where store_id in (
         select store_id from {{ ref('dim_stores') }}
-        where load_seq > {{ watermark(relation) }} and is_described
+        where load_seq > {{ watermark(relation, 'store_seq') }} and is_described
     )
 ) as moved
 cross join (select -1 as shift union all select 0 union all select 1) as days

@@ -23,3 +23,13 @@ cast(cast(sign({{ n }}) * sign({{ d }}) * ((2 * {{ 10 ** scale }} * abs({{ n }})
 {% macro to_local(ts, zone) %}{{ return(adapter.dispatch('to_local', 'medallion')(ts, zone)) }}{% endmacro %}
 {% macro default__to_local(ts, zone) %}convert_timezone('UTC', {{ zone }}, {{ ts }}){% endmacro %}
 {% macro duckdb__to_local(ts, zone) %}timezone({{ zone }}, timezone('UTC', {{ ts }})){% endmacro %}
+
+{#- The same, UTC where the zone is not known; most engines take their time over zones. -#}
+{% macro local_time(ts, zone) -%}
+case when coalesce({{ zone }}, 'UTC') = 'UTC' then {{ ts }} else {{ to_local(ts, zone) }} end
+{%- endmacro %}
+
+{#- Keeps a filter on the outside of a common table expression from being worked out inside it. -#}
+{% macro materialized() %}{{ return(adapter.dispatch('materialized', 'medallion')()) }}{% endmacro %}
+{% macro default__materialized() %}{% endmacro %}
+{% macro duckdb__materialized() %}materialized{% endmacro %}

@@ -34,7 +34,10 @@ cast(count(*) as bigint) as lines,
         cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
         cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
-        cast(max(load_seq) as bigint) as load_seq
+        cast(max(load_seq) as bigint) as load_seq,
+        cast(max(product_seq) as bigint) as product_seq,
+        cast(max(store_seq) as bigint) as store_seq,
+        cast(max(rate_seq) as bigint) as rate_seq
 {%- endmacro %}
 
 {#- The same, summed again from a mart. -#}

@@ -45,8 +45,8 @@ earliest as (
 
 {% if is_incremental() %}
 -- From the side of history, with a key of eight bytes: the cost hardly grows with history, and a
--- copy on another day is found too.
-known as (
+-- copy on another day is found too. Of the few that are found, event_id decides.
+known as {{ materialized() }} (
 
     select event_id, ingested_at, source_file, source_line, first_load_seq
     from {{ this }}

@@ -1,11 +1,17 @@
 -- Events of which a copy in bronze arrived before the one that silver kept.
-select event_id, source_file, source_line, kept_source_file, kept_source_line
-from {{ ref('purchases_duplicates') }}
-where ingested_at < kept_ingested_at
+select
+    copies.event_id,
+    copies.source_file,
+    copies.source_line,
+    kept.source_file as kept_source_file,
+    kept.source_line as kept_source_line
+from {{ ref('bronze') }} as copies
+inner join {{ ref('silver') }} as kept on copies.event_id = kept.event_id
+where copies.ingested_at < kept.ingested_at
     or (
-        ingested_at = kept_ingested_at
+        copies.ingested_at = kept.ingested_at
         and (
-            source_file < kept_source_file
-            or (source_file = kept_source_file and source_line < kept_source_line)
+            copies.source_file < kept.source_file
+            or (copies.source_file = kept.source_file and copies.source_line < kept.source_line)
         )
     )

@@ -22,6 +22,13 @@ from medallion.simulation import Producer
 IDLE = 0.05
 """Seconds between two looks at raw/ when nothing waits."""
 
+MICRO_BATCH, MARTS = "tag:spine", "tag:stream"
+"""What a micro-batch builds, and what is built when there is time, at the latest every MARTS_EVERY
+seconds. Models with neither tag read all of history: they are built when a stream starts and ends,
+and by every `run` and `transform`."""
+
+MARTS_EVERY = 10.0
+
 
 @dataclass
 class BatchReport:
@@ -50,41 +57,43 @@ class Pipeline:
         self._sweep = Sweep(self.lake)
         self._loader = Loader(self.lake, warehouse)
         self._transformer = Transformer(home)
-        self._built = False
+        self._marts_built: float | None = None
+        self._marts_due = False
 
     def advance(
         self, *, always: bool = False, progress: Callable[[Receipt], None] = lambda _: None
     ) -> BatchReport:
-        """One pass: clean, load, and when rows came (or `always`) transform and publish."""
+        """One pass: clean, load, and transform and publish what that calls for. The first pass and
+        `always` build every model."""
         seconds: dict[str, float] = {}
         with _timed(seconds, "clean"):
             cleaned = clean(self.lake, self._sweep, progress=progress)
         with _timed(seconds, "load"):
             loaded = self._loader.load()
         report = BatchReport(cleaned, loaded, seconds=seconds)
-        if always or loaded.rows or not self._built:
-            with _timed(seconds, "transform"):
-                report.transformed = self._transform(everything=always)
-            with _timed(seconds, "publish"):
-                publish(self.home, self.warehouse, self._transformer.published())
+        if always or self._marts_built is None:
+            self._build(None, report)
+        elif loaded.rows:
+            self._build(MICRO_BATCH, report)
+        if self._marts_due and not (loaded.rows and self._marts_age() < MARTS_EVERY):
+            self._build(MARTS, report)
         return report
+
+    def _build(self, select: str | None, report: BatchReport) -> None:
+        with _timed(report.seconds, "transform"):
+            report.transformed = self._transformer.run(select=select)
+        with _timed(report.seconds, "publish"):
+            publish(self.home, self.warehouse, self._transformer.published())
+        self._marts_due = select == MICRO_BATCH
+        if not self._marts_due:
+            self._marts_built = time.monotonic()
+
+    def _marts_age(self) -> float:
+        return time.monotonic() - (self._marts_built or 0.0)
 
     def close(self) -> None:
         """Lets go of what a pass keeps open for the next."""
         self._transformer.close()
-
-    def _transform(self, *, everything: bool) -> TransformReport:
-        """The first pass builds all; a micro-batch leaves out the views, which do not change, and
-        what has a schedule of its own."""
-        select = None if everything or not self._built else MICRO_BATCH
-        report = self._transformer.run(select=select)
-        self._built = True
-        return report
-
-
-MICRO_BATCH = "tag:stream"
-"""What a micro-batch builds: models whose cost hardly grows with history. The others read all of it
-and are built when a stream starts and ends, and by every `run` and `transform`."""
 
 
 @contextmanager
@@ -107,8 +116,8 @@ def stream(
     report: Callable[[BatchReport], None] = lambda _: None,
 ) -> None:
     """Runs the producer beside the pipeline until the producer is done, then brings all that was
-    produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/, and
-    the next start goes on with it."""
+    produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/,
+    and the next start goes on with it."""
     if producer is None:
         _follow(pipeline, stop.is_set, report)
     else:

@@ -89,7 +89,8 @@ class Warehouse:
         """Net sales by day."""
         return dict(
             self.rows(
-                "SELECT CAST(sales_date AS VARCHAR), sum(net_sales) FROM gold.purchases_gold GROUP BY 1"
+                "SELECT CAST(sales_date AS VARCHAR), sum(net_sales) FROM gold.purchases_gold "
+                "GROUP BY ALL"
             )
         )
 

@@ -7,9 +7,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dbt_warehouse import manifest_fixture, new_warehouse_fixture, warehouse_fixture  # noqa: F401
+from dbt_warehouse import (  # noqa: F401
+    manifest_fixture,
+    new_warehouse_fixture,
+    warehouse_fixture,
+)
 
 SPINE = ("--select", "bronze", "silver", "dim_products", "gold")
+STREAM = ("--select", "+tag:stream")
+CHECKS = (
+    "test_silver_keeps_earliest",
+    "test_silver_is_complete",
+    "test_gold_equals_silver",
+    "test_gold_net_sales_identity",
+    "test_total_amount_consistency",
+)
 SILVER = "silver.purchases_silver"
 GOLD = "gold.purchases_gold"
 
@@ -103,11 +115,12 @@ def test_gold_that_differs_from_silver_fails(warehouse: Any) -> None:
 
 def test_a_copy_on_another_day_is_found(warehouse: Any) -> None:
     """A second event_id with another ts, loaded later, adds nothing anywhere."""
+    models = (*SPINE, "purchases_duplicates")
     warehouse.sell(sale("a", "2026-01-01", "5"), sale("b", "2026-01-02", "7"))
-    warehouse.run()
+    warehouse.run(*models)
     before = warehouse.table(SILVER), warehouse.table(GOLD)
     warehouse.sell(sale("a", "2026-03-01", "5"), arrived="2026-06-02")
-    warehouse.run()
+    warehouse.run(*models)
     assert (warehouse.table(SILVER), warehouse.table(GOLD)) == before
     assert warehouse.rows(
         "SELECT event_id, CAST(dt AS VARCHAR), CAST(kept_dt AS VARCHAR) "
@@ -123,9 +136,7 @@ def test_an_earlier_arrival_takes_the_place(warehouse: Any) -> None:
     warehouse.sell(sale("a", "2026-01-03", "6"), arrived="2026-05-01")
     warehouse.run(*SPINE)
     assert warehouse.gold() == {"2026-01-02": 7, "2026-01-03": 6}
-    warehouse.run("--select", "purchases_duplicates")
-    checks = ("test_silver_keeps_earliest", "test_gold_equals_silver")
-    assert warehouse.failures("--select", *checks) == {}
+    assert warehouse.failures("--select", *CHECKS) == {}
 
 
 def test_a_late_event_changes_only_its_day(warehouse: Any) -> None:
@@ -144,12 +155,13 @@ def test_a_repeated_run_changes_nothing(warehouse: Any) -> None:
     """Without new rows, and after a load of nothing but copies, all relations stay as they are."""
     events = [sale(f"e{n}", f"2026-01-{n:02}", "2") for n in range(1, 9)]
     warehouse.sell(*events)
-    warehouse.run()
-    before = {name: warehouse.table(name) for name in (SILVER, GOLD, "marts.dim_products")}
-    warehouse.run()
+    warehouse.run(*STREAM)
+    marts = ("marts.sales_hourly", "marts.sales_daily_product")
+    before = {name: warehouse.table(name) for name in (SILVER, GOLD, *marts)}
+    warehouse.run(*STREAM)
     warehouse.sell(*events, arrived="2026-06-05")
-    warehouse.run()
-    warehouse.run()
+    warehouse.run(*STREAM)
+    warehouse.run(*STREAM)
     assert {name: warehouse.table(name) for name in before} == before
 
 
@@ -204,7 +216,7 @@ def test_increments_equal_a_full_refresh(warehouse: Any) -> None:
     moved = f"SELECT count(*) FROM {SILVER} WHERE first_load_seq < load_seq"
     assert warehouse.rows(moved) > [(10,)]
     assert_as_rebuilt(warehouse)
-    assert warehouse.failures("--select", "silver", "gold", "--exclude", "test_type:unit") == {}
+    assert warehouse.failures("--select", *CHECKS) == {}
 
 
 def assert_as_rebuilt(warehouse: Any) -> None:

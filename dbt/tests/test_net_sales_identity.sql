@@ -1,0 +1,8 @@
+-- Rows of the marts where net sales is not gross sales - discounts - returns, in either currency.
+{% for mart in ['fct_sales_line', 'sales_hourly', 'sales_daily_product'] %}
+select '{{ mart }}' as mart, sales_date, currency, gross_sales, discounts, returns, net_sales
+from {{ ref(mart) }}
+where net_sales <> gross_sales - discounts - returns
+    or reporting_net_sales <> reporting_gross_sales - reporting_discounts - reporting_returns
+{{ 'union all' if not loop.last }}
+{% endfor %}
