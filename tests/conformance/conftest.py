@@ -1,39 +1,23 @@
-"""One Spark session for all conformance tests."""
+"""The one Spark session of these tests, and the figures that they publish."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from pyspark.sql import SparkSession
 
-from medallion.cleaning import spark_engine, spark_lines
+from medallion.cleaning import spark_engine
+from spark_here import session as spark_session
+
+__all__ = ["spark_session"]
 
 
 @pytest.fixture(scope="session")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Spark in this process, on two cores. A machine without Java fails here: no engine is ever
-    skipped."""
-    settings = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.memory": "2g",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
-        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
-    }
-    builder = SparkSession.builder.master("local[2]").appName("conformance")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    spark_engine.configure(session)
-    spark_lines.pin_splits(session, 2)
-    yield session
-    session.stop()
+def session(spark_session: SparkSession) -> SparkSession:
+    """Spark, configured as the cleaner needs it."""
+    spark_engine.configure(spark_session)
+    return spark_session
 
 
 _FIGURES: Counter[str] = Counter()

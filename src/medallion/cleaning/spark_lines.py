@@ -27,7 +27,8 @@ LONGEST_READ = 64 << 20
 """A line of more bytes than this is never held in memory: its object counts as unreadable."""
 
 SPLIT_BYTES = 64 << 20
-MIN_SPLITS = 64
+LEAST_SPLIT_BYTES = 8 << 20
+MIN_SPLITS = 256
 _THREADS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
 _BOM_BYTES = 3
@@ -70,15 +71,6 @@ class Lines:
     relation: DataFrame
     counts: dict[str, Counts]
     unreadable: frozenset[str]
-
-
-def pin_splits(spark: SparkSession, least: int = MIN_SPLITS) -> None:
-    """Makes the splits depend on the objects alone, not on how many executors are up: two passes
-    must see the same ones. `least` is how many splits a large run should have, to keep every core
-    busy."""
-    spark.conf.set("spark.sql.files.maxPartitionBytes", str(SPLIT_BYTES))
-    spark.conf.set("spark.sql.files.minPartitionNum", str(least))
-    spark.conf.set("spark.sql.files.openCostInBytes", str(1 << 20))
 
 
 def stage(spark: SparkSession, objects: Iterable[RawObject], folder: str) -> list[Staged]:
@@ -184,9 +176,13 @@ _MEASURES = (
 
 
 def read_lines(spark: SparkSession, objects: Iterable[Staged]) -> Lines:
-    """The numbered lines of staged objects. Needs `pin_splits` in force until the relation was
-    read for the last time."""
+    """The numbered lines of staged objects.
+
+    Sets the session's split sizes for them, which must stay as they are until the relation was
+    read for the last time: keep what you make of one before you ask for the next.
+    """
     found = list(objects)
+    _pin_splits(spark, sum(s.size for s in found))
     counts = {s.raw.key: Counts(0, 0) for s in found if s.path}
     unreadable = {s.raw.key for s in found if not s.path}
     readable = {s.path: s for s in found if s.path and s.size}
@@ -205,6 +201,15 @@ def read_lines(spark: SparkSession, objects: Iterable[Staged]) -> Lines:
             before += block.lines
         counts[staged.raw.key] = Counts(before, sum(b.blank for b in blocks))
     return Lines(_numbered(spark, text, places), counts, frozenset(unreadable))
+
+
+def _pin_splits(spark: SparkSession, size: int) -> None:
+    """Makes the splits depend on the objects alone, not on how many executors are up: two passes
+    must see the same ones."""
+    least = max(2, min(MIN_SPLITS, size // LEAST_SPLIT_BYTES))
+    spark.conf.set("spark.sql.files.maxPartitionBytes", str(SPLIT_BYTES))
+    spark.conf.set("spark.sql.files.minPartitionNum", str(least))
+    spark.conf.set("spark.sql.files.openCostInBytes", str(1 << 20))
 
 
 def _text(spark: SparkSession, paths: list[str]) -> DataFrame:

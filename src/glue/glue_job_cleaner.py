@@ -1,0 +1,36 @@
+"""AWS Glue 5.1 job `retail_glue_cleaner`: cleans what waits in raw/ into bronze/.
+
+Arguments: --LAKE, the lake's URL (s3://bucket). Optional: --KEYS, a comma-separated list of raw
+keys; without it, whatever has no receipt yet. The package `medallion` comes by --extra-py-files.
+"""
+
+import sys
+
+from awsglue.context import GlueContext
+from awsglue.job import Job
+from awsglue.utils import getResolvedOptions
+from pyspark.context import SparkContext
+
+from medallion.layers.bronze_cluster import clean
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the job; a failure leaves it for the next run to finish."""
+    optional = ["KEYS"] if "--KEYS" in arguments else []
+    options = getResolvedOptions(arguments, ["JOB_NAME", "LAKE", *optional])
+    glue = GlueContext(SparkContext.getOrCreate())
+    job = Job(glue)
+    job.init(options["JOB_NAME"], options)
+    keys = options["KEYS"].split(",") if optional else None
+    log = glue.get_logger()
+    report = clean(glue.spark_session, options["LAKE"], keys, log.info)
+    log.info(
+        f"{report.runs} runs, {report.objects} raw objects, {report.lines} lines: "
+        f"{report.accepted} accepted, {report.quarantined} quarantined; "
+        f"{len(report.published)} objects published"
+    )
+    job.commit()
+
+
+if __name__ == "__main__":
+    main(sys.argv)

@@ -1,0 +1,120 @@
+"""The lake as a Spark cluster reaches it: through the driver's Hadoop file systems.
+
+Whatever URL the cluster can open is a lake: `s3://bucket`, `file:///home`. Bytes never pass through
+Python. A rename of a file is what the file system makes of it: on a disk one atomic step, in S3 a
+copy on the server's side followed by the deletion of the old key, so that the new key appears once
+and whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from py4j.protocol import Py4JJavaError
+from pyspark.sql import SparkSession
+
+from medallion.errors import LakeError
+from medallion.platforms.lake import LakeObject
+
+_THREADS = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class HadoopLake:
+    """A lake under a URL, and a folder in it for what is not finished."""
+
+    def __init__(self, spark: SparkSession, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._jvm: Any = spark._jvm
+        self._conf = spark._jsc.hadoopConfiguration()
+        try:
+            self._files = self._path("").getFileSystem(self._conf)
+        except Py4JJavaError as error:
+            raise LakeError(f"cannot open the lake {url}: {_message(error)}") from error
+        # In S3 a folder would be an object of its own, and be announced as one.
+        self._has_folders = not self.url.startswith(("s3:", "s3a:"))
+
+    def path(self, key: str) -> str:
+        """The whole path of a key, for Spark's readers and writers."""
+        return f"{self.url}/{key}" if key else self.url
+
+    def list(self, prefix: str) -> Iterator[LakeObject]:
+        """Every finished object under a folder, in the order of the keys."""
+        yield from sorted(self._walk(prefix))
+
+    def _walk(self, prefix: str) -> Iterator[LakeObject]:
+        root = self._files.makeQualified(self._path("")).toString().rstrip("/") + "/"
+        try:
+            found = self._files.listFiles(self._path(prefix), True)
+        except Py4JJavaError as error:
+            if _is_missing(error):
+                return
+            raise LakeError(f"cannot list {self.path(prefix)}: {_message(error)}") from error
+        while found.hasNext():
+            status = found.next()
+            key = status.getPath().toString().removeprefix(root)
+            if _is_finished(key):
+                modified = status.getModificationTime()
+                moment = _EPOCH + timedelta(milliseconds=modified)
+                yield LakeObject(key, status.getLen(), moment, f"{status.getLen()}-{modified}")
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object or a folder of this key."""
+        return bool(self._files.exists(self._path(key)))
+
+    def read(self, key: str) -> str:
+        """The text of a small object."""
+        stream = self._files.open(self._path(key))
+        try:
+            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+
+    def write(self, key: str, text: str) -> None:
+        """Stores a small object whole, or not at all."""
+        part = self._path(f"{key}.part")
+        stream = self._files.create(part, True)
+        stream.write(bytearray(text.encode()))
+        stream.close()
+        self._files.delete(self._path(key), False)
+        self._files.rename(part, self._path(key))
+
+    def move(self, moves: Iterable[tuple[str, str]]) -> None:
+        """Gives objects their final keys, several at a time. What was moved before stays as it is,
+        so a repetition completes what was cut short."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(lambda move: self._move(*move), moves):
+                pass
+
+    def _move(self, source: str, target: str) -> None:
+        origin, final = self._path(source), self._path(target)
+        if self._files.exists(final):
+            self._files.delete(origin, False)
+            return
+        if self._has_folders:
+            self._files.mkdirs(final.getParent())
+        if not self._files.rename(origin, final):
+            raise LakeError(f"cannot publish {source} as {target}")
+
+    def delete(self, prefix: str) -> None:
+        """Removes a folder with all that is in it."""
+        self._files.delete(self._path(prefix), True)
+
+    def _path(self, key: str) -> Any:
+        return self._jvm.org.apache.hadoop.fs.Path(self.path(key) or "/")
+
+
+def _is_finished(key: str) -> bool:
+    """Producers write under a name that starts with a dot or ends in .tmp, and rename."""
+    return not key.endswith(".tmp") and not any(part.startswith(".") for part in key.split("/"))
+
+
+def _is_missing(error: Py4JJavaError) -> bool:
+    return bool(error.java_exception.getClass().getName() == "java.io.FileNotFoundException")
+
+
+def _message(error: Py4JJavaError) -> str:
+    return str(error.java_exception.getMessage()).splitlines()[0]

@@ -1,0 +1,124 @@
+"""Raw lakes for the Glue job, and what the laptop makes of the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from conformance.cases import objects, read_cases
+from conftest import event
+from medallion.layers.bronze import clean
+from medallion.platforms.local import LocalLake
+
+TABLES = ("purchases", "products", "stores", "fx_rates", "quarantine")
+RECEIPT_COLUMNS = (
+    "feed, source_file, size, modified_at, checksum, lines, blank, accepted, quarantined, reasons, "
+    "unknown_fields"
+)
+
+
+def hostile_objects() -> dict[str, bytes]:
+    """Raw objects by key: all conformance cases; archives, whole and broken; names that a glob or
+    a listing might trip over."""
+    lines = "\n".join(event(event_id=f"e{n}", note=n) for n in range(500)).encode() + b"\n"
+    packed, squeezed = gzip.compress(lines), pa.compress(lines, codec="zstd", asbytes=True)
+    damaged = bytearray(packed)
+    damaged[len(damaged) // 2] ^= 0xFF
+    names = {
+        "raw/purchases/plain.ndjson": lines,
+        "raw/purchases/year=2026/month=03/day=14/hour=15/one.jsonl": lines,
+        "raw/purchases/year=2026/packed.ndjson.gz": packed,
+        "raw/purchases/two members.json.gz": packed + packed,
+        "raw/purchases/squeezed.json.zst": squeezed,
+        "raw/purchases/two frames.json.zst": squeezed + squeezed,
+        "raw/purchases/cut.ndjson.gz": packed[:-20],
+        "raw/purchases/cut.ndjson.zst": squeezed[:-20],
+        "raw/purchases/damaged.ndjson.gz": bytes(damaged),
+        "raw/purchases/no archive.ndjson.gz": lines,
+        "raw/purchases/tail.ndjson.gz": packed + b"tail",
+        "raw/purchases/empty.ndjson": b"",
+        "raw/purchases/empty.ndjson.gz": b"",
+        "raw/purchases/packed nothing.ndjson.gz": gzip.compress(b""),
+        "raw/purchases/_underscore.json": lines,
+        "raw/purchases/a [b] {c,d} *?.json": lines,
+        "raw/purchases/e\u0301 \u00e9 \U0001f600 #&+=;,@!$'\".json": lines,
+        "raw/elsewhere.json": lines,
+        "raw/some/other/folder/x.ndjson": lines,
+        "raw/purchases/not taken.txt": lines,
+        "raw/purchases/.hidden.json": lines,
+        "raw/purchases/unfinished.json.tmp": lines,
+    }
+    return objects(read_cases()) | names
+
+
+def write_lake(home: Path, raw: dict[str, bytes], modified: dict[str, datetime]) -> None:
+    """Puts raw objects into a local home, with the times at which they arrived."""
+    for key, data in raw.items():
+        path = home / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        if key in modified:
+            seconds = modified[key].timestamp()
+            os.utime(path, (seconds, seconds))
+
+
+def clean_here(home: Path) -> None:
+    """The laptop's cleaner."""
+    report = clean(LocalLake(home))
+    assert not report.failures
+
+
+def differences(laptop: Path, cluster: Path) -> list[str]:
+    """How the bronze of two lakes differs: columns, rows, receipts, rows by bronze object."""
+    found = []
+    with duckdb.connect() as db:
+        for table in TABLES:
+            for name, home in (("here", laptop), ("there", cluster)):
+                files = f"{home}/bronze/{table}/**/*.parquet"
+                db.execute(
+                    f"CREATE OR REPLACE TABLE {name} AS "
+                    f"FROM read_parquet('{files}', hive_partitioning = false)"
+                )
+            found += _unequal(db, table, "*")
+        for name, home in (("here", laptop), ("there", cluster)):
+            files = f"{home}/bronze/receipts/*.parquet"
+            db.execute(f"CREATE OR REPLACE TABLE {name} AS FROM read_parquet('{files}')")
+        found += _unequal(db, "receipts", RECEIPT_COLUMNS)
+        found += _outputs(db, cluster)
+    return found
+
+
+def _unequal(db: duckdb.DuckDBPyConnection, table: str, columns: str) -> Iterable[str]:
+    if db.execute("DESCRIBE here").fetchall() != db.execute("DESCRIBE there").fetchall():
+        yield f"{table}: other columns"
+    for one, other in (("here", "there"), ("there", "here")):
+        rows = db.execute(
+            f"SELECT {columns} FROM {one} EXCEPT ALL SELECT {columns} FROM {other}"
+        ).fetchall()
+        if rows:
+            yield f"{table}: {len(rows)} rows only {one}: {str(rows[0])[:1000]}"
+
+
+def _outputs(db: duckdb.DuckDBPyConnection, cluster: Path) -> Iterable[str]:
+    """Rows of each bronze object against what the receipts say."""
+    told = dict(
+        db.execute(
+            "SELECT output, sum(json_extract_string(outputs, '$.\"' || output || '\"')::BIGINT) "
+            "FROM (SELECT outputs, unnest(json_keys(outputs)) AS output FROM there) GROUP BY ALL"
+        ).fetchall()
+    )
+    held = {}
+    for table in TABLES:
+        files = f"{cluster}/bronze/{table}/**/*.parquet"
+        query = (
+            f"SELECT filename, count(*) FROM read_parquet('{files}', filename = true) GROUP BY ALL"
+        )
+        held |= {str(Path(n).relative_to(cluster)): c for n, c in db.execute(query).fetchall()}
+    if told != held:
+        yield f"outputs: {sorted(told.items() ^ held.items())[:4]}"

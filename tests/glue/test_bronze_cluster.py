@@ -1,0 +1,175 @@
+"""Runs of the cluster's cleaner: what they publish, and that they can be stopped anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from pyspark.sql import SparkSession
+
+from conftest import drop, event
+from medallion.cleaning.spark_lines import Counts
+from medallion.errors import LakeError
+from medallion.layers import bronze_cluster
+from medallion.layers.bronze_cluster import ClusterReport, clean
+from medallion.platforms.hadoop import HadoopLake
+
+Clean = Callable[..., ClusterReport]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A lake with two raw objects: purchases of two days, one of them bad, and a store."""
+    lines = [event(event_id=f"e{n}", ts=f"2026-03-0{1 + n % 2}T10:00:00Z") for n in range(6)]
+    drop(tmp_path, "purchases/a.ndjson", *lines, event(price=-1))
+    drop(tmp_path, "stores/b.ndjson", json.dumps({"store_id": "S1", "ts": "2026-01-01T00:00:00Z"}))
+    return tmp_path
+
+
+@pytest.fixture
+def run(spark_session: SparkSession, lake: Path) -> Clean:
+    """Cleans the lake."""
+    return lambda **options: clean(spark_session, lake.as_uri(), **options)
+
+
+def bronze(lake: Path) -> dict[str, str]:
+    """What is published: key and checksum of the content."""
+    return {
+        str(path.relative_to(lake)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((lake / "bronze").rglob("*.parquet"))
+    }
+
+
+def rows(lake: Path, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+    files = f"{lake}/bronze/{table}/**/*.parquet"
+    query = f"SELECT {columns} FROM read_parquet('{files}', hive_partitioning = false) ORDER BY ALL"
+    return duckdb.connect().execute(query).fetchall()
+
+
+def content(lake: Path) -> list[list[tuple[Any, ...]]]:
+    """The rows of all tables, the times and the run's name left out."""
+    receipt = "source_file, lines, blank, accepted, quarantined, reasons, checksum"
+    tables = ("purchases", "stores", "quarantine")
+    return [*(rows(lake, table) for table in tables), rows(lake, "receipts", receipt)]
+
+
+def test_a_run_publishes_bronze_quarantine_and_receipts(run: Clean, lake: Path) -> None:
+    """Two days of purchases, the bad line, the store, one object of receipts; nothing is left in
+    tmp/."""
+    report = run()
+    assert (report.runs, report.objects, report.lines) == (1, 2, 8)
+    assert (report.accepted, report.quarantined) == (7, 1)
+    assert sorted(report.published) == sorted(bronze(lake))
+    name = report.published[-1].removeprefix("bronze/receipts/").removesuffix(".parquet")
+    assert sorted(bronze(lake)) == [
+        f"bronze/purchases/dt=2026-03-01/{name}-0000.parquet",
+        f"bronze/purchases/dt=2026-03-02/{name}-0000.parquet",
+        f"bronze/quarantine/{name}-0000.parquet",
+        f"bronze/receipts/{name}.parquet",
+        f"bronze/stores/dt=2026-01-01/{name}-0000.parquet",
+    ]
+    outputs = {k: json.loads(o) for k, o in rows(lake, "receipts", "source_file, outputs")}
+    assert sum(outputs["raw/purchases/a.ndjson"].values()) == 7
+    assert not [path for path in (lake / "tmp").rglob("*") if path.is_file()]
+
+
+def test_a_repeated_run_changes_nothing(run: Clean, lake: Path) -> None:
+    """What has a receipt is not cleaned again; what came since is, under another name."""
+    run()
+    first = bronze(lake)
+    assert run().runs == 0
+    assert bronze(lake) == first
+    drop(lake, "purchases/c.ndjson", event(event_id="e9"))
+    report = run()
+    assert (report.runs, report.objects) == (1, 1)
+    assert first.items() < bronze(lake).items()
+
+
+def test_only_the_named_keys_are_taken(run: Clean, lake: Path) -> None:
+    """Keys of a batch of notices: unknown ones and repeated ones do no harm."""
+    keys = ["raw/stores/b.ndjson", "raw/stores/b.ndjson", "raw/nowhere.json"]
+    assert run(keys=keys).objects == 1
+    assert rows(lake, "receipts", "source_file") == [("raw/stores/b.ndjson",)]
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+def test_a_run_may_be_stopped_before_any_step(
+    run: Clean, lake: Path, tmp_path_factory: pytest.TempPathFactory,
+    spark_session: SparkSession, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Stopped before each of its changes to the lake in turn, a run is finished by the next one:
+    the same rows under the same names, each published once."""
+    run()
+    wanted, names = content(lake), sorted(bronze(lake))
+    steps = 0
+    for stop in range(1, 40):
+        copy = tmp_path_factory.mktemp("copy")
+        for path in (p for p in (lake / "raw").rglob("*.ndjson")):
+            target = copy / path.relative_to(lake)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.hardlink_to(path)
+        with monkeypatch.context() as patch:
+            stops_before(patch, stop)
+            try:
+                clean(spark_session, copy.as_uri())
+                break
+            except Killed:
+                steps += 1
+        published = bronze(copy)
+        clean(spark_session, copy.as_uri())
+        assert published.items() <= bronze(copy).items()
+        assert sorted(bronze(copy)) == names
+        assert content(copy) == wanted
+        assert not [path for path in (copy / "tmp").rglob("*") if path.is_file()]
+    assert steps >= 9
+
+
+def stops_before(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Makes the lake fail from its n-th change on."""
+    done = 0
+
+    def guard(change: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(*arguments: Any) -> Any:
+            nonlocal done
+            done += 1
+            if done >= step:
+                raise Killed
+            return change(*arguments)
+
+        return guarded
+
+    for name in ("write", "_move", "delete"):
+        patch.setattr(HadoopLake, name, guard(getattr(HadoopLake, name)))
+
+
+def test_counts_that_do_not_add_up_stop_the_run(
+    run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that nobody accounts for: the error names the object, and nothing is published."""
+    read = bronze_cluster.read_lines
+
+    def one_more(*arguments: Any) -> Any:
+        lines = read(*arguments)
+        for key, counts in lines.counts.items():
+            lines.counts[key] = Counts(counts.lines + 1, counts.blank)
+        return lines
+
+    monkeypatch.setattr(bronze_cluster, "read_lines", one_more)
+    with pytest.raises(LakeError, match=r"raw/(purchases/a|stores/b)\.ndjson has \d+ lines"):
+        run()
+    assert not bronze(lake)
+
+
+def test_large_runs_are_cut(run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that finds more than a run may take makes several runs."""
+    monkeypatch.setattr(bronze_cluster, "MAX_OBJECTS", 1)
+    assert run().runs == 2
+    assert len(rows(lake, "receipts", "source_file")) == 2

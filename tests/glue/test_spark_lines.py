@@ -1,0 +1,160 @@
+"""Lines of raw objects on Spark: their numbers, their bytes, their bounds."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from medallion.cleaning import spark_engine, spark_lines
+from medallion.cleaning.spark_lines import RawObject, Staged, read_lines, stage
+from medallion.platforms.hadoop import HadoopLake
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.fixture
+def read(spark_session: SparkSession, tmp_path: Path) -> Reader:
+    """Reads raw objects given by name."""
+    spark_engine.configure(spark_session)
+    return Reader(spark_session, tmp_path)
+
+
+class Reader:
+    """Writes objects, and reads their lines back through Spark."""
+
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        self._spark, self._folder = spark, folder
+
+    def staged(self, objects: dict[str, bytes]) -> list[Staged]:
+        for name, data in objects.items():
+            path = self._folder / "raw" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        lake = HadoopLake(self._spark, self._folder.as_uri())
+        raw = [
+            RawObject(o.key, lake.path(o.key), o.size, o.modified.replace(tzinfo=None))
+            for o in lake.list("raw/")
+        ]
+        return stage(self._spark, raw, lake.path("staged"))
+
+    def lines(self, objects: dict[str, bytes]) -> tuple[dict[str, dict[int, bytes]], set[str]]:
+        """The lines by object and number, and the unreadable objects."""
+        lines = read_lines(self._spark, self.staged(objects))
+        found: dict[str, dict[int, bytes]] = {}
+        for key, number, line in lines.relation.selectExpr(
+            "source_file", "source_line", "CAST(line AS BINARY)"
+        ).collect():
+            assert number not in found.setdefault(key.removeprefix("raw/"), {})
+            found[key.removeprefix("raw/")][number] = bytes(line)
+        for key, counts in lines.counts.items():
+            mine = found.get(key.removeprefix("raw/"), {})
+            assert counts.lines == len(mine)
+            assert counts.blank == sum(not line.strip(b" \t\r") for line in mine.values())
+        return found, {key.removeprefix("raw/") for key in lines.unreadable}
+
+
+def numbered(data: bytes) -> dict[int, bytes]:
+    lines = data.removeprefix(BOM).split(b"\n")
+    return dict(enumerate(lines if lines[-1] else lines[:-1], 1))
+
+
+def test_numbers_hold_across_splits(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects cut into many splits, small ones packed together: each line has the number and the
+    bytes that it has in its object."""
+    monkeypatch.setattr(spark_lines, "SPLIT_BYTES", 30_000)
+    chance, objects = Random(1), {}
+    for number in range(12):
+        lines = (
+            bytes(chance.choices(b"ab \r\xff\xc3{", k=chance.choice((0, 1, 5, 300))))
+            for _ in range(chance.choice((1, 3, 2000)))
+        )
+        data = b"\n".join(lines) + chance.choice((b"", b"\n"))
+        objects[f"{number}.ndjson"] = BOM * (number % 3 == 0) + data
+    objects["long.ndjson"] = b"a\n" + b"x" * 200_000 + b"\nb\n"
+    found, unreadable = read.lines(objects)
+    assert found == {name: numbered(data) for name, data in objects.items() if numbered(data)}
+    assert not unreadable
+
+
+def test_archives(read: Reader) -> None:
+    """gzip and zstd, of one and of several members; what is damaged, cut or no archive at all is
+    unreadable as a whole, and so is an archive with something behind it."""
+    data = b"".join(b"%d\n" % n for n in range(20_000))
+    packed, squeezed = gzip.compress(data), pa.compress(data, codec="zstd", asbytes=True)
+    damaged = bytearray(packed)
+    damaged[len(damaged) // 2] ^= 0xFF
+    whole = {
+        "one.json.gz": packed,
+        "one.json.zst": squeezed,
+        "two.json.gz": packed * 2,
+        "two.json.zst": squeezed * 2,
+        "none.json.gz": gzip.compress(b""),
+        "empty.json.gz": b"",
+        "empty.json.zst": b"",
+        "empty.json": b"",
+        "mark.json": BOM,
+    }
+    broken = {
+        "cut.json.gz": packed[:-9],
+        "cut.json.zst": squeezed[:-9],
+        "damaged.json.gz": bytes(damaged),
+        "text.json.gz": data,
+        "text.json.zst": data,
+        "tail.json.gz": packed + b"tail",
+    }
+    found, unreadable = read.lines(whole | broken)
+    once, twice = numbered(data), numbered(data * 2)
+    assert found == {
+        "one.json.gz": once,
+        "one.json.zst": once,
+        "two.json.gz": twice,
+        "two.json.zst": twice,
+    }
+    assert unreadable == set(broken)
+
+
+def test_checksums_are_of_the_stored_bytes(read: Reader) -> None:
+    """SHA-256 of what lies in the lake, compressed or broken as it is."""
+    objects = {"a.json": b"x\n" * 9, "b.json.gz": gzip.compress(b"x\n"), "c.json.gz": b"broken"}
+    found = {s.raw.key: s.checksum for s in read.staged(objects)}
+    assert found == {f"raw/{n}": hashlib.sha256(d).hexdigest() for n, d in objects.items()}
+
+
+def test_line_beyond_memory_makes_its_object_unreadable(
+    read: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a line is never held; that it is missing is noticed by its bytes."""
+    monkeypatch.setattr(spark_lines, "LONGEST_READ", 1 << 20)
+    objects = {
+        "monster.json": b"a\n" + b"x" * (3 << 20) + b"\nb\n",
+        "last.json": b"a\n" + b"x" * (3 << 20),
+        "fine.json": b"a\nb\n",
+    }
+    found, unreadable = read.lines(objects)
+    assert found == {"fine.json": {1: b"a", 2: b"b"}}
+    assert unreadable == {"monster.json", "last.json"}
+
+
+def test_objects_that_changed_since_they_were_listed_are_left_out(
+    spark_session: SparkSession, tmp_path: Path
+) -> None:
+    """One that is gone and one that was rewritten: the next listing shows them as they are."""
+    lake = HadoopLake(spark_session, tmp_path.as_uri())
+    for name in ("gone", "rewritten", "touched", "same"):
+        (tmp_path / name).write_bytes(b"x\n")
+    raw = [
+        RawObject(o.key, lake.path(o.key), o.size, o.modified.replace(tzinfo=None))
+        for o in lake.list("")
+    ]
+    (tmp_path / "gone").unlink()
+    (tmp_path / "rewritten").write_bytes(b"xyz\n")
+    os.utime(tmp_path / "touched", (0, 0))
+    staged = stage(spark_session, raw, lake.path("staged"))
+    assert [s.raw.key for s in staged] == ["same"]

