@@ -15,7 +15,7 @@ try:
 
     from medallion.errors import MedallionError
     from medallion.platforms.local import LocalLake
-    from medallion.process import Duration, stop_on_signals
+    from medallion.process import Duration, show_progress, stop_on_signals
     from medallion.simulation import SimulationOptions, SimulationReport, simulate
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed here: run `make setup`, then use .venv/bin/python")
@@ -30,9 +30,8 @@ def default_home() -> Path:
 
 
 def show(report: SimulationReport) -> None:
-    """Keeps one line of progress on a terminal."""
-    if sys.stderr.isatty():
-        click.echo(f"\r{report}\x1b[K", nl=False, err=True)
+    """Tells how far the run is."""
+    show_progress(str(report))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

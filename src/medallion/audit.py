@@ -82,22 +82,22 @@ def _raw_checks(
     receipts = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
+    known = {key for key, _ in receipts}
     for found in raw_objects(lake):
         progress(found.key)
         seen.add(found.key)
         recount = _recount(lake, db, found)
-        if (receipt := receipts.get((found.key, recount.checksum))) is None:
-            if receipt_key(stem(found)) in cleaned and any(k == found.key for k, _ in receipts):
+        if (promised := receipts.get((found.key, recount.checksum))) is None:
+            if receipt_key(stem(found)) in cleaned and found.key in known:
                 broken.append(f"{found.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
-        if recount.lines != receipt["lines"]:
-            broken.append(f"{found.key}: {recount.lines} lines, receipt says {receipt['lines']}")
+        if recount.lines != promised:
+            broken.append(f"{found.key}: {recount.lines} lines, receipt says {promised}")
         broken += recount.unlike
     broken += [
-        f"{key}: its receipt is there, the raw object is gone"
-        for key in sorted({key for key, _ in receipts} - seen)
+        f"{key}: its receipt is there, the raw object is gone" for key in sorted(known - seen)
     ]
     waiting["raw objects not yet loaded"] = not_loaded
     figure = f"{lines:,} in {objects:,} objects"
@@ -309,9 +309,10 @@ def _recount(lake: Lake, db: duckdb.DuckDBPyConnection, found: LakeObject) -> _R
         return _Recount(lines, source.checksum(), unlike)
 
 
-def _receipts(db: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], dict[str, int]]:
+def _receipts(db: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
+    """The lines of every receipt by raw key and checksum."""
     rows = db.execute("SELECT source_file, checksum, lines FROM staging.receipts").fetchall()
-    return {(key, checksum): {"lines": lines} for key, checksum, lines in rows}
+    return {(key, checksum): lines for key, checksum, lines in rows}
 
 
 def _stored_rows(lake: Lake) -> tuple[dict[str, int], dict[str, str]]:
@@ -332,8 +333,7 @@ def _staged_rows(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _promised_rows(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Rows by bronze object as the loaded receipts say; a receipts object has a
-    row for each receipt."""
+    """Rows by bronze object as the loaded receipts say; a receipts object holds itself as rows."""
     return dict(
         db.execute(
             """SELECT key, sum(n)::BIGINT FROM (

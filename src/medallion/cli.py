@@ -18,6 +18,7 @@ import duckdb
 
 from medallion import __version__
 from medallion.audit import AuditReport, audit
+from medallion.cleaning.receipts import Receipt
 from medallion.doctor import examine
 from medallion.errors import MedallionError, SettingsError, WarehouseError
 from medallion.importing import import_complete_journey, import_files
@@ -26,7 +27,7 @@ from medallion.layers.marts import Transformer, publish
 from medallion.layers.staging import Loader
 from medallion.platforms.local import LocalLake, runner_lock
 from medallion.platforms.warehouse import open_warehouse
-from medallion.process import Duration, stop_on_signals
+from medallion.process import Duration, show_progress, stop_on_signals
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
@@ -107,9 +108,7 @@ def run(home: Path, events: int, seed: int, faults: float, as_json: bool) -> Non
             options = SimulationOptions(events=events, seed=seed, faults=faults)
             made = simulate(pipeline.lake, options, answers=home / "answer_key")
             _say(as_json, f"simulated  {made}")
-        batch = pipeline.advance(
-            always=True, progress=lambda r: _progress(f"cleaned {r.source_file}")
-        )
+        batch = pipeline.advance(always=True, progress=_cleaned_object)
         _say(as_json, *_stages(batch))
         rows = layers(pipeline.lake, pipeline.warehouse)
         days = revenue_by_day(pipeline.warehouse, 7)
@@ -204,9 +203,9 @@ def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json:
     if mapping is None and sources != ("complete-journey",):
         raise SettingsError("your own files need --mapping FILE.toml; docs/importing.md shows one")
     if mapping is None:
-        report = import_complete_journey(lake, now=now, progress=_progress)
+        report = import_complete_journey(lake, now=now, progress=show_progress)
     else:
-        report = import_files(sources, mapping, lake, now=now, progress=_progress)
+        report = import_files(sources, mapping, lake, now=now, progress=show_progress)
     if as_json:
         print_json(report)
     else:
@@ -224,7 +223,7 @@ def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json:
 def clean_(home: Path, as_json: bool) -> None:
     """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
     with runner_lock(home):
-        report = clean(LocalLake(home), progress=lambda r: _progress(f"cleaned {r.source_file}"))
+        report = clean(LocalLake(home), progress=_cleaned_object)
     if as_json:
         print_json(report)
         return
@@ -379,10 +378,8 @@ def show(home: Path, reason: str | None, file: str | None, limit: int, as_json: 
         print_rows("Quarantine", columns, rows)
 
 
-def _progress(message: str) -> None:
-    """Keeps one line of progress on a terminal."""
-    if sys.stderr.isatty():
-        click.echo(f"\r{message}\x1b[K", nl=False, err=True)
+def _cleaned_object(receipt: Receipt) -> None:
+    show_progress(f"cleaned {receipt.source_file}")
 
 
 def _print_layers(rows: list[Any]) -> None:

@@ -1,9 +1,11 @@
-"""What commands that run for long share: how durations are written, and how to stop cleanly."""
+"""What commands that run for long share: how durations are written, how to
+show progress, and how to stop cleanly."""
 
 from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -23,6 +25,12 @@ class Duration(click.ParamType[float]):
         if not found:
             self.fail(f"{value!r} is no duration: write 90, 90s, 15m or 2h", param, ctx)
         return float(found[1]) * _SECONDS[found[2]]
+
+
+def show_progress(message: str) -> None:
+    """Keeps one line of progress on a terminal; says nothing elsewhere."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{message}\x1b[K", nl=False, err=True)
 
 
 def stop_on_signals() -> threading.Event:

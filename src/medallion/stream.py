@@ -23,9 +23,9 @@ IDLE = 0.05
 """Seconds between two looks at raw/ when nothing waits."""
 
 MICRO_BATCH, MARTS = "tag:spine", "tag:stream"
-"""What a micro-batch builds, and what is built when there is time, at the latest every MARTS_EVERY
-seconds. Models with neither tag read all of history: they are built when a stream starts and ends,
-and by every `run` and `transform`."""
+"""What a micro-batch builds, and what is built with it when there is time, at the latest every
+MARTS_EVERY seconds. Models with neither tag read all of history: they are built when a stream
+starts and ends, and by every `run` and `transform`."""
 
 MARTS_EVERY = 10.0
 
@@ -73,9 +73,9 @@ class Pipeline:
         report = BatchReport(cleaned, loaded, seconds=seconds)
         if always or self._marts_built is None:
             self._build(None, report)
-        elif loaded.rows:
+        elif loaded.rows and time.monotonic() - self._marts_built < MARTS_EVERY:
             self._build(MICRO_BATCH, report)
-        if self._marts_due and not (loaded.rows and self._marts_age() < MARTS_EVERY):
+        elif loaded.rows or self._marts_due:
             self._build(MARTS, report)
         return report
 
@@ -87,9 +87,6 @@ class Pipeline:
         self._marts_due = select == MICRO_BATCH
         if not self._marts_due:
             self._marts_built = time.monotonic()
-
-    def _marts_age(self) -> float:
-        return time.monotonic() - (self._marts_built or 0.0)
 
     def close(self) -> None:
         """Lets go of what a pass keeps open for the next."""
@@ -130,9 +127,7 @@ def stream(
             raise failure[0]
     if stop.is_set():
         return
-    while (batch := pipeline.advance()).rows:
-        report(batch)
-    pipeline.advance(always=True)
+    report(pipeline.advance(always=True))
 
 
 def _follow(

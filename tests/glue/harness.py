@@ -12,7 +12,7 @@ import tarfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,17 +130,7 @@ class Glue:
             command += ["--conf", f"{name}={value}"]
         command += [SCRIPT, "--JOB_NAME", "retail_glue_cleaner", "--LAKE", lake]
         log = self.logs / f"job-{time.monotonic_ns()}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-                cwd=self.logs,
-                start_new_session=True,
-            )
-        return Submission(process, log)
+        return Submission(start(log, command), log)
 
 
 @dataclass
@@ -185,11 +175,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@contextmanager
-def running(log: Path, *command: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process for as long as the block lasts."""
+def start(log: Path, command: Iterable[object]) -> subprocess.Popen[bytes]:
+    """A process group of its own, in the folder of `log`, which takes all it says."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             list(map(str, command)),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -198,6 +187,12 @@ def running(log: Path, *command: object) -> Iterator[subprocess.Popen[bytes]]:
             cwd=log.parent,
             start_new_session=True,
         )
+
+
+@contextmanager
+def running(log: Path, *command: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process for as long as the block lasts."""
+    process = start(log, command)
     try:
         yield process
     finally:

@@ -42,10 +42,13 @@ class Receipt:
     started_at: datetime
     finished_at: datetime
 
+    def row(self) -> dict[str, object]:
+        """What is stored and loaded, by column: counts as JSON, times in naive UTC."""
+        return {f.name: _stored(getattr(self, f.name)) for f in fields(self)}
+
     def table(self) -> pa.Table:
-        """The one row that is stored and loaded."""
-        row = {f.name: _stored(getattr(self, f.name)) for f in fields(self)}
-        return pa.Table.from_pylist([row], schema=SCHEMA)
+        """A table of its row."""
+        return pa.Table.from_pylist([self.row()], schema=SCHEMA)
 
 
 def _stored(value: object) -> object:

@@ -5,10 +5,9 @@ The counterpart of `bronze` for the Glue job: the same rows, the same receipts, 
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -261,17 +260,11 @@ class _Run:
     def _write_receipts(self, receipts: list[Receipt]) -> None:
         """One object with a row for each raw object: one each would cost more than it tells."""
         folder = f"{self._out}/receipts"
-        rows = [tuple(map(_stored, asdict(receipt).values())) for receipt in receipts]
+        rows = [tuple(receipt.row().values()) for receipt in receipts]
         table = self._spark.createDataFrame(rows, _schema(RECEIPT))
         table.coalesce(1).write.parquet(self._lake.path(folder))
         (written,) = self._written(folder)
         self._moves.append((written, receipt_key(self._manifest.run)))
-
-
-def _stored(value: object) -> object:
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return value
 
 
 def _schema(columns: dict[str, Type]) -> str:
