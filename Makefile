@@ -19,12 +19,10 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	@touch $@
 test: setup  ## all tests
 	$(BIN)/python -m pytest
-test-glue: setup  ## the Glue job on real Spark: a cluster, S3 on this machine, kills; minutes more
-	$(BIN)/python -m pytest tests/glue
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra setup $(LOCK) --no-emit-package pandas -o requirements.lock
 	uv pip compile pyproject.toml --extra test -c requirements.lock $(LOCK) --no-emit-package pandas -o requirements-test.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-.PHONY: run live setup test test-glue check lock
+.PHONY: run live setup test check lock

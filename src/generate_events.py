@@ -2,6 +2,8 @@
 
 python generate_events.py                   500 events a second, live
 python generate_events.py --events 20000    the last five days, at once, then stop
+
+MEDALLION_LAKE=s3://bucket sends them to a bucket.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ try:
     import click
 
     from medallion.errors import MedallionError
-    from medallion.platforms.local import LocalLake
+    from medallion.platforms.platform import Platform
     from medallion.process import Duration, show_progress, stop_on_signals
+    from medallion.settings import Settings
     from medallion.simulation import SimulationOptions, SimulationReport, simulate
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed here: run `make setup`, then use .venv/bin/python")
@@ -39,7 +42,8 @@ def show(report: SimulationReport) -> None:
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     default=default_home,
-    help="Where the lake lies; events go to HOME/raw. [MEDALLION_HOME, or ../data]",
+    help="Where the data lies; events go to HOME/raw, unless MEDALLION_LAKE names a bucket. "
+    "[MEDALLION_HOME, or ../data]",
 )
 @click.option(
     "--events",
@@ -99,9 +103,14 @@ def main(
             faults=faults,
             compression=compression,
         )
-        click.echo(f"streaming into {home / 'raw'}; Ctrl-C stops", err=True)
+        here = Platform.of(Settings.from_environment(os.environ, home))
+        click.echo(f"streaming into {here.lake.url}/raw; Ctrl-C stops", err=True)
         report = simulate(
-            LocalLake(home), options, answers=home / "answer_key", stop=stop.is_set, progress=show
+            here.lake,
+            options,
+            answers=here.home / "answer_key",
+            stop=stop.is_set,
+            progress=show,
         )
     except (MedallionError, OSError) as error:
         click.echo(f"error: {error}", err=True)

@@ -320,7 +320,8 @@ def _stored_rows(lake: Lake) -> tuple[dict[str, int], dict[str, str]]:
     rows, unreadable = {}, {}
     for found in lake.list("bronze/"):
         try:
-            rows[found.key] = pq.read_metadata(lake.fetch(found.key)).num_rows
+            with lake.open(found.key) as stream:
+                rows[found.key] = pq.read_metadata(stream).num_rows
         except (OSError, pa.ArrowException) as error:
             unreadable[found.key] = f"cannot be read: {str(error).splitlines()[0]}"
     return rows, unreadable

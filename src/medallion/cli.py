@@ -1,4 +1,4 @@
-"""The command line: one verb, one function, which opens the home, calls a stage and prints its
+"""The command line: one verb, one function, which takes the platform, calls a stage and prints its
 report."""
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
 from medallion.layers.marts import Transformer, publish
 from medallion.layers.staging import Loader
-from medallion.platforms.local import LocalLake, runner_lock
-from medallion.platforms.warehouse import open_warehouse
+from medallion.platforms.platform import Platform
 from medallion.process import Duration, show_progress, stop_on_signals
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
@@ -38,7 +37,7 @@ DEFAULT_EVENTS = 20_000
 
 
 def verb(group: click.Group, function: Callable[..., None]) -> click.Command:
-    """What all verbs share: a name, --home, and errors as one line with exit code 2."""
+    """What all verbs share: a name, the platform, and errors as one line with exit code 2."""
 
     @group.command(function.__name__.rstrip("_"))
     @click.option(
@@ -51,7 +50,7 @@ def verb(group: click.Group, function: Callable[..., None]) -> click.Command:
     def run(home: Path | None, **options: Any) -> None:
         try:
             settings = Settings.from_environment(os.environ, home)
-            function(home=settings.home, **options)
+            function(Platform.of(settings), **options)
         except MedallionError as error:
             _fail(str(error))
         except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
@@ -100,13 +99,13 @@ faults = click.option(
 @seed
 @faults
 @as_json
-def run(home: Path, events: int, seed: int, faults: float, as_json: bool) -> None:
+def run(here: Platform, events: int, seed: int, faults: float, as_json: bool) -> None:
     """Bring N simulated events, and all that waits in raw/, to gold; then audit."""
     started = time.monotonic()
-    with open_pipeline(home) as pipeline:
+    with open_pipeline(here) as pipeline:
         if events:
             options = SimulationOptions(events=events, seed=seed, faults=faults)
-            made = simulate(pipeline.lake, options, answers=home / "answer_key")
+            made = simulate(pipeline.lake, options, answers=here.home / "answer_key")
             _say(as_json, f"simulated  {made}")
         batch = pipeline.advance(always=True, progress=_cleaned_object)
         _say(as_json, *_stages(batch))
@@ -120,7 +119,7 @@ def run(home: Path, events: int, seed: int, faults: float, as_json: bool) -> Non
         _print_days(days)
         print_audit(report)
         _print_failures(batch.failures)
-        console.print(f"done in {time.monotonic() - started:.1f} s; the data is in {home}")
+        console.print(f"done in {time.monotonic() - started:.1f} s; the data is in {here.home}")
     _exit(report)
 
 
@@ -138,7 +137,7 @@ def run(home: Path, events: int, seed: int, faults: float, as_json: bool) -> Non
 @seed
 @faults
 def up(
-    home: Path,
+    here: Platform,
     rate: float,
     duration: float | None,
     no_dashboard: bool,
@@ -152,12 +151,12 @@ def up(
         timer = threading.Timer(duration, stop.set)
         timer.daemon = True
         timer.start()
-    with open_pipeline(home) as pipeline:
+    with open_pipeline(here) as pipeline:
         producer = None
         if not no_simulator:
             options = SimulationOptions(rate=rate, duration=duration, seed=seed, faults=faults)
-            producer = Producer(pipeline.lake, options, answers=home / "answer_key")
-        console.print(f"streaming into {home}; Ctrl-C stops")
+            producer = Producer(pipeline.lake, options, answers=here.home / "answer_key")
+        console.print(f"streaming into {here.lake.url}; Ctrl-C stops")
         stream(pipeline, producer, stop, report=_batch_line())
         _print_layers(layers(pipeline.lake, pipeline.warehouse))
 
@@ -179,13 +178,13 @@ def up(
     show_default=True,
     help="How raw objects are stored.",
 )
-def simulate_(home: Path, events: int | None, rate: float | None, **options: Any) -> None:
+def simulate_(here: Platform, events: int | None, rate: float | None, **options: Any) -> None:
     """Put simulated events into raw/, and no more."""
     if events is None and rate is None:
         events = DEFAULT_EVENTS
     stop = stop_on_signals()
     asked = SimulationOptions(events=events, rate=rate, **options)
-    report = simulate(LocalLake(home), asked, answers=home / "answer_key", stop=stop.is_set)
+    report = simulate(here.lake, asked, answers=here.home / "answer_key", stop=stop.is_set)
     console.print(f"simulated  {report}")
 
 
@@ -197,9 +196,9 @@ def simulate_(home: Path, events: int | None, rate: float | None, **options: Any
     help="How the columns of your files become fields: a TOML file, see docs/importing.md.",
 )
 @as_json
-def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json: bool) -> None:
+def import_(here: Platform, sources: tuple[str, ...], mapping: Path | None, as_json: bool) -> None:
     """Put real data into raw/: the Complete Journey data set, or your own files."""
-    lake, now = LocalLake(home), datetime.now(UTC)
+    lake, now = here.lake, datetime.now(UTC)
     if mapping is None and sources != ("complete-journey",):
         raise SettingsError("your own files need --mapping FILE.toml; docs/importing.md shows one")
     if mapping is None:
@@ -220,10 +219,10 @@ def import_(home: Path, sources: tuple[str, ...], mapping: Path | None, as_json:
 
 @command
 @as_json
-def clean_(home: Path, as_json: bool) -> None:
+def clean_(here: Platform, as_json: bool) -> None:
     """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
-    with runner_lock(home):
-        report = clean(LocalLake(home), progress=_cleaned_object)
+    with here.lock():
+        report = clean(here.lake, progress=_cleaned_object)
     if as_json:
         print_json(report)
         return
@@ -233,10 +232,10 @@ def clean_(home: Path, as_json: bool) -> None:
 
 @command
 @as_json
-def load(home: Path, as_json: bool) -> None:
+def load(here: Platform, as_json: bool) -> None:
     """One pass of the loader: bronze into the staging tables."""
-    with runner_lock(home), open_warehouse(home) as warehouse:
-        report = Loader(LocalLake(home), warehouse).load()
+    with here.lock(), here.warehouse() as warehouse:
+        report = Loader(here.lake, warehouse).load()
         warehouse.execute("CHECKPOINT")
     if as_json:
         print_json(report)
@@ -249,13 +248,13 @@ def load(home: Path, as_json: bool) -> None:
 @click.option("--full-refresh", is_flag=True, help="Build every model anew from staging.")
 @click.option("--test", "with_tests", is_flag=True, help="Run the data tests afterwards.")
 @click.option("--select", help="Only these models, in dbt's own syntax.")
-def transform(home: Path, full_refresh: bool, with_tests: bool, select: str | None) -> None:
+def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
     """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
-    with runner_lock(home), open_warehouse(home) as warehouse:
-        transformer = Transformer(home)
-        Loader(LocalLake(home), warehouse)
+    with here.lock(), here.warehouse() as warehouse:
+        transformer = Transformer(here.home)
+        Loader(here.lake, warehouse)
         report = transformer.run(select=select, full_refresh=full_refresh)
-        publish(home, warehouse, transformer.published())
+        publish(here.home, warehouse, transformer.published())
         tested = transformer.test(select=select) if with_tests else None
         transformer.close()
         warehouse.execute("CHECKPOINT")
@@ -267,10 +266,10 @@ def transform(home: Path, full_refresh: bool, with_tests: bool, select: str | No
 
 @command
 @as_json
-def status(home: Path, as_json: bool) -> None:
+def status(here: Platform, as_json: bool) -> None:
     """Where each layer stands, what waits, how fresh it is."""
-    with open_warehouse(home, read_only=True) as warehouse:
-        rows = layers(LocalLake(home), warehouse)
+    with here.warehouse(read_only=True) as warehouse:
+        rows = layers(here.lake, warehouse)
     if as_json:
         print_json(rows)
     else:
@@ -279,10 +278,10 @@ def status(home: Path, as_json: bool) -> None:
 
 @command
 @as_json
-def audit_(home: Path, as_json: bool) -> None:
+def audit_(here: Platform, as_json: bool) -> None:
     """Count everything anew, from the raw bytes on; exit 1 when a promise is broken."""
-    with open_warehouse(home, read_only=True) as warehouse:
-        report = audit(LocalLake(home), warehouse, progress=lambda _: None)
+    with here.warehouse(read_only=True) as warehouse:
+        report = audit(here.lake, warehouse, progress=lambda _: None)
     if as_json:
         print_json({"holds": report.holds, **vars(report)})
     else:
@@ -293,9 +292,9 @@ def audit_(home: Path, as_json: bool) -> None:
 @command
 @click.argument("sql")
 @as_json
-def query(home: Path, sql: str, as_json: bool) -> None:
+def query(here: Platform, sql: str, as_json: bool) -> None:
     """Read the warehouse with SQL; --json prints an array with one object a row."""
-    with open_warehouse(home, read_only=True) as warehouse:
+    with here.warehouse(read_only=True) as warehouse:
         try:
             found = warehouse.execute(sql)
             columns = [column[0] for column in found.description or []]
@@ -310,9 +309,9 @@ def query(home: Path, sql: str, as_json: bool) -> None:
 
 @command
 @as_json
-def doctor(home: Path, as_json: bool) -> None:
+def doctor(here: Platform, as_json: bool) -> None:
     """Whether this machine is ready; exit 1 when something needed is missing."""
-    findings = examine(home)
+    findings = examine(here.home)
     if as_json:
         print_json(findings)
     else:
@@ -343,10 +342,10 @@ quarantine_command = functools.partial(verb, quarantine)
 
 @quarantine_command
 @as_json
-def list_(home: Path, as_json: bool) -> None:
+def list_(here: Platform, as_json: bool) -> None:
     """Rejected lines by feed and reason, with an example each."""
     columns = ("feed", "reason", "lines", "example")
-    with open_warehouse(home, read_only=True) as warehouse:
+    with here.warehouse(read_only=True) as warehouse:
         rows = warehouse.execute(
             "SELECT feed, reason, count(*), min(source_file || ':' || source_line) "
             "FROM staging.quarantine GROUP BY ALL ORDER BY 3 DESC, 1, 2"
@@ -362,10 +361,10 @@ def list_(home: Path, as_json: bool) -> None:
 @click.option("--file", "file", help="Only lines of this raw object, such as raw/till.jsonl.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @as_json
-def show(home: Path, reason: str | None, file: str | None, limit: int, as_json: bool) -> None:
+def show(here: Platform, reason: str | None, file: str | None, limit: int, as_json: bool) -> None:
     """Rejected lines with their original text."""
     columns = ("source_file", "source_line", "reason", "raw")
-    with open_warehouse(home, read_only=True) as warehouse:
+    with here.warehouse(read_only=True) as warehouse:
         rows = warehouse.execute(
             "SELECT source_file, source_line, reason, raw FROM staging.quarantine "
             "WHERE reason = coalesce(?, reason) AND source_file = coalesce(?, source_file) "

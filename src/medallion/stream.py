@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import duckdb
 
@@ -15,8 +14,7 @@ from medallion.cleaning.receipts import Receipt
 from medallion.layers.bronze import CleanReport, Sweep, clean
 from medallion.layers.marts import Transformer, TransformReport, publish
 from medallion.layers.staging import Loader, LoadReport
-from medallion.platforms.local import LocalLake, runner_lock
-from medallion.platforms.warehouse import open_warehouse
+from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
 IDLE = 0.05
@@ -51,12 +49,11 @@ class BatchReport:
 class Pipeline:
     """All stages of one home, opened once. One runner holds the home while it is open."""
 
-    def __init__(self, home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
-        self.home, self.warehouse = home, warehouse
-        self.lake = LocalLake(home)
+    def __init__(self, here: Platform, warehouse: duckdb.DuckDBPyConnection) -> None:
+        self.home, self.lake, self.warehouse = here.home, here.lake, warehouse
         self._sweep = Sweep(self.lake)
         self._loader = Loader(self.lake, warehouse)
-        self._transformer = Transformer(home)
+        self._transformer = Transformer(self.home)
         self._marts_built: float | None = None
         self._marts_due = False
 
@@ -94,10 +91,10 @@ class Pipeline:
 
 
 @contextmanager
-def open_pipeline(home: Path) -> Iterator[Pipeline]:
-    """The pipeline of a home. Raises HomeBusy when another runner has it."""
-    with runner_lock(home), open_warehouse(home) as warehouse:
-        pipeline = Pipeline(home, warehouse)
+def open_pipeline(here: Platform) -> Iterator[Pipeline]:
+    """The pipeline of a platform. Raises HomeBusy when another runner has its home."""
+    with here.lock(), here.warehouse() as warehouse:
+        pipeline = Pipeline(here, warehouse)
         try:
             yield pipeline
             warehouse.execute("CHECKPOINT")

@@ -1,25 +1,22 @@
-"""What the Glue service is around a job: the stub of its Java part, the package, a way to submit,
-an S3, a cluster."""
+"""What the Glue service is to a job: the stub of its Java part, the package, a way to submit."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
 import time
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyspark.java_gateway import launch_gateway
 
 from conftest import ROOT
+from processes import start
 from spark_here import JARS, SPARK_HOME, java_home
 
 SCRIPT = ROOT / "src" / "glue" / "glue_job_cleaner.py"
@@ -130,7 +127,7 @@ class Glue:
             command += ["--conf", f"{name}={value}"]
         command += [SCRIPT, "--JOB_NAME", "retail_glue_cleaner", "--LAKE", lake]
         log = self.logs / f"job-{time.monotonic_ns()}.log"
-        return Submission(start(log, command), log)
+        return Submission(start(log, command, environment()), log)
 
 
 @dataclass
@@ -166,49 +163,3 @@ class Submission:
         """SIGKILL for the job's whole process group."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(30)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def start(log: Path, command: Iterable[object]) -> subprocess.Popen[bytes]:
-    """A process group of its own, in the folder of `log`, which takes all it says."""
-    with log.open("wb") as output:
-        return subprocess.Popen(
-            list(map(str, command)),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-            cwd=log.parent,
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def running(log: Path, *command: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process for as long as the block lasts."""
-    process = start(log, command)
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def wait_for(url: str, accept: Callable[[bytes], bool] = bool, seconds: float = 60) -> None:
-    """Waits until a server's answer is accepted."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if accept(answer.read()):
-                    return
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise TimeoutError(url)

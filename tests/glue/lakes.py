@@ -58,14 +58,14 @@ def hostile_objects() -> dict[str, bytes]:
 
 
 def write_lake(home: Path, raw: dict[str, bytes], modified: dict[str, datetime]) -> None:
-    """Puts raw objects into a local home, with the times at which they arrived."""
+    """Puts raw objects into a local home, and sets the times at which objects arrived."""
     for key, data in raw.items():
         path = home / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-        if key in modified:
-            seconds = modified[key].timestamp()
-            os.utime(path, (seconds, seconds))
+    for key, moment in modified.items():
+        seconds = moment.timestamp()
+        os.utime(home / key, (seconds, seconds))
 
 
 def clean_here(home: Path) -> None:
@@ -77,20 +77,19 @@ def clean_here(home: Path) -> None:
 def differences(laptop: Path, cluster: Path) -> list[str]:
     """How the bronze of two lakes differs: columns, rows, receipts, rows by bronze object."""
     found = []
+    tables = [
+        t for t in TABLES if any((home / "bronze" / t).exists() for home in (laptop, cluster))
+    ]
     with duckdb.connect() as db:
-        for table in TABLES:
+        db.execute("SET preserve_insertion_order = false")
+        for table in [*tables, "receipts"]:
             for name, home in (("here", laptop), ("there", cluster)):
-                files = f"{home}/bronze/{table}/**/*.parquet"
                 db.execute(
-                    f"CREATE OR REPLACE TABLE {name} AS "
-                    f"FROM read_parquet('{files}', hive_partitioning = false)"
+                    f"CREATE OR REPLACE VIEW {name} AS FROM read_parquet("
+                    f"'{home}/bronze/{table}/**/*.parquet', hive_partitioning = false)"
                 )
-            found += _unequal(db, table, "*")
-        for name, home in (("here", laptop), ("there", cluster)):
-            files = f"{home}/bronze/receipts/*.parquet"
-            db.execute(f"CREATE OR REPLACE TABLE {name} AS FROM read_parquet('{files}')")
-        found += _unequal(db, "receipts", RECEIPT_COLUMNS)
-        found += _outputs(db, cluster)
+            found += _unequal(db, table, RECEIPT_COLUMNS if table == "receipts" else "*")
+        found += _outputs(db, cluster, tables)
     return found
 
 
@@ -105,7 +104,7 @@ def _unequal(db: duckdb.DuckDBPyConnection, table: str, columns: str) -> Iterabl
             yield f"{table}: {len(rows)} rows only {one}: {str(rows[0])[:1000]}"
 
 
-def _outputs(db: duckdb.DuckDBPyConnection, cluster: Path) -> Iterable[str]:
+def _outputs(db: duckdb.DuckDBPyConnection, cluster: Path, tables: Iterable[str]) -> Iterable[str]:
     """Rows of each bronze object against what the receipts say."""
     told = dict(
         db.execute(
@@ -114,7 +113,7 @@ def _outputs(db: duckdb.DuckDBPyConnection, cluster: Path) -> Iterable[str]:
         ).fetchall()
     )
     held = {}
-    for table in TABLES:
+    for table in tables:
         files = f"{cluster}/bronze/{table}/**/*.parquet"
         query = (
             f"SELECT filename, count(*) FROM read_parquet('{files}', filename = true) GROUP BY ALL"

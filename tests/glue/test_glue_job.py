@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote_plus
 
-import boto3
 import pytest
 
-from glue.harness import Glue, free_port, running, s3a_jars, wait_for
+from conftest import Cli, medallion
+from glue.cluster import cluster, executors_of_tasks
+from glue.harness import Glue, s3a_jars
 from glue.lakes import clean_here, differences, hostile_objects, write_lake
-from spark_here import SPARK_HOME
-
-REGION = "us-east-1"
+from s3_here import S3, emulator
 
 
 def test_package_needs_only_what_the_service_has(glue: Glue) -> None:
@@ -55,151 +52,74 @@ def test_cluster_gives_what_the_laptop_gives(glue: Glue, tmp_path: Path) -> None
     assert len(tasks) == 2 and min(tasks.values()) > 5, tasks
 
 
-def test_killed_jobs_lose_and_repeat_nothing(glue: Glue, s3: S3, tmp_path: Path) -> None:
-    """On S3: killed while it computes, killed again while it publishes, the job ends with what the
-    laptop gives; each bronze object was announced once."""
-    raw = hostile_objects()
-    s3.put(raw)
-    home, copy = tmp_path / "home", tmp_path / "copy"
-    write_lake(home, raw, {key: o["LastModified"] for key, o in s3.objects("raw/").items()})
-    clean_here(home)
-    job = replace(glue, jars=s3a_jars(), settings=s3.settings())
-    lake = f"s3://{s3.bucket}"
-    job.submit(lake).kill_when(lambda: any("/out/" in k for k in s3.objects("tmp/")))
-    assert not s3.objects("bronze/")
-    job.submit(lake).kill_when(lambda: len(s3.objects("bronze/")) >= 2)
-    before = s3.objects("bronze/")
-    assert not [key for key in before if key.startswith("bronze/receipts/")]
-    log = job.submit(lake).wait()
-    assert "takes up run-" in log
-    assert "begins run-" not in log
-    after = s3.objects("bronze/")
-    kept = {key: o["LastModified"] for key, o in after.items() if key in before}
-    assert kept == {key: o["LastModified"] for key, o in before.items()}
-    s3.download(after, copy)
-    assert differences(home, copy) == []
-    assert not [key for key in s3.objects("tmp/") if not key.endswith("/")]
-    assert s3.notices() == Counter(after.keys())
+@dataclass(frozen=True)
+class Journey:
+    """A bucket that the killed and repeated job has cleaned, and a home with the same raw objects
+    that the laptop has."""
+
+    s3: S3
+    home: Path
+    log: str
+    early: dict[str, datetime]
 
 
-class S3:
-    """A bucket on an emulator, whose bronze/ announces new objects to a queue."""
-
-    bucket = "retail"
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-        self._s3 = self._client("s3")
-        self._sqs = self._client("sqs")
-        self._s3.create_bucket(Bucket=self.bucket)
-        self._queue = self._sqs.create_queue(QueueName="notices")["QueueUrl"]
-        attributes = self._sqs.get_queue_attributes(
-            QueueUrl=self._queue, AttributeNames=["QueueArn"]
-        )
-        rule = {"Key": {"FilterRules": [{"Name": "prefix", "Value": "bronze/"}]}}
-        target = {
-            "QueueArn": attributes["Attributes"]["QueueArn"],
-            "Events": ["s3:ObjectCreated:*"],
-            "Filter": rule,
-        }
-        self._s3.put_bucket_notification_configuration(
-            Bucket=self.bucket, NotificationConfiguration={"QueueConfigurations": [target]}
-        )
-
-    def _client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self._endpoint,
-            region_name=REGION,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-        )
-
-    def settings(self) -> dict[str, str]:
-        """What Spark must be told to find it."""
-        return {
-            "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
-            "spark.hadoop.fs.s3a.endpoint": self._endpoint,
-            "spark.hadoop.fs.s3a.path.style.access": "true",
-            "spark.hadoop.fs.s3a.access.key": "testing",
-            "spark.hadoop.fs.s3a.secret.key": "testing",
-            "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
-        }
-
-    def put(self, objects: dict[str, bytes]) -> None:
-        """Uploads objects."""
-        for key, data in objects.items():
-            self._s3.put_object(Bucket=self.bucket, Key=key, Body=data)
-
-    def objects(self, prefix: str) -> dict[str, dict[str, Any]]:
-        """The objects under a prefix, as a listing shows them, by key."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=prefix
-        )
-        return {o["Key"]: o for page in pages for o in page.get("Contents", ())}
-
-    def download(self, keys: Any, folder: Path) -> None:
-        """Copies objects into a local folder."""
-        for key in keys:
-            path = folder / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._s3.download_file(self.bucket, key, str(path))
-
-    def notices(self) -> Counter[str]:
-        """How often each new object was announced."""
-        found: Counter[str] = Counter()
-        while messages := self._sqs.receive_message(
-            QueueUrl=self._queue, MaxNumberOfMessages=10
-        ).get("Messages"):
-            for message in messages:
-                for record in json.loads(message["Body"]).get("Records", ()):
-                    found[unquote_plus(record["s3"]["object"]["key"])] += 1
-                self._sqs.delete_message(
-                    QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"]
-                )
-        return found
+@pytest.fixture(scope="module")
+def journey(glue: Glue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """Simulated purchases and hostile objects in S3; the job is killed while it computes, killed
+    again while it publishes, and then ends."""
+    folder = tmp_path_factory.mktemp("journey")
+    with emulator(folder) as s3:
+        simulate = ("simulate", "--events", "3000", "--faults", "0.05", "--home", str(folder))
+        cloud(s3, *simulate)
+        s3.put(hostile_objects())
+        raw = s3.objects("raw/")
+        s3.download(raw, folder / "home")
+        write_lake(folder / "home", {}, {key: o["LastModified"] for key, o in raw.items()})
+        clean_here(folder / "home")
+        job = replace(glue, jars=s3a_jars(), settings=s3.settings())
+        lake = f"s3://{s3.bucket}"
+        job.submit(lake).kill_when(lambda: any("/out/" in key for key in s3.objects("tmp/")))
+        assert not s3.objects("bronze/")
+        job.submit(lake).kill_when(lambda: len(s3.objects("bronze/")) >= 2)
+        early = {key: o["LastModified"] for key, o in s3.objects("bronze/").items()}
+        assert not [key for key in early if key.startswith("bronze/receipts/")]
+        yield Journey(s3, folder / "home", job.submit(lake).wait(), early)
 
 
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3]:
-    """An S3 emulator of its own."""
-    port = free_port()
-    endpoint = f"http://127.0.0.1:{port}"
-    command = (sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port)
-    with running(tmp_path / "s3.log", *command):
-        wait_for(f"{endpoint}/moto-api/")
-        yield S3(endpoint)
+def test_killed_jobs_lose_and_repeat_nothing(journey: Journey, tmp_path: Path) -> None:
+    """Bronze is what the laptop makes of the same objects, what was published before the kill has
+    stayed, nothing is left in tmp/, and each bronze object was announced once."""
+    assert "takes up run-" in journey.log
+    assert "begins run-" not in journey.log
+    bronze = journey.s3.objects("bronze/")
+    assert {key: bronze[key]["LastModified"] for key in journey.early} == journey.early
+    journey.s3.download(bronze, tmp_path)
+    assert differences(journey.home, tmp_path) == []
+    assert not [key for key in journey.s3.objects("tmp/") if not key.endswith("/")]
+    assert journey.s3.notices() == Counter(bronze.keys())
 
 
-@contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """A standalone cluster of one master and two workers of one core; its URL."""
-    spark_class, deploy = SPARK_HOME / "bin" / "spark-class", "org.apache.spark.deploy"
-    port, page = free_port(), free_port()
-    master = f"spark://127.0.0.1:{port}"
-    at = ("--host", "127.0.0.1")
-    command = (spark_class, f"{deploy}.master.Master", *at, "--port", port, "--webui-port", page)
-    worker = (spark_class, f"{deploy}.worker.Worker", *at, "-c", "1", "-m", "1g")
-    work = ("--work-dir", folder / "work")
-    one, two = free_port(), free_port()
-    with (
-        running(folder / "master.log", *command),
-        running(folder / "worker-1.log", *worker, *work, "--webui-port", one, master),
-        running(folder / "worker-2.log", *worker, *work, "--webui-port", two, master),
+def test_the_job_s_bronze_gives_the_laptop_s_gold(
+    journey: Journey, cli: Cli, tmp_path: Path
+) -> None:
+    """Loaded from the bucket by the same commands: gold and the quarantine are the laptop's, and
+    the audit holds."""
+    here = ("--home", str(tmp_path))
+    for verb in ("load", "transform", "audit"):
+        cloud(journey.s3, verb, *here)
+    assert cli(journey.home, "run", "--events", "0").exit_code == 0
+    for sql in (
+        "SELECT * FROM purchases_gold ORDER BY ALL",
+        "SELECT * EXCLUDE (load_seq, loaded_at) FROM purchases_silver ORDER BY ALL",
+        "SELECT feed, reason, raw, source_file, source_line FROM quarantine ORDER BY ALL",
     ):
-        wait_for(f"http://127.0.0.1:{page}/json/", lambda b: json.loads(b)["aliveworkers"] == 2)
-        yield master
+        there = cloud(journey.s3, "query", sql, "--json", *here)
+        assert there == cli(journey.home, "query", sql, "--json").stdout
 
 
-def executors_of_tasks(folder: Path) -> Counter[str]:
-    """How many tasks each executor ended well, by the application's event log."""
-    (log,) = folder.glob("app-*")
-    found: Counter[str] = Counter()
-    for line in log.read_text().splitlines():
-        event = json.loads(line)
-        if (
-            event["Event"] == "SparkListenerTaskEnd"
-            and event["Task End Reason"]["Reason"] == "Success"
-        ):
-            found[event["Task Info"]["Executor ID"]] += 1
-    return found
+def cloud(s3: S3, *arguments: str) -> str:
+    """`medallion ARGUMENTS` with its lake in the bucket; what it printed."""
+    process = medallion(*arguments, env=os.environ | s3.environment())
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    return out

@@ -91,7 +91,8 @@ class Sweep:
         done = {name for name in names if is_stem(name)}
         told = set()
         for name in set(names) - done:
-            table = pq.read_table(self._lake.fetch(receipt_key(name)))
+            with self._lake.open(receipt_key(name)) as stream:
+                table = pq.read_table(stream)
             told |= {(r["source_file"], r["size"], r["modified_at"]) for r in table.to_pylist()}
         return done | {
             stem(o) for o in raw if (o.key, o.size, o.modified.replace(tzinfo=None)) in told

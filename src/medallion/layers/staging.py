@@ -106,7 +106,8 @@ class Loader:
             if key in self._loaded or not key.endswith(".parquet"):
                 continue
             try:
-                found.append(_delivery(key, pq.read_table(self._lake.fetch(key)).to_pylist()))
+                with self._lake.open(key) as stream:
+                    found.append(_delivery(key, pq.read_table(stream).to_pylist()))
             except (OSError, ValueError, LookupError) as error:
                 report.failures[key] = f"the receipt cannot be read: {error}"
         return sorted(found)
@@ -147,16 +148,16 @@ class Loader:
             raise
 
     def _insert(self, table: str, keys: list[str], seq: int, now: datetime) -> None:
-        paths = [str(self._lake.fetch(key)) for key in keys]
         names = ", ".join(name for name in TABLES[table] if name not in LOAD)
-        self._db.execute(
-            f"INSERT INTO staging.{table} ({names}, bronze_file, load_seq, loaded_at) "
-            f"SELECT {names}, bronze_file, $seq, $now "
-            "FROM read_parquet($paths, filename = true, hive_partitioning = false) "
-            "JOIN (SELECT unnest($paths) AS filename, unnest($keys) AS bronze_file) "
-            "USING (filename)",
-            {"keys": keys, "paths": paths, "seq": seq, "now": now},
-        )
+        with self._lake.fetched(keys) as paths:
+            self._db.execute(
+                f"INSERT INTO staging.{table} ({names}, bronze_file, load_seq, loaded_at) "
+                f"SELECT {names}, bronze_file, $seq, $now "
+                "FROM read_parquet($paths, filename = true, hive_partitioning = false) "
+                "JOIN (SELECT unnest($paths) AS filename, unnest($keys) AS bronze_file) "
+                "USING (filename)",
+                {"keys": keys, "paths": [str(path) for path in paths], "seq": seq, "now": now},
+            )
 
     def _book(self, expected: dict[str, int], seq: int, now: datetime) -> None:
         """Writes the ledger; raises _Mismatch when an object gave other rows than its receipt

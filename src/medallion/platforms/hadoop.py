@@ -17,7 +17,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from medallion.errors import LakeError
-from medallion.platforms.lake import LakeObject
+from medallion.platforms.lake import LakeObject, is_finished
 
 _THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ class HadoopLake:
         while found.hasNext():
             status = found.next()
             key = status.getPath().toString().removeprefix(root)
-            if _is_finished(key):
+            if is_finished(key):
                 modified = status.getModificationTime()
                 moment = _EPOCH + timedelta(milliseconds=modified)
                 yield LakeObject(key, status.getLen(), moment, f"{status.getLen()}-{modified}")
@@ -105,11 +105,6 @@ class HadoopLake:
 
     def _path(self, key: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(self.path(key) or "/")
-
-
-def _is_finished(key: str) -> bool:
-    """Producers write under a name that starts with a dot or ends in .tmp, and rename."""
-    return not key.endswith(".tmp") and not any(part.startswith(".") for part in key.split("/"))
 
 
 def _is_missing(error: Py4JJavaError) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,8 +24,15 @@ class LakeObject:
     version: str
 
 
+def is_finished(key: str) -> bool:
+    """Whether an object is there already: producers write under a name that starts with a dot or
+    ends in .tmp, and rename."""
+    return not key.endswith(".tmp") and not any(part.startswith(".") for part in key.split("/"))
+
+
 class Lake(Protocol):
-    """A lake that holds raw/, bronze/ and gold/."""
+    """A lake that holds raw/ and bronze/. Raises LakeError for what an operator must mend, and
+    FileNotFoundError for an object that is gone."""
 
     url: str
 
@@ -44,8 +52,8 @@ class Lake(Protocol):
         """Moves a finished local file into the lake, whole and durably, or not at all."""
         ...
 
-    def fetch(self, key: str) -> Path:
-        """A local file with the content of an object, for reading only."""
+    def fetched(self, keys: Sequence[str]) -> AbstractContextManager[Sequence[Path]]:
+        """Local files with the content of these objects, to read while the block lasts."""
         ...
 
     def scratch(self) -> Path:

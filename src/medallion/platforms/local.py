@@ -6,19 +6,18 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from medallion.errors import HomeBusy, LakeError
-from medallion.platforms.lake import LakeObject
+from medallion.platforms.lake import LakeObject, is_finished
 
 
 class LocalLake:
-    """A lake under a directory. Files whose name starts with a dot or ends in .tmp are not there
-    yet: producers write under such a name and rename."""
+    """A lake under a directory."""
 
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()
@@ -43,17 +42,12 @@ class LocalLake:
         with self._finishing(key) as temporary:
             path.rename(temporary)
 
-    def fetch(self, key: str) -> Path:
-        return self._path(key)
+    @contextmanager
+    def fetched(self, keys: Sequence[str]) -> Iterator[Sequence[Path]]:
+        yield [self._path(key) for key in keys]
 
     def scratch(self) -> Path:
-        """`home`/.scratch/<process>, emptied; what processes that are gone left there goes too."""
-        for old in (self.home / ".scratch").glob("*"):
-            if old.name == str(os.getpid()) or not _is_running(old.name):
-                shutil.rmtree(old, ignore_errors=True)
-        folder = self.home / ".scratch" / str(os.getpid())
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return emptied_scratch(self.home)
 
     def _path(self, key: str) -> Path:
         name = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
@@ -83,13 +77,27 @@ class LocalLake:
             return
         for entry in entries:
             name = f"{key}/{_as_key(entry.name)}".lstrip("/")
-            if entry.name.startswith(".") or entry.name.endswith(".tmp"):
+            if not is_finished(entry.name):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(Path(entry.path), name)
             elif entry.is_file():
                 with suppress(FileNotFoundError):
                     yield _object(name, entry.stat())
+
+
+def own_scratch(home: Path) -> Path:
+    """`home`/.scratch/<process>, for files of this process that are on their way."""
+    make_folder(folder := home / ".scratch" / str(os.getpid()))
+    return folder
+
+
+def emptied_scratch(home: Path) -> Path:
+    """The same, emptied; what processes that are gone left there goes too."""
+    for old in (home / ".scratch").glob("*"):
+        if old.name == str(os.getpid()) or not _is_running(old.name):
+            shutil.rmtree(old, ignore_errors=True)
+    return own_scratch(home)
 
 
 def _is_running(process: str) -> bool:
