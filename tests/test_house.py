@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from medallion.cli import main
 from medallion.contract import FEEDS
+from medallion.metrics import metrics, page
 
 PACKAGE = ROOT / "src" / "medallion"
 FLOORS = (
@@ -20,7 +21,7 @@ FLOORS = (
     {"platforms", "cleaning"},
     {"layers"},
     {"simulation", "importing"},
-    {"stream", "audit", "status", "doctor"},
+    {"stream", "audit", "status", "doctor", "metrics", "erasure"},
     {"report"},
     {"cli"},
 )
@@ -128,6 +129,11 @@ def test_the_contract_is_documented_field_by_field() -> None:
     for feed in FEEDS.values():
         for name in (*feed.names, *feed.reasons):
             assert f"`{name}`" in text, f"{feed.name}: {name}"
+
+
+def test_the_page_of_metrics_is_current() -> None:
+    """docs/metrics.md is what the definitions say."""
+    assert (ROOT / "docs" / "metrics.md").read_text() == page(metrics())
 
 
 def test_requirements_are_pinned_and_hashed() -> None:

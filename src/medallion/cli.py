@@ -20,6 +20,7 @@ from medallion import __version__
 from medallion.audit import AuditReport, audit
 from medallion.cleaning.receipts import Receipt
 from medallion.doctor import examine
+from medallion.erasure import ForgetReport, forget
 from medallion.errors import MedallionError, SettingsError, WarehouseError
 from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
@@ -31,7 +32,7 @@ from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
 from medallion.status import layers, revenue_by_day
-from medallion.stream import BatchReport, open_pipeline, stream
+from medallion.stream import ALL, BatchReport, open_pipeline, stream
 
 DEFAULT_EVENTS = 20_000
 
@@ -107,7 +108,7 @@ def run(here: Platform, events: int, seed: int, faults: float, as_json: bool) ->
             options = SimulationOptions(events=events, seed=seed, faults=faults)
             made = simulate(pipeline.lake, options, answers=here.home / "answer_key")
             _say(as_json, f"simulated  {made}")
-        batch = pipeline.advance(always=True, progress=_cleaned_object)
+        batch = pipeline.advance(build=ALL, progress=_cleaned_object)
         _say(as_json, *_stages(batch))
         rows = layers(pipeline.lake, pipeline.warehouse)
         days = revenue_by_day(pipeline.warehouse, 7)
@@ -290,6 +291,24 @@ def audit_(here: Platform, as_json: bool) -> None:
 
 
 @command
+@click.option("--customer", help="The customer_id to forget.")
+@click.option("--resume", is_flag=True, help="Finish an erasure that was interrupted.")
+@as_json
+def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -> None:
+    """Replace a customer's id by a random pseudonym everywhere; exit 1 when it is still there."""
+    if (customer is None) != resume:
+        raise SettingsError("give either --customer ID or --resume")
+    with here.lock(erasing=True):
+        report = forget(here, customer, progress=show_progress)
+    if as_json:
+        print_json(vars(report))
+    else:
+        _print_forgotten(report)
+    if report.left:
+        sys.exit(1)
+
+
+@command
 @click.argument("sql")
 @as_json
 def query(here: Platform, sql: str, as_json: bool) -> None:
@@ -400,6 +419,20 @@ def _print_days(days: list[tuple[Any, ...]]) -> None:
         "no rate",
     )
     print_rows("Revenue by day, the last of them", columns, days)
+
+
+def _print_forgotten(report: ForgetReport) -> None:
+    done, searched = report.rewritten, report.searched
+    if report.found:
+        console.print(
+            f"rewritten  {done.raw_lines:,} lines in {done.raw_objects:,} raw objects, "
+            f"{done.bronze_rows:,} rows and {done.quarantined_lines:,} rejected lines in "
+            f"{done.bronze_objects:,} bronze objects; the customer is now {report.pseudonym}"
+        )
+    looked = ", ".join(f"{count:,} {kind}" for kind, count in searched.items())
+    console.print(f"searched   {looked}: the id is in {len(report.left):,} places")
+    for place in report.left:
+        console.print(f"  {place}", style="yellow", markup=False)
 
 
 def _print_failures(failures: dict[str, str]) -> None:

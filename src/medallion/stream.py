@@ -20,10 +20,12 @@ from medallion.simulation import Producer
 IDLE = 0.05
 """Seconds between two looks at raw/ when nothing waits."""
 
-MICRO_BATCH, MARTS = "tag:spine", "tag:stream"
-"""What a micro-batch builds, and what is built with it when there is time, at the latest every
-MARTS_EVERY seconds. Models with neither tag read all of history: they are built when a stream
-starts and ends, and by every `run` and `transform`."""
+ALL, MICRO_BATCH, MARTS = None, "tag:spine", "tag:stream"
+"""What to build: every model; what a micro-batch needs; and what is built with it when there is
+time, at the latest every MARTS_EVERY seconds. Models with neither tag read all of history: they are
+built when a stream starts and ends, and by every `run` and `transform`."""
+
+CALLED_FOR = "whatever the rows that came call for"
 
 MARTS_EVERY = 10.0
 
@@ -58,18 +60,23 @@ class Pipeline:
         self._marts_due = False
 
     def advance(
-        self, *, always: bool = False, progress: Callable[[Receipt], None] = lambda _: None
+        self,
+        *,
+        build: str | None = CALLED_FOR,
+        progress: Callable[[Receipt], None] = lambda _: None,
     ) -> BatchReport:
-        """One pass: clean, load, and transform and publish what that calls for. The first pass and
-        `always` build every model."""
+        """One pass: clean, load, transform, publish. `build` selects the models; the first pass
+        calls for all of them."""
         seconds: dict[str, float] = {}
         with _timed(seconds, "clean"):
             cleaned = clean(self.lake, self._sweep, progress=progress)
         with _timed(seconds, "load"):
             loaded = self._loader.load()
         report = BatchReport(cleaned, loaded, seconds=seconds)
-        if always or self._marts_built is None:
-            self._build(None, report)
+        if build != CALLED_FOR:
+            self._build(build, report)
+        elif self._marts_built is None:
+            self._build(ALL, report)
         elif loaded.rows and time.monotonic() - self._marts_built < MARTS_EVERY:
             self._build(MICRO_BATCH, report)
         elif loaded.rows or self._marts_due:
@@ -124,7 +131,7 @@ def stream(
             raise failure[0]
     if stop.is_set():
         return
-    report(pipeline.advance(always=True))
+    report(pipeline.advance(build=ALL))
 
 
 def _follow(

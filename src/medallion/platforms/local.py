@@ -143,10 +143,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+UNFINISHED_ERASURE = ".forget.json"
+"""What an erasure leaves in the home until it has ended."""
+
+
 @contextmanager
-def runner_lock(home: Path) -> Iterator[None]:
-    """Holds the home for one runner. Raises HomeBusy when another process holds it, LakeError when
-    the home cannot be written."""
+def runner_lock(home: Path, *, erasing: bool = False) -> Iterator[None]:
+    """Holds the home for one runner. Raises HomeBusy when another process holds it or, unless
+    `erasing`, when an erasure was cut short; LakeError when the home cannot be written."""
     try:
         make_folder(home.absolute())
         descriptor = os.open(home / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -163,6 +167,8 @@ def runner_lock(home: Path) -> Iterator[None]:
             f"another runner (process {holder}) works on {home}; wait for it or stop it"
         ) from None
     try:
+        if not erasing and (home / UNFINISHED_ERASURE).exists():
+            raise HomeBusy("an erasure was interrupted; 'medallion forget --resume' finishes it")
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield

@@ -28,9 +28,9 @@ class Platform:
         home = settings.home
         return cls(home, S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home))
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self, *, erasing: bool = False) -> AbstractContextManager[None]:
         """Holds the home for one runner. Raises HomeBusy when another process has it."""
-        return runner_lock(self.home)
+        return runner_lock(self.home, erasing=erasing)
 
     def warehouse(
         self, *, read_only: bool = False

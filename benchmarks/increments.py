@@ -1,0 +1,69 @@
+"""What a micro-batch of 1,000 events costs beside 0.1, 1 and 10 million events of history:
+`python benchmarks/increments.py FOLDER [--history 100000 1000000 10000000]`.
+
+Each batch goes from a new raw object to published gold: clean, load, dbt, publish. Prints the
+median milliseconds of each stage, and the whole beside that of the smallest history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from medallion.platforms.platform import Platform
+from medallion.settings import Settings
+from medallion.simulation import Producer, SimulationOptions
+from medallion.stream import MICRO_BATCH, open_pipeline
+
+EVENTS, TICK = 1_000, 1.5
+WARM_UP, BATCHES = 5, 25
+
+
+def main() -> None:
+    """Measures each size of history in turn."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--history", type=int, nargs="+", default=[10**5, 10**6, 10**7])
+    asked = parser.parse_args()
+    smallest = None
+    for history in asked.history:
+        home = asked.folder.absolute() / str(history)
+        if not home.exists():
+            command = [Path(sys.executable).parent / "medallion", "run", "--events", history]
+            command += ["--home", home]
+            subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+        seconds = measure(home)
+        whole = sum(seconds.values())
+        smallest = smallest or whole
+        stages = ", ".join(f"{stage} {taken * 1000:.0f}" for stage, taken in seconds.items())
+        print(
+            f"{history:>12,} events of history: {whole * 1000:.0f} ms ({stages}), "
+            f"{whole / smallest:.2f} times the smallest",
+            flush=True,
+        )
+
+
+def measure(home: Path) -> dict[str, float]:
+    """The median seconds of each stage of a micro-batch."""
+    here = Platform.of(Settings(home))
+    taken: dict[str, list[float]] = {}
+    with open_pipeline(here) as pipeline:
+        pipeline.advance(build=MICRO_BATCH)
+        producer = Producer(here.lake, SimulationOptions(rate=EVENTS / TICK, tick=TICK))
+        for _ in range(WARM_UP + BATCHES):
+            while (wait := producer.due()) > 0:
+                time.sleep(wait)
+            producer.step()
+            report = pipeline.advance(build=MICRO_BATCH)
+            assert report.loaded.rows, "a batch came to nothing"
+            for stage, seconds in report.seconds.items():
+                taken.setdefault(stage, []).append(seconds)
+    return {stage: statistics.median(values[WARM_UP:]) for stage, values in taken.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Where a line holds a customer's id, and the same line without it."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+
+from medallion.cleaning.exact import decode_line
+from medallion.contract import WHITE_SPACE, Feed
+
+SHORTEST_TOKEN = 4
+"""An id of fewer characters is looked for as a customer_id only: in free text it is everywhere."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_MEMBER = re.compile(rb'("customer_id"[ \t\r]*:[ \t\r]*)("(?:[^"\\]|\\.)*"|[0-9]+)')
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A customer's id, and the pseudonym that takes its place.
+
+    The id is the value of `customer_id`, trimmed as the contract trims. From SHORTEST_TOKEN
+    characters on it is also replaced as a whole word in names and values that the contract does
+    not know, and anywhere in a line that is no JSON. Other fields of the contract stay: a basket
+    with the number of a customer is not that customer. What surrounds the id keeps its bytes.
+    """
+
+    customer: str
+    pseudonym: str
+
+    @classmethod
+    def of(cls, customer: str) -> Replacement:
+        """With a new pseudonym: random, no longer known once it is lost, no shorter than the id."""
+        size = max(8, len(customer.encode()) // 2)
+        return cls(customer, f"forgotten-{secrets.token_hex(size)}")
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether bytes could hold the id: as it is, or with a JSON escape."""
+        return self.customer.encode() in data or b"\\" in data
+
+    def line(self, raw: bytes, feed: Feed) -> bytes:
+        """The line without the id; the same line when it does not hold it."""
+        if not self.may_be_in(raw):
+            return raw
+        if decode_line(raw, feed).damage:
+            return self._broken(raw)
+        return self._event(raw.decode(), feed).encode()
+
+    def text(self, text: str) -> str:
+        """A text without the id as a word."""
+        return self._word.sub(self.pseudonym, text) if self._is_word else text
+
+    def is_customer(self, token: str) -> bool:
+        """Whether a JSON string or number is the id, as the cleaner reads a customer_id."""
+        if not token.startswith('"'):
+            return token == self.customer
+        try:
+            return str(json.loads(token)).strip(WHITE_SPACE) == self.customer
+        except ValueError:
+            return False
+
+    @cached_property
+    def _is_word(self) -> bool:
+        return len(self.customer) >= SHORTEST_TOKEN
+
+    @cached_property
+    def _word(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<![\w-]){re.escape(self.customer)}(?![\w-])")
+
+    def _event(self, text: str, feed: Feed) -> str:
+        """One JSON object, token by token: only tokens that hold the id are written anew."""
+        pieces, copied = list[str](), 0
+        nesting, is_name, member = list[str](), False, ""
+        for found in _TOKEN.finditer(text):
+            token = found[0]
+            if token in "{[":
+                nesting.append(token)
+                is_name = token == "{"
+            elif token in "}]":
+                nesting.pop()
+            elif token in ",:":
+                is_name = token == "," and nesting[-1] == "{"
+            else:
+                if is_name and len(nesting) == 1:
+                    member = json.loads(token)
+                is_known = len(nesting) == 1 and member in feed.names
+                new = self._known(token, member, is_name) if is_known else self._unknown(token)
+                if new != token:
+                    pieces += [text[copied : found.start()], new]
+                    copied = found.end()
+        return "".join([*pieces, text[copied:]])
+
+    def _known(self, token: str, member: str, is_name: bool) -> str:
+        holds = member == "customer_id" and not is_name and self.is_customer(token)
+        return json.dumps(self.pseudonym) if holds else token
+
+    def _unknown(self, token: str) -> str:
+        if not token.startswith('"'):
+            return json.dumps(self.pseudonym) if self._is_word and token == self.customer else token
+        value = json.loads(token)
+        new = self.text(value)
+        return token if new == value else json.dumps(new, ensure_ascii=False)
+
+    def _broken(self, raw: bytes) -> bytes:
+        """A line that is no JSON: strings that can be read, and then all that is left."""
+        name = json.dumps(self.pseudonym).encode()
+        raw = _MEMBER.sub(
+            lambda m: m[1] + name if self.is_customer(m[2].decode("utf-8", "replace")) else m[0],
+            raw,
+        )
+        if not self._is_word:
+            return raw
+        raw = _STRING.sub(lambda m: self._broken_string(m[0]), raw)
+        id_ = re.escape(self.customer.encode())
+        return re.sub(rb"(?<![\w\x80-\xff-])" + id_ + rb"(?![\w\x80-\xff-])", name[1:-1], raw)
+
+    def _broken_string(self, token: bytes) -> bytes:
+        try:
+            return self._unknown(token.decode()).encode()
+        except ValueError:
+            return token

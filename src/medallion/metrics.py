@@ -1,0 +1,94 @@
+"""The metrics, as dbt/models/marts/metrics.yml defines them; run, it prints docs/metrics.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import yaml
+
+from medallion.layers.marts import PROJECT
+
+DEFINITIONS = PROJECT / "models" / "marts" / "metrics.yml"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric. `formula` is in terms of other metrics and of columns of the relation `source`;
+    `parts` are the metrics or the measure that it is made of, by their role."""
+
+    name: str
+    label: str
+    meaning: str
+    formula: str
+    unit: str
+    source: str
+    kind: str
+    parts: dict[str, Any]
+
+
+def metrics() -> list[Metric]:
+    """All metrics, in the order in which they are defined."""
+    found = yaml.safe_load(DEFINITIONS.read_text(encoding="utf-8"))["metrics"]
+    return [_metric(entry) for entry in found]
+
+
+def _metric(entry: dict[str, Any]) -> Metric:
+    meta = entry["config"]["meta"]
+    meaning = " ".join(entry["description"].partition("Formula:")[0].split())
+    return Metric(
+        entry["name"],
+        entry["label"],
+        meaning,
+        str(meta["formula"]),
+        meta["unit"],
+        meta["source"],
+        entry["type"],
+        entry["type_params"],
+    )
+
+
+INTRODUCTION = """\
+# Metrics
+
+Each is defined once, in `dbt/models/marts/metrics.yml`; this page is made from it by
+`python -m medallion.metrics > docs/metrics.md`. A formula names other metrics, or columns of the
+relation that its section is headed by.
+
+- Amounts in *transaction currency* are never added up across currencies: group by `currency`.
+  Those with `reporting_` are converted at the rate that was valid at the sale; what has no rate is
+  counted as `unconverted_lines` and is in none of them.
+- A day is the day of the store (`sales_date`); `utc_date` is the other one. Tax is in no amount but
+  `tax`.
+- A ratio without a denominator is NULL, not 0.
+"""
+
+
+def page(found: Iterable[Metric]) -> str:
+    """The metrics as a page of Markdown, a table for each relation."""
+    lines = [INTRODUCTION]
+    ordered = sorted(found, key=lambda m: _order(m.source))
+    for source, members in groupby(ordered, key=lambda m: m.source):
+        lines += [
+            f"## {source}",
+            "",
+            "| metric | what it says | formula | unit |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| **{m.label}**<br>`{m.name}` | {m.meaning} | `{m.formula}` | {m.unit} |"
+            for m in members
+        ]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _order(source: str) -> tuple[bool, str]:
+    """The sales first, then the other relations by name."""
+    return source != "fct_sales_line", source
+
+
+if __name__ == "__main__":
+    print(page(metrics()), end="")

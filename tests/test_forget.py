@@ -1,0 +1,244 @@
+"""Erasure: the id is gone from every file, every total stays, and nothing else changes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from conftest import Cli, drop, event
+from medallion.contract import MAX_LINE_BYTES, PURCHASES, STORES
+from medallion.erasure import lake as erasure_lake
+from medallion.erasure.pseudonym import Replacement
+from medallion.platforms.local import LocalLake
+
+ID, NAME = "C-1001", "forgotten-x"
+BY = Replacement(ID, NAME)
+Query = Callable[[Path, str], list[dict[str, Any]]]
+
+
+@pytest.mark.parametrize(
+    "line, wanted",
+    [
+        ('{"customer_id":"C-1001"}', '{"customer_id":"forgotten-x"}'),
+        ('{"customer_id" : " C-1001\\t" , "a":1}', '{"customer_id" : "forgotten-x" , "a":1}'),
+        ('{"customer_id":"\\u0043-100\\u0031"}', '{"customer_id":"forgotten-x"}'),
+        ('{"note":"for C-1001, not C-10011"}', '{"note":"for forgotten-x, not C-10011"}'),
+        ('{"who":{"C-1001":["C-1001"]}}', '{"who":{"forgotten-x":["forgotten-x"]}}'),
+        ('{"customer_id":"C-10011"}', None),
+        ('{"customer_id":"XC-1001","x":"my-C-1001"}', None),
+        ('{"basket_id":"C-1001","product_id":"C-1001"}', None),
+        ('{"customer_id":"C-1001",}', '{"customer_id":"forgotten-x",}'),
+        ("no json C-1001 here", "no json forgotten-x here"),
+        ('{"customer_id":"\\u0043-1001"', '{"customer_id":"forgotten-x"'),
+        ("", None),
+    ],
+)
+def test_a_line_loses_the_id_and_nothing_else(line: str, wanted: str | None) -> None:
+    """However the id is spelled; ids that only resemble it, and fields that name other things,
+    stay."""
+    expected = line if wanted is None else wanted
+    assert BY.line(line.encode(), PURCHASES).decode() == expected
+
+
+def test_a_short_number_is_a_customer_only_where_it_says_so() -> None:
+    """The customer 12 is no quantity, no price, no word in a note."""
+    line = '{"customer_id":12,"quantity":12,"price":"12","note":"12 apples","shelf":12}'
+    wanted = line.replace('"customer_id":12', '"customer_id":"forgotten-x"')
+    assert Replacement("12", NAME).line(line.encode(), PURCHASES).decode() == wanted
+    assert Replacement("12", NAME).line(b'{"customer_id":12,', PURCHASES) == (
+        b'{"customer_id":"forgotten-x",'
+    )
+
+
+def test_other_feeds_know_no_customer() -> None:
+    """In a store's line a customer_id is an unknown field like any other."""
+    line = b'{"store_id":"C-1001","customer_id":"C-1001"}'
+    assert BY.line(line, STORES) == b'{"store_id":"C-1001","customer_id":"forgotten-x"}'
+
+
+def test_pseudonyms_are_random_and_no_shorter() -> None:
+    """Nothing about an id can be told from its pseudonym."""
+    made = {Replacement.of(ID).pseudonym for _ in range(50)}
+    assert len(made) == 50
+    assert len(Replacement.of("x" * 400).pseudonym) >= 400
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+    """A home in gold in which the customer is everywhere that a line can be. Never changed."""
+    home = tmp_path_factory.mktemp("shop")
+    others = [event(event_id=f"o{n}", customer_id=f"C-{n}", basket_id=f"b{n}") for n in range(30)]
+    own = [
+        event(event_id="a", customer_id=ID),
+        event(event_id="b", customer_id=f"  {ID} ", ts="2026-03-02T10:00:00Z"),
+        event(event_id="c", customer_id=ID).replace("C-1001", "\\u0043-1001"),
+        event(event_id="d", customer_id=ID, loyalty={"card": ID}),
+        event(event_id="e", customer_id=ID, event_type="return", original_event_id="a"),
+        event(event_id="f", customer_id=ID, quantity=-1),
+        event(event_id="g", customer_id="C-10011", note=f"sent by {ID}", **{ID: 1}),
+        event(event_id="h", customer_id=ID)[:-1],
+        event(event_id="i", customer_id=ID, note="x" * MAX_LINE_BYTES),
+        event(event_id="a", customer_id=ID),
+        "",
+    ]
+    lines = "\r\n".join(own).encode()
+    drop(home, "purchases/plain.ndjson", *others, *own)
+    path = drop(home, "purchases/windows.json")
+    path.write_bytes(b"\xef\xbb\xbf" + lines)
+    (home / "raw/purchases/packed.jsonl.gz").write_bytes(
+        gzip.compress(lines) + gzip.compress(b"\n")
+    )
+    (home / "raw/elsewhere.json.zst").write_bytes(pa.compress(lines, codec="zstd", asbytes=True))
+    drop(home, "stores/s.ndjson", json.dumps({"store_id": "S1", "ts": "2026-01-01T00:00:00Z"}))
+    result = cli(home, "run", "--events", "0")
+    assert result.exit_code == 0, result.output
+    return home
+
+
+@pytest.fixture
+def home(shop: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(shop, tmp_path / "home"))
+
+
+SAME = (
+    "SELECT * EXCLUDE (load_seq) FROM purchases_gold ORDER BY ALL",
+    "SELECT count(DISTINCT customer_id), count(customer_id), sum(net_amount) FROM purchases_silver",
+    "SELECT event_id, source_file, source_line FROM purchases_silver ORDER BY ALL",
+    "SELECT feed, reason, source_file, source_line FROM quarantine ORDER BY ALL",
+    "SELECT source_file, lines, blank, accepted, quarantined FROM receipts ORDER BY ALL",
+    "SELECT * EXCLUDE (customer_id) FROM customer_rfm ORDER BY ALL",
+)
+
+
+def facts(home: Path, query: Query) -> list[Any]:
+    return [query(home, sql) for sql in SAME]
+
+
+def contents(home: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in home.rglob("*")
+        if path.is_file() and not path.name.startswith(".lock")
+    }
+
+
+def assert_forgotten(home: Path, cli: Cli) -> None:
+    """The id is nowhere, also to another pair of eyes; the audit holds; nothing waits."""
+    report = json.loads(cli(home, "forget", "--customer", ID, "--json").stdout)
+    assert report["left"] == []
+    assert report["rewritten"]["raw_objects"] == report["rewritten"]["bronze_objects"] == 0
+    for path in (p for p in home.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+        assert ID.encode() not in data.replace(b"C-10011", b""), path
+    audit = cli(home, "audit")
+    assert audit.exit_code == 0, audit.output
+    assert json.loads(cli(home, "clean", "--json").stdout)["objects"] == 0
+
+
+def test_a_customer_is_forgotten_and_every_total_stays(home: Path, cli: Cli, query: Query) -> None:
+    """Raw, bronze, quarantine, warehouse and snapshots; line by line nothing but the id changes."""
+    before = facts(home, query)
+    windows = (home / "raw/purchases/windows.json").read_bytes()
+    result = cli(home, "forget", "--customer", ID, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["rewritten"]["raw_objects"] == 4
+    assert report["rewritten"]["raw_lines"] == 40
+    assert facts(home, query) == before
+    name = report["pseudonym"].encode()
+    after = (home / "raw/purchases/windows.json").read_bytes()
+    assert after.count(b"\n") == windows.count(b"\n")
+    plain = windows.replace(b"\\u0043", b"C").replace(b"  C-1001 ", ID.encode())
+    wanted = plain.replace(b"C-10011", b"%").replace(ID.encode(), name).replace(b"%", b"C-10011")
+    assert after == wanted
+    named = query(
+        home, "SELECT event_id FROM purchases_silver WHERE customer_id LIKE 'forgotten-%'"
+    )
+    assert sorted(row["event_id"] for row in named) == ["a", "b", "c", "d", "e"]
+    assert_forgotten(home, cli)
+    (record,) = (home / "erasures").iterdir()
+    assert ID not in record.read_text() and record.stem == report["pseudonym"]
+
+
+@pytest.mark.parametrize("step", [2, 7, 13, "rebuild", "swap"])
+def test_an_act_that_is_cut_short_can_be_finished(
+    home: Path, cli: Cli, query: Query, monkeypatch: pytest.MonkeyPatch, step: int | str
+) -> None:
+    """Stopped anywhere: nobody else may work on the home, and --resume ends as if nothing had
+    happened."""
+    before = facts(home, query)
+    with monkeypatch.context() as patch:
+        stop_at(patch, step)
+        assert isinstance(cli(home, "forget", "--customer", ID).exception, Killed)
+    refused = cli(home, "clean")
+    assert refused.exit_code == 2 and "forget --resume" in refused.stderr
+    assert cli(home, "forget", "--customer", "somebody").exit_code == 2
+    result = cli(home, "forget", "--resume")
+    assert result.exit_code == 0, result.output
+    assert facts(home, query) == before
+    assert_forgotten(home, cli)
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
+    """Lets the n-th publication into the lake, or the work on the warehouse, not happen."""
+    from medallion.erasure import act
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    if step == "rebuild":
+        patch.setattr(act, "_rebuild", killed)
+    elif step == "swap":
+        patch.setattr(act, "_drop_old_snapshots", killed)
+    else:
+        left, publish = int(step), LocalLake.publish
+
+        def guarded(lake: LocalLake, path: Path, key: str) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Killed
+            publish(lake, path, key)
+
+        patch.setattr(erasure_lake.LocalLake, "publish", guarded)
+
+
+def test_an_unknown_customer_changes_nothing(home: Path, cli: Cli) -> None:
+    """It says so, and leaves no record."""
+    before = contents(home)
+    result = cli(home, "forget", "--customer", "C-5000")
+    assert result.exit_code == 0 and "0 places" in result.stdout
+    assert contents(home) == before
+
+
+def test_an_archive_that_cannot_be_read_is_named(home: Path, cli: Cli) -> None:
+    """Nobody can say what is in it: exit 1, the rest is done."""
+    damaged = gzip.compress(event(customer_id=ID).encode() * 50)[:-9]
+    (home / "raw/purchases/cut.json.gz").write_bytes(damaged)
+    assert cli(home, "run", "--events", "0").exit_code == 0
+    result = cli(home, "forget", "--customer", ID)
+    assert result.exit_code == 1 and "raw/purchases/cut.json.gz" in result.stdout
+    assert not (home / ".forget.json").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--customer", " "), ("--customer", ""), ("--resume",),
+                                     ("--customer", "x", "--resume")])  # fmt: skip
+def test_what_is_no_customer_is_refused(home: Path, cli: Cli, options: tuple[str, ...]) -> None:
+    """In one line."""
+    result = cli(home, "forget", *options)
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
