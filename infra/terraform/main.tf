@@ -1,0 +1,82 @@
+# The five resources that the pipeline is named after. What belongs to each of them lies in the file of
+# its family: bucket.tf, snowflake.tf, glue.tf, notices.tf.
+
+locals {
+  account   = data.aws_caller_identity.here.account_id
+  partition = data.aws_partition.here.partition
+
+  bucket_arn = "arn:${local.partition}:s3:::${var.bucket_name}"
+  job_name   = "${replace(var.name, "-", "_")}_glue_cleaner"
+
+  script_key  = "glue/scripts/glue_job_cleaner.py"
+  package_key = "glue/medallion.zip"
+}
+
+resource "aws_s3_bucket" "retail_bucket" {
+  #checkov:skip=CKV_AWS_18:Access logs go to a bucket of the account's, when access_log_bucket names one.
+  #checkov:skip=CKV_AWS_144:A second region is a choice of cost; versioning and raw/ can rebuild all the rest.
+  #checkov:skip=CKV_AWS_145:AES-256 is the owner's default; bucket_encryption = "aws:kms" turns to the key.
+  bucket        = var.bucket_name
+  force_destroy = var.force_destroy
+}
+
+resource "aws_iam_role" "snowflake_integration_role" {
+  name                 = "${var.name}-snowflake-integration"
+  description          = "Snowflake reads raw/ and bronze/ of ${var.bucket_name}, and nothing else"
+  max_session_duration = 3600
+  assume_role_policy   = local.snowflake_trust["integration"]
+}
+
+resource "aws_glue_job" "glue_cleaner" {
+  #checkov:skip=CKV_AWS_195:Bucket and log groups encrypt on their own; a security configuration would only repeat it.
+  name              = local.job_name
+  description       = "Cleans what waits in raw/ into bronze/: purchases, quarantine, receipts"
+  role_arn          = aws_iam_role.glue_cleaner.arn
+  glue_version      = "5.1"
+  worker_type       = var.glue_worker_type
+  number_of_workers = var.glue_workers
+  execution_class   = var.glue_flex ? "FLEX" : "STANDARD"
+  timeout           = var.glue_timeout_minutes
+  max_retries       = var.glue_retries
+
+  command {
+    name            = "glueetl"
+    python_version  = "3"
+    script_location = "s3://${aws_s3_object.script.bucket}/${aws_s3_object.script.key}"
+  }
+
+  # One run at a time: two would clean the same objects. A run goes on until nothing waits, so a second
+  # one has nothing to do anyway.
+  execution_property {
+    max_concurrent_runs = 1
+  }
+
+  default_arguments = {
+    "--job-language"                 = "python"
+    "--LAKE"                         = "s3://${var.bucket_name}"
+    "--extra-py-files"               = "s3://${aws_s3_object.package.bucket}/${aws_s3_object.package.key}"
+    "--TempDir"                      = "s3://${var.bucket_name}/tmp/glue/"
+    "--custom-logGroup-prefix"       = local.log_prefix
+    "--enable-metrics"               = "true"
+    "--enable-observability-metrics" = "true"
+  }
+}
+
+resource "aws_sns_topic" "s3_notifications" {
+  name              = "${var.name}-s3-notifications"
+  display_name      = "New objects in bronze/"
+  kms_master_key_id = aws_kms_key.retail.arn
+}
+
+resource "aws_sqs_queue" "snowpipe_queue" {
+  name                       = "${var.name}-snowpipe"
+  message_retention_seconds  = 14 * 24 * 3600
+  visibility_timeout_seconds = 300
+  receive_wait_time_seconds  = 20
+  kms_master_key_id          = aws_kms_key.retail.arn
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
+    maxReceiveCount     = 5
+  })
+}
