@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 
 run: .venv/.ready  ## simulate purchases, bring them to gold, audit
 	$(BIN)/medallion run
-live: .venv/.ready  ## stream until Ctrl-C
+live: .venv/.ready-live  ## stream until Ctrl-C, with the dashboard on http://127.0.0.1:8501
 	$(BIN)/medallion up
 setup: .venv/.ready-test  ## .venv with the medallion command, and all that the tests need
 .venv/.ready: requirements.lock pyproject.toml
@@ -13,6 +13,9 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	$(PYTHON) -m venv .venv
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-build-isolation -e .
+	@touch $@
+.venv/.ready-live: .venv/.ready requirements-dashboard.lock
+	$(PIP) --require-hashes -r requirements-dashboard.lock
 	@touch $@
 .venv/.ready-test: .venv/.ready requirements-test.lock
 	$(PIP) --require-hashes -r requirements-test.lock
@@ -23,6 +26,7 @@ check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra setup $(LOCK) --no-emit-package pandas -o requirements.lock
-	uv pip compile pyproject.toml --extra test -c requirements.lock $(LOCK) --no-emit-package pandas -o requirements-test.lock
+	uv pip compile pyproject.toml --extra dashboard -c requirements.lock $(LOCK) -o requirements-dashboard.lock
+	uv pip compile pyproject.toml --extra test -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 .PHONY: run live setup test check lock

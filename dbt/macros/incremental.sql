@@ -28,17 +28,12 @@ where event_id in (
 )
 {%- endmacro %}
 
-{#- The store-local days whose lines changed after the watermark of `relation`: as changed_days, and
-    the days of the sales to which a version of a product, a rate or a store applies that came after
-    it. Each kind has its own watermark, because each dimension may be built at its own time. Where
-    the old local day is not known, the days around the UTC day are taken. All begin at silver, not
-    at fct_sales_line, so that only what changed is joined. -#}
-{% macro changed_local_days(relation) -%}
-select cast({{ local_time('lines.ts', 'stores.time_zone') }} as date) as sales_date
-from (
-    select ts, store_id from {{ ref('silver') }} where load_seq > {{ watermark(relation) }}
+{#- The lines that came after the watermark of `relation`, and those to which a version of a product
+    or a rate applies that came after it. -#}
+{% macro touched_lines(relation) -%}
+select ts, dt, store_id, basket_id from {{ ref('silver') }} where load_seq > {{ watermark(relation) }}
     union all
-    select silver.ts, silver.store_id
+    select silver.ts, silver.dt, silver.store_id, silver.basket_id
     from {{ ref('silver') }} as silver
     inner join (
         select product_id, valid_from, valid_to from {{ ref('dim_products') }}
@@ -48,7 +43,7 @@ from (
         and silver.ts >= products.valid_from
         and silver.ts < products.valid_to
     union all
-    select ts, store_id from {{ ref('silver') }}
+    select ts, dt, store_id, basket_id from {{ ref('silver') }}
     where ts >= (
             select min(valid_from) from {{ ref('dim_fx_rates') }}
             where load_seq > {{ watermark(relation, 'rate_seq') }}
@@ -57,6 +52,17 @@ from (
             select max(valid_to) from {{ ref('dim_fx_rates') }}
             where load_seq > {{ watermark(relation, 'rate_seq') }}
         )
+{%- endmacro %}
+
+{#- The store-local days whose lines changed after the watermark of `relation`: as changed_days, and
+    the days of the sales to which a version of a product, a rate or a store applies that came after
+    it. Each kind has its own watermark, because each dimension may be built at its own time. Where
+    the old local day is not known, the days around the UTC day are taken. All begin at silver, not
+    at fct_sales_line, so that only what changed is joined. -#}
+{% macro changed_local_days(relation) -%}
+select cast({{ local_time('lines.ts', 'stores.time_zone') }} as date) as sales_date
+from (
+    {{ touched_lines(relation) }}
 ) as lines
 left join {{ ref('dim_stores') }} as stores on lines.store_id = stores.store_id
 union
@@ -104,7 +110,7 @@ delete from {{ target }} where {{ key }} in (select {{ key }} from {{ source }})
 {#- dbt-duckdb runs a model in one transaction already; Snowflake commits each statement. -#}
 {% macro in_one_transaction(dml) %}{{ return(adapter.dispatch('in_one_transaction', 'medallion')(dml)) }}{% endmacro %}
 {% macro default__in_one_transaction(dml) %}{{ return(dml) }}{% endmacro %}
-{% macro snowflake__in_one_transaction(dml) %}{{ return(snowflake_dml_explicit_transaction(dml)) }}{% endmacro %}
+{% macro snowflake__in_one_transaction(dml) %}{{ return(snowflake_dml_explicit_transaction(dml.rstrip(';'))) }}{% endmacro %}
 
 {#- Inserts by name, where the columns are not listed. -#}
 {% macro insert_all(arg_dict) -%}

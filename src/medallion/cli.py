@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ import duckdb
 from medallion import __version__
 from medallion.audit import AuditReport, audit
 from medallion.cleaning.receipts import Receipt
+from medallion.dashboard.server import Served, dashboard
 from medallion.doctor import examine
 from medallion.erasure import ForgetReport, forget
-from medallion.errors import MedallionError, SettingsError, WarehouseError
+from medallion.errors import MedallionError, SettingsError
+from medallion.export import export
 from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
-from medallion.layers.marts import Transformer, publish
-from medallion.layers.staging import Loader
+from medallion.layers.marts import SNOWFLAKE, Transformer, publish
+from medallion.layers.staging import Loader, waiting_objects
+from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
-from medallion.process import Duration, show_progress, stop_on_signals
+from medallion.process import Duration, leave_at_once, show_progress, stop_on_signals
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
@@ -35,6 +39,8 @@ from medallion.status import layers, revenue_by_day
 from medallion.stream import ALL, BatchReport, open_pipeline, stream
 
 DEFAULT_EVENTS = 20_000
+PATIENCE = 1.5
+"""Seconds that Ctrl-C leaves a batch to end."""
 
 
 def verb(group: click.Group, function: Callable[..., None]) -> click.Command:
@@ -89,6 +95,15 @@ faults = click.option(
 )
 
 
+port = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8501,
+    show_default=True,
+    help="Where the dashboard listens, on 127.0.0.1.",
+)
+
+
 @command
 @click.option(
     "--events",
@@ -133,6 +148,7 @@ def run(here: Platform, events: int, seed: int, faults: float, as_json: bool) ->
     help="Simulated events per second.",
 )
 @click.option("--duration", type=Duration(), help="Stop after so long: 90, 90s, 15m. [Ctrl-C]")
+@port
 @click.option("--no-dashboard", is_flag=True, help="Stream without the dashboard.")
 @click.option("--no-simulator", is_flag=True, help="Only what other producers put into raw/.")
 @seed
@@ -141,25 +157,61 @@ def up(
     here: Platform,
     rate: float,
     duration: float | None,
+    port: int,
     no_dashboard: bool,
     no_simulator: bool,
     seed: int,
     faults: float,
 ) -> None:
-    """Stream live, from events to gold in micro-batches, until Ctrl-C."""
-    stop = stop_on_signals()
+    """Stream live, from events to gold and the dashboard, until Ctrl-C."""
+    served: Served | None = None
+
+    def abandon() -> None:
+        """Whatever is at hand is done again by the next start, as after any kill."""
+        if served:
+            served.process.kill()
+        click.echo("stopped within a batch; the next start goes on with it", err=True)
+        leave_at_once()
+
+    patience = threading.Timer(PATIENCE, abandon)
+    patience.daemon = True
+
+    def hurry() -> None:
+        patience.start()
+        if served:
+            served.process.terminate()
+
+    stop = stop_on_signals(hurry)
     if duration is not None and no_simulator:
         timer = threading.Timer(duration, stop.set)
         timer.daemon = True
         timer.start()
-    with open_pipeline(here) as pipeline:
+    with ExitStack() as opened:
+        opened.callback(patience.cancel)
+        pipeline = opened.enter_context(open_pipeline(here))
+        if not no_dashboard:
+            served = opened.enter_context(dashboard(here.home, port))
         producer = None
         if not no_simulator:
             options = SimulationOptions(rate=rate, duration=duration, seed=seed, faults=faults)
             producer = Producer(pipeline.lake, options, answers=here.home / "answer_key")
-        console.print(f"streaming into {here.lake.url}; Ctrl-C stops")
-        stream(pipeline, producer, stop, report=_batch_line())
+        address = f"dashboard at {served.url}" if served else "no dashboard"
+        console.print(f"streaming into {here.lake.url}; {address}; Ctrl-C stops")
+        with live_view(console) as view:
+            stream(pipeline, producer, stop, report=view)
         _print_layers(layers(pipeline.lake, pipeline.warehouse))
+
+
+@command
+@port
+def dashboard_(here: Platform, port: int) -> None:
+    """Show the published snapshots in a browser, until Ctrl-C."""
+    here.require_home()
+    stop = stop_on_signals()
+    with dashboard(here.home, port) as served:
+        console.print(f"dashboard at {served.url}; Ctrl-C stops")
+        while served.process.poll() is None and not stop.wait(0.2):
+            pass
 
 
 @command
@@ -235,6 +287,9 @@ def clean_(here: Platform, as_json: bool) -> None:
 @as_json
 def load(here: Platform, as_json: bool) -> None:
     """One pass of the loader: bronze into the staging tables."""
+    if here.snowflake:
+        _say_what_snowpipe_loads(here, as_json)
+        return
     with here.lock(), here.warehouse() as warehouse:
         report = Loader(here.lake, warehouse).load()
         warehouse.execute("CHECKPOINT")
@@ -251,14 +306,22 @@ def load(here: Platform, as_json: bool) -> None:
 @click.option("--select", help="Only these models, in dbt's own syntax.")
 def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
     """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
-    with here.lock(), here.warehouse() as warehouse:
-        transformer = Transformer(here.home)
-        Loader(here.lake, warehouse)
+    with here.lock(), ExitStack() as opened:
+        if here.snowflake:
+            # Who cannot sign in shall hear it in one line, before dbt tries.
+            opened.enter_context(here.reader())
+            transformer = Transformer(here.home, SNOWFLAKE)
+        else:
+            warehouse = opened.enter_context(here.warehouse())
+            transformer = Transformer(here.home)
+            Loader(here.lake, warehouse)
         report = transformer.run(select=select, full_refresh=full_refresh)
-        publish(here.home, warehouse, transformer.published())
+        if not here.snowflake:
+            publish(here.home, warehouse, transformer.published())
         tested = transformer.test(select=select) if with_tests else None
         transformer.close()
-        warehouse.execute("CHECKPOINT")
+        if not here.snowflake:
+            warehouse.execute("CHECKPOINT")
     console.print(f"built      {len(report.models)} models")
     if tested and tested.failed_tests:
         console.print("\n".join(tested.failed_tests), style="red", markup=False)
@@ -269,7 +332,7 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
 @as_json
 def status(here: Platform, as_json: bool) -> None:
     """Where each layer stands, what waits, how fresh it is."""
-    with here.warehouse(read_only=True) as warehouse:
+    with here.reader() as warehouse:
         rows = layers(here.lake, warehouse)
     if as_json:
         print_json(rows)
@@ -281,7 +344,7 @@ def status(here: Platform, as_json: bool) -> None:
 @as_json
 def audit_(here: Platform, as_json: bool) -> None:
     """Count everything anew, from the raw bytes on; exit 1 when a promise is broken."""
-    with here.warehouse(read_only=True) as warehouse:
+    with here.reader() as warehouse:
         report = audit(here.lake, warehouse, progress=lambda _: None)
     if as_json:
         print_json({"holds": report.holds, **vars(report)})
@@ -298,6 +361,7 @@ def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -
     """Replace a customer's id by a random pseudonym everywhere; exit 1 when it is still there."""
     if (customer is None) != resume:
         raise SettingsError("give either --customer ID or --resume")
+    here.require_home()
     with here.lock(erasing=True):
         report = forget(here, customer, progress=show_progress)
     if as_json:
@@ -313,17 +377,42 @@ def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -
 @as_json
 def query(here: Platform, sql: str, as_json: bool) -> None:
     """Read the warehouse with SQL; --json prints an array with one object a row."""
-    with here.warehouse(read_only=True) as warehouse:
-        try:
-            found = warehouse.execute(sql)
-            columns = [column[0] for column in found.description or []]
-            rows = found.fetchall()
-        except duckdb.Error as error:
-            raise WarehouseError(" ".join(str(error).split())) from error
+    columns, rows = here.query(sql)
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         print_rows("", columns, rows)
+
+
+@command
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="CSV is safe to open in a spreadsheet: no text becomes a formula.",
+)
+@click.option("--only", multiple=True, help="This relation; may be given again. [all]")
+@click.option(
+    "--hyper",
+    type=click.Path(path_type=Path),
+    help="Also a Tableau extract, FILE.hyper; needs the extra 'hyper'.",
+)
+@as_json
+def export_(here: Platform, folder: Path, as_json: bool, **options: Any) -> None:
+    """Write gold and marts as files into FOLDER, for other tools."""
+    report = export(here, folder, **options)
+    if as_json:
+        print_json(report)
+        return
+    extract = f" and {report.hyper}" if report.hyper else ""
+    console.print(
+        f"exported   {sum(report.rows.values()):,} rows of {len(report.rows)} relations to "
+        f"{report.folder}{extract}",
+        markup=False,
+    )
 
 
 @command
@@ -364,10 +453,11 @@ quarantine_command = functools.partial(verb, quarantine)
 def list_(here: Platform, as_json: bool) -> None:
     """Rejected lines by feed and reason, with an example each."""
     columns = ("feed", "reason", "lines", "example")
-    with here.warehouse(read_only=True) as warehouse:
+    with here.reader() as warehouse:
         rows = warehouse.execute(
-            "SELECT feed, reason, count(*), min(source_file || ':' || source_line) "
-            "FROM staging.quarantine GROUP BY ALL ORDER BY 3 DESC, 1, 2"
+            "SELECT feed, reason, count(*), "
+            "min(source_file || ':' || CAST(source_line AS VARCHAR)) "
+            "FROM staging.quarantine GROUP BY feed, reason ORDER BY 3 DESC, 1, 2"
         ).fetchall()
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -383,12 +473,12 @@ def list_(here: Platform, as_json: bool) -> None:
 def show(here: Platform, reason: str | None, file: str | None, limit: int, as_json: bool) -> None:
     """Rejected lines with their original text."""
     columns = ("source_file", "source_line", "reason", "raw")
-    with here.warehouse(read_only=True) as warehouse:
+    with here.reader() as warehouse:
         rows = warehouse.execute(
             "SELECT source_file, source_line, reason, raw FROM staging.quarantine "
-            "WHERE reason = coalesce(?, reason) AND source_file = coalesce(?, source_file) "
-            "ORDER BY source_file, source_line LIMIT ?",
-            [reason, file, limit],
+            "WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?) "
+            f"ORDER BY source_file, source_line LIMIT {limit}",
+            [reason or "", reason or "", file or "", file or ""],
         ).fetchall()
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -398,6 +488,19 @@ def show(here: Platform, reason: str | None, file: str | None, limit: int, as_js
 
 def _cleaned_object(receipt: Receipt) -> None:
     show_progress(f"cleaned {receipt.source_file}")
+
+
+def _say_what_snowpipe_loads(here: Platform, as_json: bool) -> None:
+    """Nothing is triggered: Snowpipe hears of each object from the bucket."""
+    with here.reader() as warehouse:
+        waiting = waiting_objects(here.lake, warehouse)
+    if as_json:
+        print_json({"objects": 0, "rows": 0, "failures": {}, "waiting": waiting})
+        return
+    console.print(
+        "loaded     nothing from here: in Snowflake, Snowpipe loads what arrives; "
+        f"{waiting:,} bronze objects wait for it"
+    )
 
 
 def _print_layers(rows: list[Any]) -> None:
@@ -455,23 +558,6 @@ def _stages(batch: BatchReport) -> list[str]:
         f"loaded     {batch.loaded.rows:,} rows {seconds['load']}",
         f"built      {models} models {seconds.get('transform', '')}",
     ]
-
-
-def _batch_line() -> Callable[[BatchReport], None]:
-    """Prints one calm line every few seconds of streaming."""
-    total, last = 0, time.monotonic()
-
-    def line(batch: BatchReport) -> None:
-        nonlocal total, last
-        total += batch.cleaned.accepted
-        if time.monotonic() - last >= 5 and batch.rows:
-            last = time.monotonic()
-            console.print(
-                f"{time.strftime('%H:%M:%S')}  {total:,} events in gold, last batch "
-                f"{batch.cleaned.accepted:,} in {sum(batch.seconds.values()):.2f} s"
-            )
-
-    return line
 
 
 def _say(quiet: bool, *lines: str) -> None:

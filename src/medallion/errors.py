@@ -5,7 +5,9 @@
     ├── LakeError         raw/, bronze/ or gold/ cannot be read or written
     ├── WarehouseError    the warehouse is missing, locked or refuses
     ├── HomeBusy          another runner works on this home
-    └── TransformError    dbt ended with an error
+    ├── TransformError    dbt ended with an error
+    ├── DashboardError    the dashboard has nothing to show, or cannot be shown
+    └── ExportError       an export cannot be written
 
 A bad line is never an error: it is a row of the quarantine.
 """
@@ -33,3 +35,11 @@ class HomeBusy(MedallionError):
 
 class TransformError(MedallionError):
     """dbt ended with an error."""
+
+
+class DashboardError(MedallionError):
+    """The dashboard has nothing to show, or cannot be shown."""
+
+
+class ExportError(MedallionError):
+    """An export cannot be written."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import ast
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
 from itertools import groupby
 from typing import Any
 
@@ -33,6 +37,42 @@ def metrics() -> list[Metric]:
     """All metrics, in the order in which they are defined."""
     found = yaml.safe_load(DEFINITIONS.read_text(encoding="utf-8"))["metrics"]
     return [_metric(entry) for entry in found]
+
+
+@cache
+def _by_name() -> dict[str, Metric]:
+    return {metric.name: metric for metric in metrics()}
+
+
+def value(name: str, measures: Mapping[str, Decimal | int | None]) -> Decimal | None:
+    """A metric worked out from the sums of its measures; None where a part of it is missing or its
+    denominator is 0."""
+    metric = _by_name()[name]
+    if metric.kind == "simple":
+        found = measures[metric.parts["measure"]]
+        return None if found is None else Decimal(found)
+    if metric.kind == "ratio":
+        above, below = (value(metric.parts[p], measures) for p in ("numerator", "denominator"))
+        return above / below if above is not None and below else None
+    parts = {part: value(part, measures) for part in metric.parts["metrics"]}
+    return _calculated(ast.parse(metric.parts["expr"], mode="eval").body, parts)
+
+
+_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+
+
+def _calculated(node: ast.expr, values: Mapping[str, Decimal | None]) -> Decimal | None:
+    """The value of sums, differences and products of names; None where a name has none."""
+    if isinstance(node, ast.Name):
+        return values[node.id]
+    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
+        raise ValueError(
+            f"a metric's formula has {ast.unparse(node)}: only + - * of metrics can be"
+        )
+    left, right = _calculated(node.left, values), _calculated(node.right, values)
+    if left is None or right is None:
+        return None
+    return Decimal(_OPERATORS[type(node.op)](left, right))
 
 
 def _metric(entry: dict[str, Any]) -> Metric:

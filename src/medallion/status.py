@@ -1,16 +1,18 @@
-"""Where a home stands: how much each layer holds, what waits, how fresh it is."""
+"""Where the layers stand: how much each layer holds, what waits, how fresh it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 import duckdb
 
 from medallion.layers.bronze import Sweep
 from medallion.layers.raw import raw_objects
+from medallion.layers.staging import waiting_objects
 from medallion.platforms.lake import Lake
+from medallion.platforms.warehouse import Warehouse, relations, total
 
 
 @dataclass(frozen=True)
@@ -24,49 +26,67 @@ class Layer:
     note: str = ""
 
 
-def layers(lake: Lake, warehouse: duckdb.DuckDBPyConnection) -> list[Layer]:
+def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
     """The layers in the order of the stream. Layers that are not built yet count 0."""
     raw = list(raw_objects(lake))
-    waiting = len(Sweep(lake).waiting())
     newest = max((o.modified for o in raw), default=None)
-    found = [Layer("raw", "objects", len(raw), newest, f"{waiting:,} waiting" if waiting else "")]
-    for layer, unit, query in _QUERIES:
-        count, latest, note = _ask(warehouse, query)
-        found.append(Layer(layer, unit, int(count or 0), _utc(latest), note or ""))
+    built = relations(warehouse)
+    return [
+        Layer("raw", "objects", len(raw), newest, _waiting(len(Sweep(lake).waiting()))),
+        *_of_receipts(warehouse),
+        _staging(lake, warehouse),
+        _silver(warehouse) if "silver.purchases_silver" in built else _unbuilt("silver", "events"),
+        _gold(warehouse) if "gold.purchases_gold" in built else _unbuilt("gold", "days"),
+    ]
+
+
+def _of_receipts(warehouse: Warehouse) -> list[Layer]:
+    totals = total("lines", "blank", "accepted", "quarantined")
+    lines, blank, accepted, quarantined, arrived, finished = _row(
+        warehouse,
+        f"SELECT {totals}, max(modified_at), max(finished_at) FROM staging.receipts",
+    )
+    return [
+        Layer("raw", "lines", lines, _utc(arrived), f"{blank} blank"),
+        Layer("bronze", "rows accepted", accepted, _utc(finished)),
+        Layer("bronze", "lines quarantined", quarantined, _utc(finished)),
+    ]
+
+
+def _staging(lake: Lake, warehouse: Warehouse) -> Layer:
+    rows, loaded = _row(warehouse, "SELECT count(*), max(loaded_at) FROM staging.purchases")
+    waiting = _waiting(waiting_objects(lake, warehouse), "objects ")
+    return Layer("staging", "purchases", rows, _utc(loaded), waiting)
+
+
+def _silver(warehouse: Warehouse) -> Layer:
+    events, newest = _row(warehouse, "SELECT count(*), max(ts) FROM silver.purchases_silver")
+    (staged,) = _row(warehouse, "SELECT count(*) FROM staging.purchases")
+    return Layer("silver", "events", events, _utc(newest), f"{staged - events} duplicates")
+
+
+def _gold(warehouse: Warehouse) -> Layer:
+    days, newest = _row(
+        warehouse,
+        "SELECT count(DISTINCT sales_date), max(sales_date) FROM gold.purchases_gold "
+        "WHERE currency IS NOT NULL",
+    )
+    midnight = newest and datetime.combine(newest, time.min)
+    return Layer("gold", "days", days, _utc(midnight))
+
+
+def _unbuilt(layer: str, unit: str) -> Layer:
+    return Layer(layer, unit, 0, None, "not built yet")
+
+
+def _waiting(count: int, what: str = "") -> str:
+    return f"{count:,} {what}waiting" if count else ""
+
+
+def _row(warehouse: Warehouse, query: str) -> tuple[Any, ...]:
+    (row,) = warehouse.execute(query).fetchall()
+    found: tuple[Any, ...] = row
     return found
-
-
-_QUERIES = (
-    (
-        "raw",
-        "lines",
-        "SELECT sum(lines), max(modified_at), sum(blank)::BIGINT || ' blank' FROM staging.receipts",
-    ),
-    (
-        "bronze",
-        "rows accepted",
-        "SELECT sum(accepted), max(finished_at), NULL FROM staging.receipts",
-    ),
-    (
-        "bronze",
-        "lines quarantined",
-        "SELECT sum(quarantined), max(finished_at), NULL FROM staging.receipts",
-    ),
-    ("staging", "purchases", "SELECT count(*), max(loaded_at), NULL FROM staging.purchases"),
-    (
-        "silver",
-        "events",
-        "SELECT (SELECT count(*) FROM purchases_silver), "
-        "(SELECT max(ts) FROM purchases_silver), ((SELECT count(*) FROM staging.purchases) - "
-        "(SELECT count(*) FROM purchases_silver)) || ' duplicates'",
-    ),
-    (
-        "gold",
-        "days",
-        "SELECT count(DISTINCT sales_date), max(sales_date)::TIMESTAMP, NULL "
-        "FROM purchases_gold WHERE currency IS NOT NULL",
-    ),
-)
 
 
 def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tuple[Any, ...]]:
@@ -79,14 +99,6 @@ def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tupl
         "ORDER BY 1 DESC LIMIT ?",
         [days],
     ).fetchall()[::-1]
-
-
-def _ask(warehouse: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, Any, Any]:
-    try:
-        row = warehouse.execute(query).fetchall()[0]
-    except duckdb.CatalogException:
-        return 0, None, "not built yet"
-    return row[0], row[1], row[2]
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -21,13 +21,19 @@ IDLE = 0.05
 """Seconds between two looks at raw/ when nothing waits."""
 
 ALL, MICRO_BATCH, MARTS = None, "tag:spine", "tag:stream"
-"""What to build: every model; what a micro-batch needs; and what is built with it when there is
-time, at the latest every MARTS_EVERY seconds. Models with neither tag read all of history: they are
-built when a stream starts and ends, and by every `run` and `transform`."""
+LIVE = "tag:spine tag:live,config.materialized:incremental"
+"""What to build: every model; what a micro-batch needs; what is built with it when there is time,
+at the latest every MARTS_EVERY seconds; and a micro-batch with what people watch. Models without
+such a tag read all of history: they are built when a stream starts and ends, and by every `run`
+and `transform`."""
 
 CALLED_FOR = "whatever the rows that came call for"
 
 MARTS_EVERY = 10.0
+
+BACKLOG = 50_000
+"""Lines that may wait in raw/ before our own producer is held back. Others are not: raw/ is their
+buffer, and what waits there is only late."""
 
 
 @dataclass
@@ -58,6 +64,7 @@ class Pipeline:
         self._transformer = Transformer(self.home)
         self._marts_built: float | None = None
         self._marts_due = False
+        self.lines_taken = 0
 
     def advance(
         self,
@@ -70,6 +77,7 @@ class Pipeline:
         seconds: dict[str, float] = {}
         with _timed(seconds, "clean"):
             cleaned = clean(self.lake, self._sweep, progress=progress)
+            self.lines_taken += cleaned.lines
         with _timed(seconds, "load"):
             loaded = self._loader.load()
         report = BatchReport(cleaned, loaded, seconds=seconds)
@@ -78,17 +86,20 @@ class Pipeline:
         elif self._marts_built is None:
             self._build(ALL, report)
         elif loaded.rows and time.monotonic() - self._marts_built < MARTS_EVERY:
-            self._build(MICRO_BATCH, report)
+            self._build(LIVE, report)
         elif loaded.rows or self._marts_due:
             self._build(MARTS, report)
         return report
 
     def _build(self, select: str | None, report: BatchReport) -> None:
         with _timed(report.seconds, "transform"):
-            report.transformed = self._transformer.run(select=select)
+            if select in (MICRO_BATCH, LIVE):
+                report.transformed = self._transformer.repeat(self.warehouse, select)
+            else:
+                report.transformed = self._transformer.run(select=select)
         with _timed(report.seconds, "publish"):
-            publish(self.home, self.warehouse, self._transformer.published())
-        self._marts_due = select == MICRO_BATCH
+            publish(self.home, self.warehouse, self._transformer.published(select))
+        self._marts_due = select in (MICRO_BATCH, LIVE)
         if not self._marts_due:
             self._marts_built = time.monotonic()
 
@@ -123,7 +134,9 @@ def stream(
         _follow(pipeline, stop.is_set, report)
     else:
         failure: list[BaseException] = []
-        thread = threading.Thread(target=_produce, args=(producer, stop, failure), daemon=True)
+        thread = threading.Thread(
+            target=_produce, args=(producer, pipeline, stop, failure), daemon=True
+        )
         thread.start()
         _follow(pipeline, lambda: stop.is_set() or not thread.is_alive(), report)
         thread.join()
@@ -144,10 +157,14 @@ def _follow(
             time.sleep(IDLE)
 
 
-def _produce(producer: Producer, stop: threading.Event, failure: list[BaseException]) -> None:
+def _produce(
+    producer: Producer, pipeline: Pipeline, stop: threading.Event, failure: list[BaseException]
+) -> None:
     try:
         while not (producer.done or stop.is_set()):
             wait = producer.due()
+            if producer.report().lines - pipeline.lines_taken > BACKLOG:
+                wait = IDLE
             if wait > 0:
                 stop.wait(min(wait, 0.1))
             else:

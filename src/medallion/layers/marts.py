@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import duckdb
 
 from medallion.errors import TransformError
 from medallion.platforms.local import make_folder, sync
+from medallion.platforms.snowflake import require_extra
 
 PROJECT = Path(__file__).parents[3] / "dbt"
 CURRENT = "CURRENT"
+EMBEDDED, SNOWFLAKE = "local", "snowflake"
+"""The targets of dbt/profiles.yml. That in Snowflake finds its account in the environment."""
 KEPT_SNAPSHOTS = 5
 """How many snapshots stay for readers that are still at them."""
 
@@ -28,30 +33,69 @@ class TransformReport:
 
 
 class Transformer:
-    """Runs dbt for one home. The project is parsed once; later runs reuse what was parsed."""
+    """Runs dbt from one home, on the warehouse of a target. The project is parsed once; later runs
+    reuse what was parsed."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home.absolute()
+    def __init__(self, home: Path, target: str = EMBEDDED) -> None:
+        if target == SNOWFLAKE:
+            require_extra("dbt.adapters.snowflake")
+        self._home, self._target = home.absolute(), target
         self._work = self._home / ".dbt"
         self._runner: Any = None
+        self._statements: dict[str, dict[str, str]] = {}
 
     def run(self, *, select: str | None = None, full_refresh: bool = False) -> TransformReport:
         """Builds the models. Raises TransformError when one fails."""
         return self._invoke("run", select, ["--full-refresh"] * full_refresh)
 
+    def repeat(self, warehouse: duckdb.DuckDBPyConnection, select: str) -> TransformReport:
+        """Builds incremental models whose tables are there. The first time dbt does, after that
+        the statements that it made are run as they are: they name no batch, but find by themselves
+        what is new, and dbt takes longer to make them than the warehouse to run them. Each model is
+        a transaction. Raises TransformError when one fails."""
+        if select not in self._statements:
+            report = self.run(select=select)
+            self._statements[select] = {name: self._made(name) for name in report.models}
+            return report
+        report = TransformReport()
+        for name, statements in self._statements[select].items():
+            started = time.monotonic()
+            warehouse.execute("BEGIN")
+            try:
+                warehouse.execute(statements)
+                warehouse.execute("COMMIT")
+            except duckdb.Error as error:
+                warehouse.execute("ROLLBACK")
+                raise TransformError(f"{name} failed: {_first_line(error)}") from error
+            report.models[name] = time.monotonic() - started
+        return report
+
+    def _made(self, model: str) -> str:
+        """The statements by which dbt built a model the last time."""
+        nodes = self._parsed().manifest.nodes.values()
+        (node,) = [n for n in nodes if n.resource_type == "model" and n.name == model]
+        folder = self._work / "target" / "run" / node.package_name
+        return (folder / node.original_file_path).read_text(encoding="utf-8")
+
     def test(self, *, select: str | None = None) -> TransformReport:
         """Runs the data tests; what fails is in the report."""
         return self._invoke("test", select, [])
 
-    def published(self) -> list[str]:
-        """The relations that the project marks for publishing, by `meta: {publish: true}`."""
+    def published(self, select: str | None = None) -> dict[str, bool]:
+        """The relations that the project marks for publishing, by `meta: {publish: true}`, and
+        whether a run of `select` may have changed them."""
         nodes = self._parsed().manifest.nodes.values()
         marked = [n for n in nodes if n.resource_type == "model" and n.config.meta.get("publish")]
-        return sorted(f"{n.schema}.{n.alias}" for n in marked)
+        built = {word.split(",")[0] for word in (select or "").split()}
+        by_tag = bool(built) and all(word.startswith("tag:") for word in built)
+        return {
+            f"{n.schema}.{n.alias}": not by_tag or any(f"tag:{tag}" in built for tag in n.tags)
+            for n in marked
+        }
 
     def close(self) -> None:
         """Lets go of the warehouse, which dbt keeps open between two runs."""
-        if self._runner is None:
+        if self._runner is None or self._target != EMBEDDED:
             return
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Connections
 
@@ -63,36 +107,39 @@ class Transformer:
         os.environ["MEDALLION_HOME"] = str(self._home)
         if self._runner is None:
             make_folder(self._work)
-            self._runner = _parse(self._work)
+            self._runner = _parse(self._options())
         return self._runner
 
     def _invoke(self, verb: str, select: str | None, options: list[str]) -> TransformReport:
-        arguments = [verb, *_common(self._work), "--no-write-json", *options]
+        arguments = [verb, *self._options(), "--no-write-json", *options]
         outcome = self._parsed().invoke(arguments + (["--select", select] if select else []))
         return _report(outcome)
 
+    def _options(self) -> list[str]:
+        return [
+            "--quiet",
+            "--log-level",
+            "none",
+            "--target",
+            self._target,
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(self._work / "target"),
+            "--log-path",
+            str(self._work / "logs"),
+            "--log-level-file",
+            "none",
+        ]
 
-def _common(work: Path) -> list[str]:
-    return [
-        "--quiet",
-        "--project-dir",
-        str(PROJECT),
-        "--profiles-dir",
-        str(PROJECT),
-        "--target-path",
-        str(work / "target"),
-        "--log-path",
-        str(work / "logs"),
-        "--log-level-file",
-        "none",
-    ]
 
-
-def _parse(work: Path) -> Any:
+def _parse(options: list[str]) -> Any:
     # dbt takes two seconds to import: only who transforms pays for it.
     from dbt.cli.main import dbtRunner
 
-    outcome: Any = dbtRunner().invoke(["parse", *_common(work)])
+    outcome: Any = dbtRunner().invoke(["parse", *options])
     if not outcome.success:
         raise TransformError(f"dbt cannot read the project: {_first_line(outcome.exception)}")
     return dbtRunner(manifest=outcome.result)
@@ -120,9 +167,10 @@ def _first_line(message: object) -> str:
     return " ".join(lines[:2])
 
 
-def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: list[str]) -> Path:
+def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[str, bool]) -> Path:
     """Writes relations as one consistent snapshot, gold/v<N>/<name>.parquet, and points CURRENT at
-    it. Readers follow CURRENT and never see a file change."""
+    it. Those that have not changed share their file with the snapshot before. Readers follow
+    CURRENT and never see a file change."""
     gold = home.absolute() / "gold"
     make_folder(gold)
     versions = sorted(int(p.name[1:]) for p in gold.glob("v*") if p.name[1:].isdigit())
@@ -131,10 +179,15 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: list[st
     hidden.mkdir()
     warehouse.execute("BEGIN")
     try:
-        for relation in relations:
+        for relation, is_changed in relations.items():
             path = hidden / f"{relation.rpartition('.')[2]}.parquet"
-            warehouse.execute(f"COPY (FROM {relation}) TO '{_escaped(path)}' (FORMAT parquet)")
-            sync(path)
+            before = gold / f"v{versions[-1] if versions else 0}" / path.name
+            if is_changed or not _share(before, path):
+                warehouse.execute(f"COPY (FROM {relation}) TO '{_escaped(path)}' (FORMAT parquet)")
+                if before.exists() and filecmp.cmp(before, path, shallow=False):
+                    path.unlink()
+                    _share(before, path)
+                sync(path)
     finally:
         warehouse.execute("COMMIT")
     sync(hidden)
@@ -147,6 +200,15 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: list[st
     for old in versions[: 1 - KEPT_SNAPSHOTS]:
         shutil.rmtree(gold / f"v{old}", ignore_errors=True)
     return folder
+
+
+def _share(before: Path, path: Path) -> bool:
+    """Makes `path` a second name of a file; False when that is not there."""
+    try:
+        path.hardlink_to(before)
+    except OSError:
+        return False
+    return True
 
 
 def _escaped(path: Path) -> str:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from medallion.cleaning.receipts import RECEIPTS
 from medallion.contract import FEEDS, INTEGER, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.platforms.lake import Lake
+from medallion.platforms.warehouse import Warehouse
 
 LOAD = {"bronze_file": TEXT, "load_seq": INTEGER, "loaded_at": TIMESTAMP}
 """Columns that every staging table has besides those of its objects: the object that a row came
@@ -22,7 +23,7 @@ TABLES: dict[str, dict[str, Type]] = {
     **{name: feed.columns | LOAD for name, feed in FEEDS.items()},
     "quarantine": QUARANTINE | LOAD,
     "receipts": RECEIPT | LOAD,
-    "loads": {"bronze_file": TEXT, "kind": TEXT, "rows": INTEGER}
+    "loads": {"bronze_file": TEXT, "kind": TEXT, "row_count": INTEGER}
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
 }
 """The staging tables: name, then type by column. `loads` is the ledger."""
@@ -73,6 +74,13 @@ def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
     for table, columns in TABLES.items():
         spelled = ", ".join(f"{name} {kind.duckdb}" for name, kind in columns.items())
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS staging.{table} ({spelled})")
+
+
+def waiting_objects(lake: Lake, warehouse: Warehouse) -> int:
+    """How many bronze objects are not in staging yet."""
+    stored = {found.key for found in lake.list("bronze/")}
+    loaded = warehouse.execute("SELECT DISTINCT bronze_file FROM staging.loads").fetchall()
+    return len(stored - {key for (key,) in loaded})
 
 
 class Loader:

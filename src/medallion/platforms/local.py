@@ -95,12 +95,13 @@ def own_scratch(home: Path) -> Path:
 def emptied_scratch(home: Path) -> Path:
     """The same, emptied; what processes that are gone left there goes too."""
     for old in (home / ".scratch").glob("*"):
-        if old.name == str(os.getpid()) or not _is_running(old.name):
+        if old.name == str(os.getpid()) or not is_running(old.name):
             shutil.rmtree(old, ignore_errors=True)
     return own_scratch(home)
 
 
-def _is_running(process: str) -> bool:
+def is_running(process: str) -> bool:
+    """Whether there is a process of this number."""
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):

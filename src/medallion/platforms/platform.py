@@ -5,14 +5,17 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from medallion.errors import SettingsError, WarehouseError
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, runner_lock
 from medallion.platforms.s3 import S3Lake
-from medallion.platforms.warehouse import open_warehouse
-from medallion.settings import Settings
+from medallion.platforms.snowflake import open_snowflake
+from medallion.platforms.warehouse import Answer, Warehouse, open_warehouse
+from medallion.settings import Settings, SnowflakeAccount
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,14 @@ class Platform:
 
     home: Path
     lake: Lake
+    snowflake: SnowflakeAccount | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
         """What the settings ask for."""
         home = settings.home
-        return cls(home, S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home))
+        lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
+        return cls(home, lake, settings.snowflake)
 
     def lock(self, *, erasing: bool = False) -> AbstractContextManager[None]:
         """Holds the home for one runner. Raises HomeBusy when another process has it."""
@@ -35,5 +40,36 @@ class Platform:
     def warehouse(
         self, *, read_only: bool = False
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A connection to the warehouse."""
+        """A connection to the warehouse in the home. Raises SettingsError when it is elsewhere."""
+        self.require_home()
         return open_warehouse(self.home, read_only=read_only)
+
+    def require_home(self) -> None:
+        """Raises SettingsError when the warehouse is not in the home."""
+        if self.snowflake:
+            raise SettingsError(
+                "this works on a warehouse in the home; in Snowflake, Snowpipe loads and "
+                "'medallion transform' or the account's own task builds: unset "
+                "MEDALLION_WAREHOUSE, or see docs/snowflake.md"
+            )
+
+    def reader(self) -> AbstractContextManager[Warehouse]:
+        """The warehouse, wherever it is, to read."""
+        if self.snowflake:
+            return open_snowflake(self.snowflake)
+        return open_warehouse(self.home, read_only=True)
+
+    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names and rows of somebody's query, which can change nothing. Raises WarehouseError."""
+        if self.snowflake:
+            with open_snowflake(self.snowflake) as warehouse:
+                return _fetched(warehouse.read(sql))
+        with self.warehouse(read_only=True) as connection:
+            try:
+                return _fetched(connection.execute(sql))
+            except duckdb.Error as error:
+                raise WarehouseError(" ".join(str(error).split())) from error
+
+
+def _fetched(answer: Answer) -> tuple[list[str], list[tuple[Any, ...]]]:
+    return [column[0] for column in answer.description or ()], answer.fetchall()

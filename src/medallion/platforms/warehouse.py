@@ -1,11 +1,12 @@
-"""The embedded warehouse: one DuckDB file in the home."""
+"""What every warehouse can do, and the embedded one: a DuckDB file in the home."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import duckdb
 
@@ -15,6 +16,45 @@ from medallion.platforms.local import sync
 FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 """Where an unqualified name is looked for, in this order."""
+
+
+class Answer(Protocol):
+    """The result of a query."""
+
+    @property
+    def description(self) -> Any:
+        """A sequence for each column, of which the first is the name."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """The rows as tuples. Decimals are Decimal, times without a zone are UTC."""
+        ...
+
+
+class Warehouse(Protocol):
+    """A warehouse that is read: a connection of DuckDB, or SnowflakeWarehouse. What is asked of it
+    must be SQL that both understand, with every relation named with its schema."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Answer:
+        """Runs a query, in which each question mark is a parameter: a text or a number."""
+        ...
+
+
+def total(*columns: str) -> str:
+    """Sums of whole numbers, as a list of expressions; without rows they are 0."""
+    return ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT)" for name in columns)
+
+
+def relations(warehouse: Warehouse) -> set[str]:
+    """Every table and view of the layers, as schema.name. Raises WarehouseError when a layer's
+    schema is missing, or hidden from who asks."""
+    found = warehouse.execute("SELECT lower(schema_name) FROM information_schema.schemata")
+    if hidden := set(SCHEMAS) - {schema for (schema,) in found.fetchall()}:
+        raise WarehouseError(f"the warehouse shows no schema {', '.join(sorted(hidden))}")
+    named = warehouse.execute(
+        "SELECT lower(table_schema), lower(table_name) FROM information_schema.tables"
+    )
+    return {f"{schema}.{name}" for schema, name in named.fetchall()}
 
 
 def warehouse_path(home: Path) -> Path:

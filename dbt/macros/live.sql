@@ -1,0 +1,52 @@
+{#- What the dashboard's models have in common. They say how the shop stands at the time of the newest
+    sale, not by the clock of whoever builds them, so that the same sales give the same numbers. -#}
+
+{#- The days that the dashboard offers, each beside the same day of the week before. -#}
+{% macro live_days() %}{{ return(15) }}{% endmacro %}
+
+{#- The first UTC day of which lines are kept. The newest sale decides; one that is dated after its own
+    arrival does not count. -#}
+{% macro live_since(sold_at, relation) -%}
+(select cast({{ dbt.dateadd('day', -(live_days() + 1), 'max(' ~ sold_at ~ ')') }} as date) from {{ relation }})
+{%- endmacro %}
+
+{#- The clock, read once by a model, whose first expression this is. -#}
+{% macro the_clock() -%}
+clock as {{ materialized() }} (
+
+    select * from {{ ref('live_clock') }}
+
+)
+{%- endmacro %}
+
+{#- So many minutes before the newest sale. A bound of its own lets an engine skip what is older. -#}
+{% macro before_now(minutes) -%}
+(select {{ dbt.dateadd('minute', -minutes, 'as_of') }} from clock)
+{%- endmacro %}
+
+{#- A UTC instant as the clock of the reporting time zone shows it. -#}
+{% macro reporting_time(ts) -%}
+{{ local_time(ts, "'" ~ var('reporting_time_zone') ~ "'") }}
+{%- endmacro %}
+
+{% macro live_amounts() -%}
+{{ return(['reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales']) }}
+{%- endmacro %}
+
+{#- The additive measures, summed again from live_sales. -#}
+{% macro live_sums() -%}
+cast(sum(sales.transactions) as bigint) as transactions,
+    cast(sum(sales.category_transactions) as bigint) as category_transactions,
+    cast(sum(sales.lines) as bigint) as lines,
+    cast(sum(sales.units_sold) as bigint) as units_sold,
+    cast(sum(sales.units_returned) as bigint) as units_returned,
+    {% for amount in live_amounts() -%}
+    cast(sum(sales.{{ amount }}) as decimal(38,4)) as {{ amount }},
+    {% endfor -%}
+    cast(sum(sales.unconverted_lines) as bigint) as unconverted_lines
+{%- endmacro %}
+
+{#- From when on arrivals are told of. -#}
+{% macro arrivals_since() -%}
+(select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from {{ ref('receipts') }})
+{%- endmacro %}

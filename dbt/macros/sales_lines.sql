@@ -1,0 +1,124 @@
+{#- Lines of silver with all that is known of them: local time, product version, amounts in the
+    reporting currency, cost. `silver` is silver, or a part of it: what is left out is not joined. -#}
+{% macro sales_lines(silver) -%}
+with lines as (
+
+    select
+        silver.*,
+        coalesce(stores.time_zone, 'UTC') as time_zone,
+        {{ local_time('silver.ts', 'stores.time_zone') }} as local_ts,
+        products.product_name,
+        products.brand,
+        products.category as product_category,
+        products.department,
+        products.price as list_price,
+        products.currency as cost_currency,
+        products.cost * silver.signed_quantity as cost_in_its_currency,
+        case when products.currency = silver.currency then rates.rate else cost_rates.rate end
+            as cost_rate,
+        coalesce(products.is_described, false) as is_product_known,
+        coalesce(stores.is_described, false) as is_store_known,
+        rates.rate as fx_rate,
+        case when products.is_described then products.load_seq end as product_seq,
+        case when stores.is_described then stores.load_seq end as store_seq,
+        case
+            when cost_rates.load_seq > coalesce(rates.load_seq, 0) then cost_rates.load_seq
+            else rates.load_seq
+        end as rate_seq
+    from {{ silver }} as silver
+    left join {{ ref('dim_products') }} as products
+        on silver.product_id = products.product_id
+        and silver.ts >= products.valid_from
+        and silver.ts < products.valid_to
+    left join {{ ref('dim_stores') }} as stores
+        on silver.store_id = stores.store_id
+    left join {{ ref('dim_fx_rates') }} as rates
+        on silver.currency = rates.currency
+        and silver.ts >= rates.valid_from
+        and silver.ts < rates.valid_to
+    left join {{ ref('dim_fx_rates') }} as cost_rates
+        on products.currency = cost_rates.currency
+        and silver.ts >= cost_rates.valid_from
+        and silver.ts < cost_rates.valid_to
+
+),
+
+-- A cost in another currency than the sale's is converted by way of the reporting currency.
+costed as (
+
+    select
+        *,
+        cost_in_its_currency is not null and fx_rate is not null and cost_rate is not null
+            as is_cost_known,
+        case
+            when cost_rate is null or fx_rate is null then null
+            when cost_currency = currency then cast(round(cost_in_its_currency, 4) as decimal(38,4))
+            else {{ divide('cost_in_its_currency * cost_rate', 'fx_rate') }}
+        end as cost_amount
+    from lines
+
+)
+
+select
+    event_id,
+    event_type,
+    is_return,
+    ts,
+    dt as utc_date,
+    local_ts,
+    cast(local_ts as date) as sales_date,
+    cast(extract(hour from local_ts) as integer) as sales_hour,
+    time_zone,
+    store_id,
+    product_id,
+    coalesce(customer_id, '(guest)') as customer_id,
+    basket_id,
+    payment_method,
+    channel,
+    category as till_category,
+    coalesce(product_name, '(unknown)') as product_name,
+    coalesce(brand, '(unknown)') as brand,
+    coalesce(product_category, '(unknown)') as category,
+    coalesce(department, '(unknown)') as department,
+    list_price,
+    cost_currency,
+    price,
+    quantity,
+    signed_quantity,
+    currency,
+    cast(case when is_return then 0 else quantity end as bigint) as units_sold,
+    cast(case when is_return then quantity else 0 end as bigint) as units_returned,
+    cast(case when is_return then 0 else gross_amount end as decimal(20,4)) as gross_sales,
+    cast(case when is_return then 0 else discount_amount end as decimal(20,4)) as discounts,
+    cast(case when is_return then total_amount else 0 end as decimal(20,4)) as returns,
+    net_amount as net_sales,
+    net_tax_amount as tax,
+    cast(cost_amount as decimal(20,4)) as cost_of_sales,
+    cast(case when is_cost_known then net_amount end as decimal(20,4))
+        as costed_net_sales,
+    fx_rate,
+    cast(round(fx_rate * case when is_return then 0 else gross_amount end, 4) as decimal(20,4))
+        as reporting_gross_sales,
+    cast(round(fx_rate * case when is_return then 0 else gross_amount end, 4) as decimal(20,4))
+        - cast(round(fx_rate * case when is_return then total_amount else 0 end, 4) as decimal(20,4))
+        - cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_discounts,
+    cast(round(fx_rate * case when is_return then total_amount else 0 end, 4) as decimal(20,4))
+        as reporting_returns,
+    cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_net_sales,
+    cast(round(fx_rate * net_tax_amount, 4) as decimal(20,4)) as reporting_tax,
+    cast(case when is_cost_known then round(cost_rate * cost_in_its_currency, 4) end as decimal(20,4))
+        as reporting_cost_of_sales,
+    cast(case when is_cost_known then round(fx_rate * net_amount, 4) end as decimal(20,4))
+        as reporting_costed_net_sales,
+    is_product_known,
+    is_store_known,
+    original_event_id,
+    source_file,
+    source_line,
+    ingested_at,
+    load_seq,
+    product_seq,
+    store_seq,
+    rate_seq
+from costed
+{%- endmacro %}

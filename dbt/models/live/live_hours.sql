@@ -1,0 +1,20 @@
+with {{ the_clock() }},
+
+sales as (
+
+    select
+        sales.*,
+        {{ reporting_time('sales.minute_at') }} as local_minute
+    from {{ ref('live_sales') }} as sales
+    where sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+
+)
+
+select
+    cast(sales.local_minute as date) as sales_day,
+    cast(extract(hour from sales.local_minute) as integer) as sales_hour,
+    sales.store_id,
+    sales.category,
+    {{ live_sums() }}
+from sales
+group by 1, 2, 3, 4

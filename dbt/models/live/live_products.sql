@@ -1,0 +1,37 @@
+with {{ the_clock() }},
+
+sales as (
+
+    select
+        sales.*,
+        {{ reporting_time('sales.minute_at') }} as local_minute,
+        clock.local_as_of
+    from {{ ref('live_sales') }} as sales
+    cross join clock
+    where sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+
+),
+
+totals as (
+
+    select
+        cast(local_minute as date) as sales_day,
+        store_id,
+        product_id,
+        category,
+        extract(hour from local_minute) * 60 + extract(minute from local_minute)
+            <= extract(hour from local_as_of) * 60 + extract(minute from local_as_of)
+            as is_to_date,
+        cast(sum(units_sold) as bigint) as units_sold,
+        cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales
+    from sales
+    group by 1, 2, 3, 4, 5
+
+)
+
+select
+    totals.*,
+    coalesce(products.product_name, totals.product_id) as product_name
+from totals
+left join {{ ref('dim_products') }} as products
+    on totals.product_id = products.product_id and products.is_current

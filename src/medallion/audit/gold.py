@@ -1,0 +1,139 @@
+"""Silver against staging, and gold against silver."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from medallion.audit.checks import LATE, MONEY, SHOWN, TWICE, Check, count, rows, some
+from medallion.platforms.warehouse import Warehouse
+
+
+def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
+    """One row per event, and each the first arrival."""
+    bronze, silver = (count(db, f"{x}.purchases_{x}") for x in ("bronze", "silver"))
+    repeated = rows(
+        db,
+        "SELECT event_id, count(*) FROM silver.purchases_silver "
+        f"GROUP BY event_id HAVING count(*) > 1 ORDER BY event_id LIMIT {SHOWN}",
+    )
+    wrong = (f"{event}: {copies} rows in silver" for event, copies in repeated)
+    yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", some(wrong))
+    # What was loaded after silver was last built waits; whatever came before must be in it.
+    ((late,),) = rows(
+        db,
+        "SELECT count(*) FROM staging.purchases "
+        "WHERE load_seq > (SELECT coalesce(max(load_seq), 0) FROM silver.purchases_silver) "
+        "AND event_id NOT IN (SELECT event_id FROM silver.purchases_silver)",
+    )
+    waiting["rows not yet in silver"] = late
+    yield Check(
+        TWICE,
+        "bronze rows - silver rows = duplicates",
+        f"{bronze - late - silver:,} duplicates",
+        some(_unlike_first_arrivals(db)),
+    )
+
+
+def _differ(columns: Iterable[tuple[str, str]]) -> str:
+    return " OR ".join(f"{one} IS DISTINCT FROM {other}" for one, other in columns)
+
+
+_KEPT = (
+    *("dt", "event_type", "currency", "quantity"),
+    *("price", "discount_amount", "tax_amount", "total_amount"),
+)
+
+_COLUMNS = ", ".join(("event_id", *_KEPT))
+
+# Per event the first arrival, worked out from staging alone and held against silver, both ways.
+_WINNERS = f"""
+WITH built AS (SELECT coalesce(max(load_seq), 0) AS seq FROM silver.purchases_silver),
+repeated AS (SELECT event_id FROM staging.purchases GROUP BY event_id HAVING count(*) > 1),
+firsts AS (
+    SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staging.purchases
+    WHERE event_id NOT IN (SELECT event_id FROM repeated)
+    UNION ALL
+    SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staging.purchases
+    WHERE event_id IN (SELECT event_id FROM repeated)
+    QUALIFY row_number() OVER (
+        PARTITION BY event_id ORDER BY ingested_at, source_file, source_line) = 1)
+SELECT coalesce(f.event_id, s.event_id), s.event_id IS NULL, f.source_file, f.source_line
+FROM firsts AS f
+FULL OUTER JOIN (SELECT {_COLUMNS} FROM silver.purchases_silver) AS s ON f.event_id = s.event_id
+WHERE f.event_id IS NULL OR f.load_seq <= (SELECT seq FROM built) AND (s.event_id IS NULL OR
+    {_differ((f"f.{c}", f"s.{c}") for c in _KEPT)})
+ORDER BY 1 LIMIT {SHOWN}"""
+
+
+def _unlike_first_arrivals(db: Warehouse) -> Iterator[str]:
+    for event, is_missing, file, line in rows(db, _WINNERS):
+        if is_missing:
+            yield f"{event}: missing in silver, from {file}"
+        elif file is None:
+            yield f"{event}: in silver, but not in staging"
+        else:
+            yield f"{event}: silver does not hold its first arrival, {file} line {line}"
+
+
+def gold_checks(db: Warehouse) -> Iterator[Check]:
+    """Amounts are exact numbers, and gold has the days and the sums of silver."""
+    floats = list(_floats(db))
+    yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", some(floats))
+    ((days, sums),) = rows(
+        db,
+        "SELECT count(DISTINCT sales_date), count(*) FROM gold.purchases_gold "
+        "WHERE currency IS NOT NULL",
+    )
+    wrong = (
+        f"day {day} {currency}: silver net {net or 0} in {lines or 0} lines, gold {gold or 0} in "
+        f"{gold_lines or 0}"
+        for day, currency, net, lines, gold, gold_lines in rows(db, _SUMS)
+    )
+    figure = f"{sums:,} days and currencies"
+    yield Check(MONEY, "gold sums = silver sums, per day", figure, some(wrong))
+    lonely = (f"day {day} is only in {layer}" for day, layer in rows(db, _DAYS))
+    yield Check(LATE, "gold has the days of silver", f"{days:,} days", some(lonely))
+
+
+_AMOUNT = re.compile("amount|price|cost|sales|revenue|discount|returns|tax|margin", re.I)
+_NO_AMOUNT = re.compile("rate|pct|percent|share|ratio", re.I)
+
+
+def _floats(db: Warehouse) -> Iterator[str]:
+    """Amounts of a type that is not exact."""
+    for schema, table, column, kind in rows(
+        db,
+        "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns "
+        "WHERE data_type IN ('FLOAT', 'DOUBLE') ORDER BY 1, 2, 3",
+    ):
+        if _AMOUNT.search(column) and not _NO_AMOUNT.search(column):
+            yield f"{schema}.{table}.{column}".lower() + f" is {kind}"
+
+
+_NET = {
+    "net": "CASE event_type WHEN 'return' THEN -total_amount ELSE total_amount END",
+    "discounts": "CASE event_type WHEN 'return' THEN 0 ELSE discount_amount END",
+    "tax": "CASE event_type WHEN 'return' THEN -tax_amount ELSE tax_amount END",
+}
+_NET_SUMS = ", ".join(f"CAST(sum({e}) AS DECIMAL(38,4)) AS {name}" for name, e in _NET.items())
+_PAIRS = (("lines", "lines"), ("net", "net_sales"), ("discounts", "discounts"), ("tax", "tax"))
+
+_SUMS = f"""
+WITH sums AS (
+    SELECT dt, currency, count(*) AS lines, {_NET_SUMS}
+    FROM silver.purchases_silver GROUP BY dt, currency)
+SELECT coalesce(s.dt, g.sales_date), coalesce(s.currency, g.currency), s.net, s.lines,
+       g.net_sales, g.lines
+FROM sums AS s
+FULL OUTER JOIN (SELECT * FROM gold.purchases_gold WHERE currency IS NOT NULL) AS g
+  ON s.dt = g.sales_date AND s.currency = g.currency
+WHERE {_differ((f"s.{one}", f"g.{other}") for one, other in _PAIRS)}
+ORDER BY 1, 2 LIMIT {SHOWN}"""
+
+_DAYS = """
+SELECT coalesce(s.dt, g.sales_date), CASE WHEN s.dt IS NULL THEN 'gold' ELSE 'silver' END
+FROM (SELECT DISTINCT dt FROM silver.purchases_silver) AS s
+FULL OUTER JOIN (SELECT DISTINCT sales_date FROM gold.purchases_gold
+                 WHERE currency IS NOT NULL) AS g ON s.dt = g.sales_date
+WHERE s.dt IS NULL OR g.sales_date IS NULL ORDER BY 1"""

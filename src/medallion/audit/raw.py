@@ -1,0 +1,162 @@
+"""Raw objects against their receipts and against the rows that were staged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from medallion.audit.checks import LOST, Check, count, rows, some
+from medallion.cleaning.lines import Source, Unreadable, read_blocks
+from medallion.cleaning.receipts import RECEIPTS, receipt_key, stem
+from medallion.contract import FEEDS, UNREADABLE
+from medallion.layers.raw import raw_objects
+from medallion.platforms.lake import Lake, LakeObject
+from medallion.platforms.warehouse import Warehouse, total
+
+OBJECTS_AT_A_TIME = 200
+"""How many objects' rejected lines are fetched in one query."""
+
+Lines = dict[int, bytes]
+"""Bytes by number of the line, from 1."""
+
+
+def raw_checks(
+    lake: Lake, db: Warehouse, waiting: dict[str, int], progress: Callable[[str], None]
+) -> Iterator[Check]:
+    """Each raw object is read again; then the sums, and that each line is staged once."""
+    receipts = _receipts(db)
+    broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
+    cleaned = {o.key for o in lake.list(RECEIPTS)}
+    known = {key for key, _ in receipts}
+    for found, kept in _with_rejected_lines(lake, db):
+        progress(found.key)
+        seen.add(found.key)
+        recount = _recount(lake, found, kept)
+        if (promised := receipts.get((found.key, recount.checksum))) is None:
+            if receipt_key(stem(found)) in cleaned and found.key in known:
+                broken.append(f"{found.key}: its bytes are not those of its receipt")
+            not_loaded += 1
+            continue
+        objects, lines = objects + 1, lines + recount.lines
+        if recount.lines != promised:
+            broken.append(f"{found.key}: {recount.lines} lines, receipt says {promised}")
+        broken += recount.unlike
+    broken += [
+        f"{key}: its receipt is there, the raw object is gone" for key in sorted(known - seen)
+    ]
+    waiting["raw objects not yet loaded"] = not_loaded
+    figure = f"{lines:,} in {objects:,} objects"
+    yield Check(LOST, "raw lines = receipt lines", figure, some(broken))
+    yield _sums(db)
+    yield _coverage(db)
+
+
+def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, Lines]]:
+    """Raw objects, each with what the quarantine holds of it: few queries, however many objects,
+    because keys are listed in their order."""
+    objects = raw_objects(lake)
+    while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
+        keys = [found.key for found in batch]
+        kept: dict[tuple[str, datetime], Lines] = {}
+        for key, arrived, line, raw in rows(
+            db,
+            "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
+            "WHERE source_file BETWEEN ? AND ? AND reason <> ?",
+            [min(keys), max(keys), UNREADABLE],
+        ):
+            kept.setdefault((key, arrived), {})[line] = raw
+        for found in batch:
+            yield found, kept.pop((found.key, found.modified.replace(tzinfo=None)), {})
+
+
+@dataclass(frozen=True)
+class _Recount:
+    lines: int
+    checksum: str
+    unlike: list[str]
+
+
+def _recount(lake: Lake, found: LakeObject, kept: Lines) -> _Recount:
+    """Reads a raw object again: its lines, its checksum, and where the quarantine's text is not
+    that of the line."""
+    unlike, lines = [], 0
+    with lake.open(found.key) as stream:
+        source = Source(stream)
+        try:
+            for block in read_blocks(source, found.key):
+                lines += len(block)
+                here = range(block.first_line, block.first_line + len(block))
+                for number in [n for n in kept if n in here] if kept else []:
+                    if kept.pop(number) != block.line(number - block.first_line):
+                        unlike.append(f"{found.key}: line {number} differs from the quarantine")
+        except Unreadable:
+            lines = 1
+        return _Recount(lines, source.checksum(), unlike)
+
+
+def _receipts(db: Warehouse) -> dict[tuple[str, str], int]:
+    """The lines of every receipt by raw key and checksum."""
+    found = rows(db, "SELECT source_file, checksum, lines FROM staging.receipts")
+    return {(key, checksum): lines for key, checksum, lines in found}
+
+
+def _sums(db: Warehouse) -> Check:
+    ((accepted, quarantined, blank),) = rows(
+        db,
+        f"SELECT {total('accepted', 'quarantined', 'blank')} FROM staging.receipts",
+    )
+    wrong = rows(
+        db,
+        "SELECT source_file, lines, accepted, quarantined, blank FROM staging.receipts "
+        "WHERE lines <> accepted + quarantined + blank ORDER BY source_file, lines",
+    )
+    return Check(
+        LOST,
+        "lines = accepted + quarantined + blank",
+        f"{accepted:,} + {quarantined:,} + {blank:,}",
+        some(
+            f"{key}: {lines} lines <> {taken} accepted + {rejected} quarantined + {empty} blank"
+            for key, lines, taken, rejected, empty in wrong
+        ),
+    )
+
+
+_STAGED = " UNION ALL ".join(
+    [
+        "SELECT source_file, ingested_at, source_line, CAST(NULL AS INTEGER) AS flaw "
+        f"FROM staging.{name}"
+        for name in FEEDS
+    ]
+    + [
+        "SELECT source_file, ingested_at, source_line, "
+        "CASE WHEN raw IS NULL OR reason IS NULL THEN 1 END AS flaw FROM staging.quarantine"
+    ]
+)
+
+_UNCOVERED = f"""
+WITH staged AS ({_STAGED}),
+found AS (
+    SELECT source_file, ingested_at, count(*) AS staged_rows,
+           count(DISTINCT source_line) AS different, min(source_line) AS low,
+           max(source_line) AS high, count(flaw) AS flaws
+    FROM staged GROUP BY source_file, ingested_at)
+SELECT coalesce(r.source_file, f.source_file), coalesce(f.different, 0),
+       coalesce(f.staged_rows, 0), r.lines - r.blank
+FROM staging.receipts AS r FULL OUTER JOIN found AS f
+  ON r.source_file = f.source_file AND r.modified_at = f.ingested_at
+WHERE r.source_file IS NULL OR coalesce(f.staged_rows, 0) <> r.lines - r.blank
+   OR f.different <> f.staged_rows OR f.low < 1 OR f.high > r.lines OR f.flaws > 0
+ORDER BY 1, 2, 3, 4"""
+
+
+def _coverage(db: Warehouse) -> Check:
+    """Each line of an object is staged once, as accepted or as quarantined with a reason."""
+    wrong = [
+        f"{key}: {different} different lines in {found} rows, "
+        f"{'no receipt' if expected is None else expected} expected"
+        for key, different, found, expected in rows(db, _UNCOVERED)
+    ]
+    staged = sum(count(db, f"staging.{name}") for name in (*FEEDS, "quarantine"))
+    return Check(LOST, "every line staged once", f"{staged:,} rows", some(wrong))

@@ -1,0 +1,20 @@
+"""Streamlit, for as long as whoever holds the other end of its input lives."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from streamlit.web import cli
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    # A server whose starter was killed would keep its port from the next start.
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    cli.main()

@@ -1,0 +1,162 @@
+"""What a template says to its tool, read back from its files: where rows come from, the columns
+that people see, and the formulas."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import tmdl
+from formulas import dax_sql, parse, sql
+
+Files = dict[str, str]
+
+
+@dataclass
+class Source:
+    """One data set of a tool: rows in SQL, columns in SQL by label, formulas by label; `used` are
+    the columns of relations that it reads."""
+
+    rows: str
+    columns: dict[str, str]
+    formulas: dict[str, str]
+    names: dict[str, str]
+    used: set[tuple[str, str]]
+    to_sql: Callable[..., str]
+
+    def metrics(self) -> dict[str, str]:
+        """Every metric as SQL over the rows; one may name those before it by `"metric LABEL"`."""
+        found: dict[str, str] = {}
+
+        def said(label: str) -> None:
+            if label not in found:
+                text = self.to_sql(parse(self.formulas[label]), resolve)
+                found[label] = f"{text} AS {_quoted(f'metric {label}')}"
+
+        def resolve(name: str) -> str:
+            label = self.names.get(name, name)
+            if label not in self.formulas:
+                return self.columns[name]
+            said(label)
+            return _quoted(f"metric {label}")
+
+        for label in self.formulas:
+            said(label)
+        return found
+
+
+def power_bi(files: Files) -> dict[str, Source]:
+    """By the relation of the facts."""
+    model = tmdl.read_model({p: t for p, t in files.items() if p.startswith("powerbi/")})
+    tables = {t.name: t for t in model.all("table")}
+    ends = [
+        [tmdl.split_place(r.properties[end]) for end in ("fromColumn", "toColumn")]
+        for r in model.all("relationship")
+    ]
+    found = {}
+    for name, table in tables.items():
+        rows, columns = f"MARTS.{_relation(table)} AS {_quoted(name)}", _own(table)
+        for (start, column), (target, key) in ends:
+            if start == name:
+                other = _own(tables[target])
+                rows += f" LEFT JOIN MARTS.{_relation(tables[target])} AS {_quoted(target)}"
+                rows += f" ON {columns[column]} = {other[key]}"
+                columns = {k: v for k, v in other.items() if k != key} | columns
+        measures = {m.name: m.expression for m in table.all("measure")}
+        used = {
+            (_relation(t), c.properties["sourceColumn"].lower())
+            for t in tables.values()
+            for c in t.all("column")
+        }
+        found[_relation(table)] = Source(rows, columns, measures, {}, used, dax_sql)
+    return {relation: source for relation, source in found.items() if source.formulas}
+
+
+def _relation(table: tmdl.Node) -> str:
+    (partition,) = table.all("partition")
+    found = re.search(r'\[Name="(\w+)", Kind="(?:Table|View)"\]', partition.properties["source"])
+    assert found, partition
+    return found[1].lower()
+
+
+def _own(table: tmdl.Node) -> dict[str, str]:
+    return {
+        c.name: f"{_quoted(table.name)}.{c.properties['sourceColumn'].lower()}"
+        for c in table.all("column")
+    }
+
+
+def tableau(files: Files) -> dict[str, Source]:
+    """By the relation of the facts."""
+    found = {}
+    for path, text in files.items():
+        if path.endswith(".tds"):
+            root = Xml.fromstring(text.encode())
+            relation = root.find("connection/relation")
+            assert relation is not None
+            columns, formulas, names = {}, {}, {}
+            places = {m.get("key"): m.get("value") for m in root.iter("map")}
+            for column in root.findall("column"):
+                name, label = column.get("name", "")[1:-1], column.get("caption", "")
+                if (calculation := column.find("calculation")) is not None:
+                    formulas[label] = calculation.get("formula", "")
+                    names[name.replace("]]", "]")] = label
+                else:
+                    columns[label] = columns[name] = _place(places[f"[{name}]"] or "")
+            used = {tuple(c.replace('"', "").split(".")) for c in columns.values()}
+            rows = _joined(relation)
+            facts = re.search(r"MARTS\.(\w+)", rows)
+            assert facts
+            found[facts[1]] = Source(rows, columns, formulas, names, used, sql)  # type: ignore[arg-type]
+    return found
+
+
+def _place(text: str) -> str:
+    table, column = re.findall(r"\[(\w+)\]", text)
+    return f"{table.lower()}.{column.lower()}"
+
+
+def _joined(relation: Xml.Element) -> str:
+    if relation.get("type") == "table":
+        schema, name = re.findall(r"\[(\w+)\]", relation.get("table", ""))
+        return f"{schema}.{name.lower()} AS {name.lower()}"
+    left, right = relation.findall("relation")
+    a, b = (e.get("op", "") for e in relation.findall("clause/expression/expression"))
+    return f"{_joined(left)} LEFT JOIN {_joined(right)} ON {_place(a)} = {_place(b)}"
+
+
+def quicksight(files: Files) -> dict[str, Source]:
+    """By the relation of the facts."""
+    resources = json.loads(files["quicksight/retail.template.json"])["Resources"]
+    definition = resources["Analysis"]["Properties"]["Definition"]
+    found = {}
+    for declared in definition["DataSetIdentifierDeclarations"]:
+        resource = resources[declared["DataSetArn"]["Fn::GetAtt"][0]]["Properties"]
+        table: dict[str, Any] = resource["PhysicalTableMap"]["facts"]["CustomSql"]
+        columns = {c["Name"]: _quoted(c["Name"]) for c in table["Columns"]}
+        formulas = {
+            f["Name"]: f["Expression"]
+            for f in definition["CalculatedFields"]
+            if f["DataSetIdentifier"] == declared["Identifier"]
+        }
+        query = table["SqlQuery"]
+        aliases = {a: r for r, a in re.findall(r"MARTS\.(\w+) AS (\w+)", query)}
+        used = {(aliases[a], c) for a, c in re.findall(r"\b(\w+)\.(\w+)\b", query) if a in aliases}
+        rows = f"({query}) AS found"
+        found[aliases["facts"]] = Source(rows, columns, formulas, {}, used, sql)
+    return found
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+TOOLS: dict[str, Callable[[Files], dict[str, Source]]] = {
+    "power_bi": power_bi,
+    "tableau": tableau,
+    "quicksight": quicksight,
+}

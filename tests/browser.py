@@ -1,0 +1,92 @@
+"""A real browser on this machine, and what it must never do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from medallion.errors import SettingsError
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str:
+    """Where Chromium is."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        raise SettingsError("the dashboard's tests need Chromium: apt-get install chromium")
+    return found
+
+
+@dataclass
+class Watched:
+    """A page, with what went wrong in it."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    server_leaves: bool = False
+    """Set by a test that takes the server away: the browser tells that as an error."""
+
+    def text(self, selector: str) -> str:
+        """What stands in an element, as a reader sees it."""
+        return self.page.locator(selector).first.inner_text()
+
+    def wait_until(self, selector: str, expected: str, seconds: float = 30) -> None:
+        """Waits until an element reads as expected."""
+        self.page.wait_for_function(
+            "([selector, expected]) => document.querySelector(selector)?.innerText === expected",
+            arg=[selector, expected],
+            timeout=seconds * 1000,
+        )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
+    """A page of the dashboard; fails the test on an error in its console or a request to anywhere
+    but `url`."""
+    context = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options))
+    page = context.new_page()
+    watched = Watched(page)
+    page.on(
+        "console",
+        lambda said: watched.errors.append(said.text) if said.type == "error" else None,
+    )
+    page.on("pageerror", lambda error: watched.errors.append(str(error)))
+    page.on("request", lambda request: _check(request.url, url, watched))
+    page.on("websocket", lambda socket: _check(socket.url, url.replace("http", "ws", 1), watched))
+    page.goto(url)
+    yield watched
+    context.close()
+    assert not watched.strangers, watched.strangers
+    assert watched.server_leaves or not watched.errors, watched.errors
+
+
+def _check(asked: str, url: str, watched: Watched) -> None:
+    if not asked.startswith((url, "data:", "blob:")):
+        watched.strangers.append(f"asked for {asked}")

@@ -1,0 +1,377 @@
+"""The dashboard in a real browser: its numbers are those of the warehouse, and it copes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from browser import Watched, browser, page_of  # noqa: F401 (a fixture)
+from conftest import Cli, drop, event
+from processes import free_port, running, wait_for
+from screenshots import IMAGES, PICTURES, looks
+
+Query = Callable[[Path, str], list[dict[str, Any]]]
+REVENUE = '[data-metric="reporting_net_sales"] .value'
+ORDERS = '[data-metric="transactions"] .value'
+LINES = "FROM fct_sales_line WHERE utc_date = DATE"
+
+
+@contextmanager
+def dashboard(home: Path, port: int | None = None, verb: str = "dashboard", *more: str) -> Any:
+    """The command `medallion dashboard`, or another that shows it."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "medallion.cli", verb, "--home", home, "--port", port, *more]
+    with running(home.parent / f"{verb}-{port}.log", *command):
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/_stcore/health")
+        yield url
+
+
+@pytest.fixture(scope="module")
+def url(built: Path) -> Iterator[str]:
+    """A dashboard of the home that never changes."""
+    with dashboard(built) as served:
+        yield served
+
+
+@pytest.fixture
+def shown(browser: Browser, url: str) -> Iterator[Watched]:  # noqa: F811
+    """A page of it."""
+    with page_of(browser, url) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        yield watched
+
+
+def money(amount: str | Decimal) -> str:
+    """As the dashboard writes it, by other means."""
+    cents = Decimal(amount).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    return f"${cents:,}" if cents >= 0 else f"−${-cents:,}"
+
+
+def today(home: Path, query: Query) -> str:
+    """The day of the newest sale that is not dated after its arrival."""
+    (row,) = query(home, "SELECT max(dt) AS d FROM purchases_silver WHERE ts <= ingested_at")
+    return str(row["d"])
+
+
+def figures(home: Path, query: Query, day: str, where: str = "true") -> dict[str, str]:
+    """The cards as the warehouse has them, from the receipt lines."""
+    (row,) = query(
+        home,
+        "SELECT sum(reporting_net_sales) AS net, "
+        "count(DISTINCT CASE WHEN NOT is_return THEN (store_id, currency, basket_id) END) "
+        "AS orders, sum(reporting_gross_sales) - sum(reporting_discounts) AS sold, "
+        "sum(units_sold) AS units "
+        f"{LINES} '{day}' AND {where}",
+    )
+    orders = Decimal(row["orders"])
+
+    def each(total: Any) -> Decimal:
+        return (Decimal(total) / orders).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+    return {
+        "reporting_net_sales": money(row["net"]),
+        "transactions": f"{orders:,}",
+        "reporting_average_order_value": money(each(row["sold"])),
+        "units_per_transaction": f"{each(row['units']):,}",
+    }
+
+
+def cards(watched: Watched, names: dict[str, str]) -> dict[str, str]:
+    return {name: watched.text(f'[data-metric="{name}"] .value') for name in names}
+
+
+def test_the_cards_say_what_the_warehouse_says(shown: Watched, built: Path, query: Query) -> None:
+    """To the cent, and the same as gold."""
+    day = today(built, query)
+    expected = figures(built, query, day)
+    assert cards(shown, expected) == expected
+    (gold,) = query(
+        built, f"SELECT sum(transactions) AS n FROM purchases_gold WHERE sales_date = DATE '{day}'"
+    )
+    assert shown.text(ORDERS) == f"{int(gold['n']):,}"
+
+
+def test_each_card_is_compared_with_the_week_before(
+    shown: Watched, built: Path, query: Query
+) -> None:
+    """Today against the same time of that day; where nothing was sold then, it says so."""
+    day = today(built, query)
+    (row,) = query(
+        built,
+        "SELECT sum(reporting_net_sales) AS net FROM fct_sales_line, "
+        "(SELECT max(ts) AS now FROM purchases_silver WHERE ts <= ingested_at) "
+        f"WHERE utc_date = DATE '{day}' - 7 "
+        "AND date_trunc('minute', ts) <= now - INTERVAL 7 DAY",
+    )
+    told = shown.text('[data-metric="reporting_net_sales"] .change')
+    expected = f"from {money(row['net'])}" if row["net"] else "nothing to compare a week before"
+    assert told.endswith(expected)
+
+
+def test_the_filters_leave_what_they_name(
+    browser: Browser,  # noqa: F811
+    url: str,
+    built: Path,
+    query: Query,
+) -> None:
+    """A store, then one of its categories, then an earlier day."""
+    day = today(built, query)
+    (row,) = query(
+        built,
+        f"SELECT store_id, category {LINES} '{day}' AND NOT is_return GROUP BY ALL "
+        "ORDER BY count(*) DESC, 1, 2 LIMIT 1",
+    )
+    earlier = str(datetime.fromisoformat(day).date() - timedelta(days=1))
+    with page_of(browser, url) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        store = f"store_id = '{row['store_id']}'"
+        _choose(watched, "Stores", f"({row['store_id']})")
+        _expect(watched, figures(built, query, day, store))
+        listed = watched.page.locator('[data-key^="S0"]').evaluate_all(
+            "rows => rows.map(row => row.dataset.key)"
+        )
+        assert listed == [row["store_id"]]
+        _choose(watched, "Category", row["category"])
+        category = f"{store} AND category = '{row['category']}'"
+        _expect(watched, figures(built, query, day, category))
+        watched.page.get_by_test_id("stMultiSelect").get_by_label("Clear all").click()
+        watched.page.get_by_test_id("stSelectbox").nth(1).get_by_label("Clear value").click()
+        _choose(watched, "Day", f"{datetime.fromisoformat(earlier):%a %-d %b %Y}")
+        _expect(watched, figures(built, query, earlier))
+
+
+def _choose(watched: Watched, label: str, option: str) -> None:
+    watched.page.get_by_label(label).first.click()
+    watched.page.keyboard.type(option)
+    watched.page.get_by_role("option").filter(has_text=option).first.click()
+    if label == "Stores":  # It stays open for more; Escape would empty the other two.
+        watched.page.keyboard.press("Escape")
+
+
+def _expect(watched: Watched, expected: dict[str, str]) -> None:
+    for name, value in expected.items():
+        watched.wait_until(f'[data-metric="{name}"] .value', value)
+
+
+def test_quarantine_and_late_events(shown: Watched, built: Path, query: Query) -> None:
+    """By the day of arrival: reasons with their counts, and events more than a day late."""
+    rows = query(
+        built,
+        "SELECT reason, sum(lines)::BIGINT AS n FROM (SELECT feed, reason, count(*) AS lines "
+        "FROM staging.quarantine GROUP BY ALL ORDER BY 3 DESC, 1, 2 LIMIT 7) GROUP BY 1",
+    )
+    for row in rows:
+        assert f"{row['n']:,}" in shown.text(f'[data-reason="{row["reason"]}"] .amount')
+    (late,) = query(
+        built,
+        "SELECT count(*) AS n FROM purchases_silver WHERE ingested_at > ts + INTERVAL 1 DAY",
+    )
+    assert shown.text('[data-metric="late_events"] .value') == f"{late['n']:,}"
+    assert shown.page.locator("[data-layer]").count() == 3
+
+
+def test_hostile_names_are_shown_as_they_are(
+    browser: Browser,  # noqa: F811
+    tmp_path: Path,
+    cli: Cli,
+) -> None:
+    """A product, a store and a category that are HTML, Markdown or a script."""
+    evil = '<img src=x onerror="document.title=1"><script>document.title=2</script> **b** `$1` &lt;'
+    now = datetime.now(UTC) - timedelta(minutes=2)
+    at = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    product = {"product_id": "P1", "ts": at, "product_name": evil, "category": evil.lower()}
+    drop(tmp_path, "products/p.jsonl", json.dumps(product | {"price": 5, "currency": "USD"}))
+    store = {"store_id": "S1", "ts": at, "store_name": evil, "time_zone": "UTC", "currency": "USD"}
+    drop(tmp_path, "stores/s.jsonl", json.dumps(store))
+    drop(tmp_path, "till.jsonl", event(ts=at, basket_id=evil))
+    result = cli(tmp_path, "run", "--events", "0")
+    assert result.exit_code == 0, result.output
+    with dashboard(tmp_path) as served, page_of(browser, served) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        assert watched.page.title() == "Retail, live"
+        assert watched.page.locator(".board img, .board script").count() == 0
+        assert evil in watched.text(".ticker .name")
+        assert evil in watched.text('[data-key="P1"] .name')
+        assert evil in watched.text('[data-key="S1"] .name')
+
+
+def test_it_moves_while_events_stream_and_ctrl_c_ends_it(
+    browser: Browser,  # noqa: F811
+    built: Path,
+    tmp_path: Path,
+    cli: Cli,
+    query: Query,
+) -> None:
+    """`medallion up` shows each new sale; Ctrl-C ends all of it within 3 seconds, whatever it is
+    at, and the next start goes on."""
+    home = Path(shutil.copytree(built, tmp_path / "home"))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "medallion.cli", "up", "--home", home, "--rate", "40"]
+    with (tmp_path / "up.log").open("w") as log:
+        process = subprocess.Popen([*map(str, command), "--port", str(port)], stdout=log)
+    try:
+        wait_for(f"{url}/_stcore/health")
+        with page_of(browser, url) as watched:
+            watched.page.wait_for_selector(REVENUE)
+            watched.page.wait_for_selector('[data-state="live"]', timeout=150_000)
+            before = watched.text(REVENUE)
+            watched.page.wait_for_function(
+                "before => document.querySelector('[data-metric] .value')?.innerText !== before",
+                arg=before,
+                timeout=150_000,
+            )
+            at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            probe = event(
+                event_id="probe",
+                basket_id="probe",
+                ts=at,
+                price=987654.32,
+                quantity=1,
+                total_amount=987654.32,
+            )
+            drop(home, "probe.jsonl.tmp", probe).rename(home / "raw" / "probe.jsonl")
+            watched.page.wait_for_selector('[data-key="P1"]', timeout=150_000)
+            watched.server_leaves = True
+            asked = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            assert time.monotonic() - asked < 3
+    finally:
+        process.kill()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+    result = cli(home, "run", "--events", "0")
+    assert result.exit_code == 0, result.output
+    (row,) = query(home, "SELECT count(*) AS n FROM purchases_silver WHERE event_id = 'probe'")
+    assert row["n"] == 1
+
+
+def test_a_port_that_is_taken(built: Path, cli: Cli) -> None:
+    """One sentence, exit code 2, nothing started."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        result = cli(built, "dashboard", "--port", str(port))
+    assert result.exit_code == 2
+    assert f"port {port} of this machine cannot be used" in result.output
+
+
+def test_nothing_published_yet(browser: Browser, copy: Path) -> None:  # noqa: F811
+    """The page says what to do, and shows the snapshot as soon as there is one."""
+    gold = copy / "gold"
+    gold.rename(copy / "later")
+    with dashboard(copy) as url, page_of(browser, url) as watched:
+        watched.page.wait_for_selector(".message")
+        assert "there is no snapshot" in watched.text(".message")
+        assert "medallion up" in watched.text(".message")
+        (copy / "later").rename(gold)
+        watched.page.wait_for_selector(REVENUE)
+
+
+def test_a_snapshot_that_vanishes_and_one_that_lacks_a_relation(
+    browser: Browser,  # noqa: F811
+    copy: Path,
+) -> None:
+    """A reader that lags behind takes the newest; before half a snapshot it says so and waits."""
+    current = copy / "gold" / "CURRENT"
+    version = current.read_text()
+    with dashboard(copy) as url, page_of(browser, url) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        shutil.copytree(copy / "gold" / version, copy / "gold" / "v9998")
+        (copy / "gold" / "v9998" / "live_today.parquet").unlink()
+        _point(current, "v9998")
+        watched.page.wait_for_selector(".message")
+        assert "lacks live_today.parquet" in watched.text(".message")
+        shutil.copytree(copy / "gold" / version, copy / "gold" / "v9999")
+        shutil.rmtree(copy / "gold" / version)
+        _point(current, "v9999")
+        watched.page.wait_for_selector('[data-version="v9999"]')
+
+
+def _point(current: Path, version: str) -> None:
+    temporary = current.with_name(".CURRENT.test")
+    temporary.write_text(version)
+    temporary.rename(current)
+
+
+def test_two_dashboards(browser: Browser, copy: Path, url: str) -> None:  # noqa: F811
+    """Two of them, and two browsers at each, stand side by side."""
+    with dashboard(copy) as second, page_of(browser, second) as one, page_of(browser, url) as other:
+        one.page.wait_for_selector(REVENUE)
+        other.page.wait_for_selector(REVENUE)
+        with page_of(browser, url) as third:
+            third.page.wait_for_selector(REVENUE)
+            assert one.text(REVENUE) == other.text(REVENUE) == third.text(REVENUE)
+
+
+def test_a_browser_that_reconnects(browser: Browser, copy: Path) -> None:  # noqa: F811
+    """When the server comes back, an open page goes on by itself, with what is new."""
+    port, current = free_port(), copy / "gold" / "CURRENT"
+    with page_kept(browser, copy, port) as watched:
+        version = current.read_text()
+        shutil.copytree(copy / "gold" / version, copy / "gold" / "v9999")
+        _point(current, "v9999")
+        with dashboard(copy, port):
+            watched.page.wait_for_selector('[data-version="v9999"]', timeout=150_000)
+
+
+@contextmanager
+def page_kept(browser: Browser, home: Path, port: int) -> Iterator[Watched]:  # noqa: F811
+    """A page whose server has gone."""
+    with ExitStack() as opened:
+        with dashboard(home, port) as served:
+            watched = opened.enter_context(page_of(browser, served))
+            watched.server_leaves = True
+            watched.page.wait_for_selector(REVENUE)
+        yield watched
+
+
+@pytest.mark.parametrize(
+    ("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
+)
+def test_both_themes_at_both_widths(browser: Browser, url: str, theme: str, width: int) -> None:  # noqa: F811
+    """The page follows the machine's theme, and nothing sticks out of it."""
+    options = {"color_scheme": theme, "viewport": {"width": width, "height": 844}}
+    with page_of(browser, url, **options) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        ink, paper = watched.page.evaluate(
+            "() => [getComputedStyle(document.querySelector('.board .value')).color,"
+            "getComputedStyle(document.querySelector('.board .card')).backgroundColor]"
+        )
+        assert (_light(paper) > _light(ink)) == (theme == "light"), (ink, paper)
+        assert abs(_light(paper) - _light(ink)) > 150
+        wide = watched.page.evaluate(
+            "() => [...document.querySelectorAll('.board .card')].filter("
+            "card => card.getBoundingClientRect().right > innerWidth + 1).length"
+        )
+        assert wide == 0
+        assert watched.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def _light(colour: str) -> float:
+    red, green, blue = (float(part) for part in colour.strip("rgba()").split(",")[:3])
+    return 0.3 * red + 0.6 * green + 0.1 * blue
+
+
+def test_the_pictures_are_current() -> None:
+    """Those in docs/images were taken of the dashboard as it is now."""
+    assert (IMAGES / "SOURCES").read_text().strip() == looks(), "run: python tests/screenshots.py"
+    assert all((IMAGES / f"{name}.png").stat().st_size > 20_000 for name in PICTURES)

@@ -1,0 +1,80 @@
+"""Micro-batches: they leave what a build from nothing would, and a fast producer is held back."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Cli
+from medallion import stream
+from medallion.platforms.platform import Platform
+from medallion.settings import Settings
+from medallion.simulation import Producer, SimulationOptions, schedule
+
+Query = Callable[[Path, str], list[dict[str, Any]]]
+RATE = 2_000
+BUILT_BY_BATCHES = ("purchases_silver", "purchases_gold", "live_sales", "live_today", "live_hours")
+
+
+def test_micro_batches_leave_what_a_full_refresh_makes(
+    tmp_path: Path, cli: Cli, query: Query
+) -> None:
+    """A stream with faults, late events among them, then all of it again from staging."""
+    here = Platform.of(Settings(tmp_path))
+    with stream.open_pipeline(here) as pipeline:
+        options = SimulationOptions(rate=400, events=1_600, faults=0.1)
+        seconds = itertools.count(step=0.2)  # of a clock that each look at it moves on
+        producer = Producer(here.lake, options, clock=lambda: float(next(seconds)))
+        batches = 0
+        while not producer.done:
+            if producer.due() <= 0:
+                producer.step()
+                pipeline.advance(build=stream.LIVE if batches else stream.ALL)
+                batches += 1
+        producer.finish()
+        pipeline.advance(build=stream.MARTS)
+    assert batches > 2
+
+    def rows() -> dict[str, Any]:
+        return {
+            name: query(
+                tmp_path, f"SELECT COLUMNS(lambda c: c <> 'load_seq') FROM {name} ORDER BY ALL"
+            )
+            for name in BUILT_BY_BATCHES
+        }
+
+    by_batches = rows()
+    assert cli(tmp_path, "transform", "--full-refresh").exit_code == 0
+    assert rows() == by_batches
+    result = cli(tmp_path, "transform", "--test", "--select", "tag:live")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_producer_that_is_too_fast_is_held_back(
+    tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits in raw/ stays within the bound and the object at hand; in the end all of it is in
+    gold."""
+    monkeypatch.setattr(stream, "BACKLOG", 1_000)
+    monkeypatch.setattr(schedule, "FORGIVEN", 0.5)
+    here = Platform.of(Settings(tmp_path))
+    waiting = []
+    with stream.open_pipeline(here) as pipeline:
+        options = SimulationOptions(rate=RATE, events=6_000)
+        producer = Producer(here.lake, options)
+        step = producer.step
+
+        def watched() -> Any:
+            step()
+            waiting.append(producer.report().lines - pipeline.lines_taken)
+
+        monkeypatch.setattr(producer, "step", watched)
+        stream.stream(pipeline, producer, threading.Event())
+    assert max(waiting) <= 1_000 + 0.5 * RATE
+    (row,) = query(tmp_path, "SELECT count(*) AS n FROM purchases_silver")
+    assert row["n"] == 6_000
