@@ -1,0 +1,201 @@
+"""A Snowflake account on this machine, set up by infra/snowflake.sql beside a bucket that announces
+its objects; and what the tests do with it.
+
+    with world(folder) as account:     # a bucket and an account that is still empty
+        account.run_script()           # infra/snowflake.sql
+        account.environment            # what dbt or the command must be told, in its environment
+        account.landed()               # waits until all that was announced is loaded
+
+The account needs the tools of tools.py, fetched once; its log is `folder`/snowflake.log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import standin
+import tools
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from snowflake.connector.util_text import split_statements
+
+from conftest import ROOT
+from medallion.layers.staging import TABLES
+from s3_here import S3, emulator
+
+SCRIPT = ROOT / "infra" / "snowflake.sql"
+DBT = ROOT / "dbt"
+PIPES = tuple(table for table in TABLES if table != "loads")
+
+
+def rendered(values: dict[str, str], text: str | None = None) -> str:
+    """The script with its variables replaced, as the Snowflake CLI does it."""
+    return re.sub(r"<%\s*(\w+)\s*%>", lambda m: values[m[1]], text or SCRIPT.read_text())
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a script, split as the client splits them."""
+    found = (sql.strip() for sql, _ in split_statements(StringIO(text), remove_comments=True))
+    return [sql for sql in found if sql.strip(" ;\n")]
+
+
+@dataclass(frozen=True)
+class World:
+    """An account and a bucket, and the keys of the user that dbt signs in as."""
+
+    server: standin.Server
+    s3: S3
+    folder: Path
+    values: dict[str, str]
+
+    def run_script(self, text: str | None = None) -> None:
+        """Runs the script, or another text with its variables, as the administrator."""
+        with self.server.connect() as connection:
+            for sql in statements(rendered(self.values, text)):
+                connection.cursor().execute(sql)
+
+    @contextmanager
+    def session(self, role: str = "RETAIL_TRANSFORMER") -> Iterator[Any]:
+        """A cursor of the administrator in another role."""
+        warehouse = "RETAIL_TRANSFORM_WH" if role == "RETAIL_TRANSFORMER" else "RETAIL_BI_WH"
+        with self.server.connect(role=role, warehouse=warehouse, database="RETAIL") as connection:
+            yield connection.cursor()
+
+    def rows(self, sql: str, role: str = "RETAIL_TRANSFORMER") -> list[tuple[Any, ...]]:
+        """The rows of a query of the administrator in another role."""
+        with self.session(role) as cursor:
+            return cursor.execute(sql).fetchall()
+
+    @property
+    def process(self) -> dict[str, str]:
+        """The environment of a process that knows the bucket and the account."""
+        return os.environ | self.environment
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What dbt must be told: the account, the user, the key."""
+        return (
+            self.server.environment()
+            | self.s3.environment()
+            | {
+                "MEDALLION_DBT_TARGET": "snowflake",
+                "SNOWFLAKE_PRIVATE_KEY_PATH": str(self.folder / "dbt.p8"),
+                "DBT_PROFILES_DIR": str(DBT),
+            }
+        )
+
+    def dbt(self, *arguments: str, **variables: str) -> str:
+        """Runs dbt on the account in a process of its own; what it printed."""
+        options = ["--project-dir", DBT, "--target-path", self.folder / "target"]
+        options += ["--log-path", self.folder / "logs"]
+        done = subprocess.run(
+            [str(part) for part in (tools.python(), "-m", "dbt.cli.main", *arguments, *options)],
+            env=self.process | variables,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def deploy(self) -> None:
+        """Puts the dbt project into the account, as `snow dbt deploy` does."""
+        with self.session() as cursor:
+            cursor.execute("CREATE DBT PROJECT RETAIL.CONTROL.MEDALLION FROM '@deployed/dbt'")
+        self.server.control(deploy="RETAIL.CONTROL.MEDALLION", files=str(DBT))
+
+    def settled(self, seconds: float = 180) -> None:
+        """Waits until no pipe has anything left to do."""
+        deadline, calm = time.monotonic() + seconds, 0
+        while calm < 3:
+            sql = "SELECT sum(pending_files + waiting_notices) FROM MONITORING.PIPE_STATUS"
+            ((left,),) = self.rows(sql, "RETAIL_MONITOR")
+            calm = 0 if left else calm + 1
+            assert time.monotonic() < deadline, left
+            time.sleep(0.3)
+
+    def told_errors(self) -> list[dict[str, Any]]:
+        """What the topic for failed files was told since the last look."""
+        sqs = self.s3._client("sqs")
+        url = sqs.get_queue_url(QueueName="told-errors")["QueueUrl"]
+        found = []
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                found.append(json.loads(json.loads(message["Body"])["Message"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def landed(self, seconds: float = 180) -> dict[str, int]:
+        """Waits until every announced object is loaded or known as failed; objects by pipe."""
+        deadline = time.monotonic() + seconds
+        while True:
+            announced = self.s3.objects("bronze/")
+            found = self.rows(
+                "SELECT table_name, count(DISTINCT file_name) FROM MONITORING.LOAD_HISTORY "
+                "GROUP BY table_name",
+                "RETAIL_MONITOR",
+            )
+            if sum(n for _, n in found) >= len(announced):
+                return {name.lower(): n for name, n in found}
+            assert time.monotonic() < deadline, (len(announced), found)
+            time.sleep(0.2)
+
+
+def make_keys(folder: Path, name: str = "dbt") -> str:
+    """A key pair: the private half in `folder`/name.p8, the public half as the account takes it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / f"{name}.p8").write_bytes(private)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return "".join(public.decode().splitlines()[1:-1])
+
+
+def announce(s3: S3) -> tuple[str, str]:
+    """Lets the bucket tell a topic of what is new under bronze/; that topic, and one for errors,
+    whose messages wait in a queue."""
+    sns = s3._client("sns")
+    bronze, errors = (sns.create_topic(Name=name)["TopicArn"] for name in ("bronze", "errors"))
+    sqs = s3._client("sqs")
+    url = sqs.create_queue(QueueName="told-errors")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+        "QueueArn"
+    ]
+    sns.subscribe(TopicArn=errors, Protocol="sqs", Endpoint=arn)
+    rule = {"Key": {"FilterRules": [{"Name": "prefix", "Value": "bronze/"}]}}
+    target = {"TopicArn": bronze, "Events": ["s3:ObjectCreated:*"], "Filter": rule}
+    s3._s3.put_bucket_notification_configuration(
+        Bucket=s3.bucket, NotificationConfiguration={"TopicConfigurations": [target]}
+    )
+    return bronze, errors
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """An empty account beside an empty bucket; the script has not run yet."""
+    with emulator(folder) as s3, standin.start(folder, s3.endpoint) as server:
+        bronze, errors = announce(s3)
+        values = {
+            "bucket": s3.bucket,
+            "storage_role_arn": "arn:aws:iam::123456789012:role/snowflake",
+            "bronze_topic_arn": bronze,
+            "error_topic_arn": errors,
+            "error_role_arn": "arn:aws:iam::123456789012:role/snowflake-errors",
+            "dbt_public_key": make_keys(folder),
+            "dbt_network": "127.0.0.0/8",
+            "credit_quota": "20",
+        }
+        yield World(server, s3, folder, values)

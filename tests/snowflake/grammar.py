@@ -1,0 +1,94 @@
+"""What is wrong with SQL files by Snowflake's grammar, as JSON: by file the places that sqlfluff's
+Snowflake dialect cannot parse, and by file the functions that Snowflake does not have. Runs among
+the tools of these tests:
+
+    python grammar.py FILE...
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from io import StringIO
+from pathlib import Path
+
+import sqlglot
+from snowflake.connector.util_text import split_statements
+from sqlfluff.core import FluffConfig, Linter
+from sqlglot import exp
+
+FUNCTIONS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        abs array_agg array_slice array_to_string cast ceil coalesce concat convert_timezone count
+        current_timestamp date_part date_trunc dateadd datediff dayofweekiso dense_rank extract
+        first_value floor greatest iff is_role_in_session lag last_value lead least left length
+        listagg lower lpad max md5 md5_number_lower64 min mod ntile nullif parse_json percent_rank
+        power rank replace right round row_number rtrim sha2 sign split_part substr substring sum
+        system$pipe_status system$stream_has_data to_char to_date to_timestamp_ntz
+        trim try_cast upper
+        """,
+    )
+)
+"""Of Snowflake's function reference: what the project may call."""
+KEYWORDS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        all and any as between by distinct else except exclude exists from group in intersect is
+        join lateral not on or over partition qualify recursive select then union using values
+        when where with within decimal number varchar char numeric timestamp_ntz timestamp_ltz
+        timestamp_tz case cluster
+        """,
+    )
+)
+"""Words before a bracket that call nothing."""
+
+
+def violations(linter: Linter, sql: str) -> list[str]:
+    """What the dialect cannot parse, statement by statement: after the first such place it reads no
+    further."""
+    found = []
+    for statement, _ in split_statements(StringIO(sql), remove_comments=True):
+        found += [str(problem)[:300] for problem in linter.parse_string(statement).violations]
+    return found
+
+
+def foreign(sql: str) -> list[str]:
+    """The functions that Snowflake does not have."""
+    tokens = sqlglot.tokenize(sql, read="snowflake")
+    names, own = set(), set()
+    for before, token, after in zip([None, *tokens], tokens, tokens[1:], strict=False):
+        name, left = token.text.lower(), before.text.lower() if before else ""
+        quoted = token.token_type.name in ("IDENTIFIER", "STRING", "NUMBER")
+        if after.text == "(" and left != "." and not quoted:  # not a table with its columns
+            names.add(name)
+        if left in (",", "with", "into", "table"):  # a common table expression with columns
+            own.add(name)
+    calls = {n for n in names - KEYWORDS - FUNCTIONS if n.isidentifier() or "$" in n}
+    return sorted(calls - own | {n for n in _anonymous(sql) if n not in FUNCTIONS})
+
+
+def _anonymous(sql: str) -> set[str]:
+    parsed = sqlglot.parse(sql, read="snowflake", error_level=sqlglot.ErrorLevel.IGNORE)
+    return {node.name.lower() for tree in parsed if tree for node in tree.find_all(exp.Anonymous)}
+
+
+def main(paths: list[str]) -> None:
+    logging.disable(logging.CRITICAL)
+    linter = Linter(config=FluffConfig(overrides={"dialect": "snowflake", "templater": "raw"}))
+    found: dict[str, dict[str, list[str]]] = {"violations": {}, "foreign": {}}
+    for path in paths:
+        sql = Path(path).read_text()
+        if wrong := violations(linter, sql):
+            found["violations"][path] = wrong
+        if calls := foreign(sql):
+            found["foreign"][path] = calls
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

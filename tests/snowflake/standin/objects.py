@@ -1,0 +1,180 @@
+"""CREATE, ALTER and DROP of what holds no rows: recorded word by word, with its privileges."""
+
+from __future__ import annotations
+
+import re
+
+from .account import ACCOUNT, CONTAINED, Key, Thing, missing, plain, read_properties, refusal
+from .session import DONE, Session, said
+
+_COMMENT = {"COMMENT"}
+PROPERTIES: dict[str, set[str]] = {
+    "ROLE": _COMMENT,
+    "USER": _COMMENT
+    | {"TYPE", "DEFAULT_ROLE", "DEFAULT_WAREHOUSE", "DEFAULT_NAMESPACE", "DEFAULT_SECONDARY_ROLES"}
+    | {"RSA_PUBLIC_KEY", "RSA_PUBLIC_KEY_2", "NETWORK_POLICY", "DISABLED"},
+    "WAREHOUSE": _COMMENT
+    | {"WAREHOUSE_SIZE", "AUTO_SUSPEND", "AUTO_RESUME", "INITIALLY_SUSPENDED"}
+    | {"RESOURCE_MONITOR", "STATEMENT_TIMEOUT_IN_SECONDS", "WAREHOUSE_TYPE"}
+    | {"STATEMENT_QUEUED_TIMEOUT_IN_SECONDS"},
+    "RESOURCE MONITOR": {"CREDIT_QUOTA", "FREQUENCY", "START_TIMESTAMP"},
+    "STORAGE INTEGRATION": _COMMENT
+    | {"TYPE", "STORAGE_PROVIDER", "ENABLED", "STORAGE_AWS_ROLE_ARN", "STORAGE_AWS_EXTERNAL_ID"}
+    | {"STORAGE_ALLOWED_LOCATIONS", "STORAGE_BLOCKED_LOCATIONS"},
+    "NOTIFICATION INTEGRATION": _COMMENT
+    | {"TYPE", "DIRECTION", "NOTIFICATION_PROVIDER", "ENABLED"}
+    | {"AWS_SNS_TOPIC_ARN", "AWS_SNS_ROLE_ARN"},
+    "NETWORK POLICY": _COMMENT | {"ALLOWED_NETWORK_RULE_LIST", "BLOCKED_NETWORK_RULE_LIST"},
+    "NETWORK RULE": _COMMENT | {"TYPE", "MODE", "VALUE_LIST"},
+    "AUTHENTICATION POLICY": _COMMENT | {"AUTHENTICATION_METHODS", "CLIENT_TYPES"},
+    "FILE FORMAT": _COMMENT | {"TYPE", "COMPRESSION", "USE_LOGICAL_TYPE", "BINARY_AS_TEXT"},
+    "STAGE": _COMMENT | {"URL", "STORAGE_INTEGRATION", "FILE_FORMAT", "DIRECTORY", "ENCRYPTION"},
+    "TAG": _COMMENT,
+    "MASKING POLICY": _COMMENT,
+    "DBT PROJECT": _COMMENT | {"DEFAULT_TARGET", "DBT_VERSION", "DEFAULT_ARGS"},
+}
+"""By kind: the properties that the stand-in knows."""
+
+_KINDS = "|".join(k.replace(" ", r"\s+") for k in sorted(PROPERTIES, key=len, reverse=True))
+_CREATE = re.compile(
+    rf"CREATE\s+(OR\s+REPLACE\s+|OR\s+ALTER\s+)?({_KINDS})\s+(IF\s+NOT\s+EXISTS\s+)?([\w.\"]+)\s*(.*)",
+    re.I | re.S,
+)
+_ALTER = re.compile(
+    rf"(ALTER|DROP)\s+({_KINDS}|INTEGRATION)\s+(IF\s+EXISTS\s+)?([\w.\"]+)\s*(.*)", re.I | re.S
+)
+_TRIGGERS = re.compile(
+    r"\bTRIGGERS((?:\s+ON\s+\d+\s+PERCENT\s+DO\s+(?:NOTIFY|SUSPEND|SUSPEND_IMMEDIATE))+)\s*$", re.I
+)
+_MASK = re.compile(
+    r"AS\s*\(\s*(\w+)\s+VARCHAR\s*\)\s*RETURNS\s+VARCHAR\s*->\s*(.*?)(\s+COMMENT\s*=.*)?",
+    re.I | re.S,
+)
+
+
+def knows(sql: str) -> bool:
+    """Whether a statement is about an object without rows."""
+    return bool(_CREATE.match(sql) or _ALTER.match(sql))
+
+
+def run(session: Session, sql: str) -> str:
+    """Creates, alters or drops an object. Raises on every word that is not known."""
+    if match := _CREATE.fullmatch(sql):
+        kind = re.sub(r"\s+", " ", match[2].upper())
+        return _create(session, (match[1] or "").upper(), kind, bool(match[3]), match[4], match[5])
+    if match := _ALTER.fullmatch(sql):
+        kind = re.sub(r"\s+", " ", match[2].upper())
+        return _alter(session, match[1].upper(), kind, bool(match[3]), match[4], match[5])
+    raise refusal(f"syntax error or unknown to the stand-in: '{sql[:80]}'")
+
+
+def _key(session: Session, kind: str, name: str) -> Key:
+    stored = "INTEGRATION" if kind.endswith("INTEGRATION") else kind
+    return stored, session.full_name(name) if kind in CONTAINED else name.strip('"').upper()
+
+
+def _create(session: Session, how: str, kind: str, if_missing: bool, name: str, text: str) -> str:
+    account, key = session.account, _key(session, kind, name)
+    if kind in CONTAINED:
+        session.require(f"CREATE {kind}", ("SCHEMA", key[1].rpartition(".")[0]))
+    else:
+        session.require(f"CREATE {key[0]}", ACCOUNT)
+    if key in account.things and not how:
+        if if_missing:
+            return said(f"{key[1]} already exists, statement succeeded.")
+        raise refusal(f"Object '{key[1]}' already exists.", 2002, "42710")
+    thing = Thing(session.role)
+    text = text.strip()
+    if kind == "RESOURCE MONITOR":
+        text = re.sub(r"^WITH\s+", "", text, flags=re.I)
+        if found := _TRIGGERS.search(text):
+            thing.body, text = " ".join(found[1].split()), text[: found.start()]
+    if kind == "MASKING POLICY":
+        found = _MASK.fullmatch(text)
+        if not found:
+            raise refusal("the stand-in knows masking policies from VARCHAR to VARCHAR only")
+        thing.state |= {"argument": found[1], "value": found[2]}
+        thing.body, text = " ".join(found[2].split()), found[3] or ""
+    if kind == "DBT PROJECT":
+        found = re.match(r"FROM\s+'(@[^']*)'\s*", text, re.I)
+        if not found:
+            raise refusal("syntax error: FROM '@stage/path' expected")
+        thing.state["from"], text = found[1], text[found.end() :]
+    thing.properties = read_properties(text, PROPERTIES[kind])
+    _valid(session, kind, thing)
+    if key in account.things:
+        thing.owner = account.things[key].owner
+    account.add(key, thing)
+    if kind == "ROLE":
+        account.parents.setdefault(key[1], set())
+    if kind == "USER":
+        account.users.setdefault(key[1], set())
+    return said(f"{kind.title()} {key[1]} successfully created.")
+
+
+def _valid(session: Session, kind: str, thing: Thing) -> None:
+    """Raises where an object names others that are missing or forbidden."""
+    properties = thing.properties
+    if kind == "STAGE" and "URL" in properties:
+        key = ("INTEGRATION", properties.get("STORAGE_INTEGRATION", "").upper())
+        session.require("USAGE", key)
+        allowed = re.findall(
+            r"'([^']*)'", session.account.things[key].properties["STORAGE_ALLOWED_LOCATIONS"]
+        )
+        url = plain(properties["URL"])
+        if not any(url.startswith(place) for place in allowed):
+            raise refusal(f"Location '{url}' is not allowed by integration {key[1]}.")
+    if kind == "STAGE" and "FILE_FORMAT" in properties:
+        inner = read_properties(properties["FILE_FORMAT"][1:-1], {"FORMAT_NAME"})
+        session.require("USAGE", ("FILE FORMAT", session.full_name(plain(inner["FORMAT_NAME"]))))
+    if kind == "NETWORK POLICY":
+        for name in re.findall(r"'([^']*)'", properties["ALLOWED_NETWORK_RULE_LIST"]):
+            if ("NETWORK RULE", session.full_name(name)) not in session.account.things:
+                raise missing("NETWORK RULE", name)
+    for named in ("RESOURCE MONITOR", "NETWORK POLICY"):
+        name = properties.get(named.replace(" ", "_"))
+        if name and (named, name.upper()) not in session.account.things:
+            raise missing(named, name)
+
+
+def _alter(session: Session, verb: str, kind: str, if_there: bool, name: str, text: str) -> str:
+    account, key = session.account, _key(session, kind, name)
+    if key not in account.things:
+        if if_there:
+            return DONE
+        raise missing(*key)
+    thing = account.things[key]
+    if re.match(r"SET\s+MASKING\s", text, re.I):
+        session.require("APPLY MASKING POLICY", ACCOUNT)
+    if not account.owns(session.role, key):
+        needed = {"USER": "ATTACH POLICY", "TAG": "APPLY MASKING POLICY"}.get(kind, "OWNERSHIP")
+        on = key if needed == "OWNERSHIP" else ACCOUNT
+        session.require(needed, on)
+    if verb == "DROP":
+        account.forget(key)
+        return said(f"{key[1]} successfully dropped.")
+    if found := re.fullmatch(r"SET\s+AUTHENTICATION\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
+        return _attach(session, thing, "AUTHENTICATION POLICY", found[1], bool(found[2]))
+    if found := re.fullmatch(r"SET\s+MASKING\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
+        return _attach(session, thing, "MASKING POLICY", found[1], bool(found[2]))
+    if not (found := re.fullmatch(r"(SET|UNSET)\s+(.*)", text, re.I | re.S)):
+        raise refusal(f"syntax error: unexpected '{text[:60]}'")
+    if found[1].upper() == "UNSET":
+        thing.properties.pop(found[2].strip().upper(), None)
+        return DONE
+    allowed = PROPERTIES.get(kind) or PROPERTIES["STORAGE INTEGRATION"]
+    given = read_properties(found[2], allowed)
+    changed = Thing(thing.owner, thing.properties | given)
+    _valid(session, kind, changed)
+    thing.properties |= given
+    return DONE
+
+
+def _attach(session: Session, thing: Thing, kind: str, name: str, force: bool) -> str:
+    key = (kind, session.full_name(name))
+    if key not in session.account.things:
+        raise missing(*key)
+    if thing.properties.get(kind) and not force:
+        raise refusal(f"{kind.title()} is attached already; FORCE replaces it.")
+    thing.properties[kind] = key[1]
+    return DONE

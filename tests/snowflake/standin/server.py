@@ -1,0 +1,169 @@
+"""The server: signs clients in, sends each statement to whoever knows it, refuses the rest.
+
+python -m standin.server PORT AWS_ENDPOINT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+import sys
+import threading
+import traceback
+from typing import Any
+
+import fakesnow.server as fakes
+import uvicorn
+from snowflake.connector.errors import ProgrammingError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from . import fixes
+from .account import Account
+from .buckets import Aws
+from .dispatch import Standin
+from .session import Session
+
+LOCK = threading.RLock()
+
+
+class Server:
+    """The HTTP side: requests in, sessions by token."""
+
+    def __init__(self, endpoint: str) -> None:
+        engine = fixes.apply()
+        self.standin = Standin(engine, Account(), Aws(endpoint), LOCK)
+        self._sessions: dict[str, Session] = {}
+
+    async def login(self, request: Request) -> JSONResponse:
+        body = await _body(request)
+        try:
+            session = self.standin.sign_in(body["data"], dict(request.query_params), _peer(request))
+        except ProgrammingError as error:
+            return JSONResponse(
+                {"data": None, "code": "390144", "message": error.msg, "success": False}
+            )
+        answer = json.loads((await fakes.login_request(_replayed(request, body))).body)
+        session.engine = fakes.sessions[answer["data"]["token"]]
+        self.standin.enter(session)
+        self._sessions[answer["data"]["token"]] = session
+        answer["data"] |= {
+            "masterToken": answer["data"]["token"],
+            "validityInSeconds": 3600,
+            "masterValidityInSeconds": 14400,
+            "sessionId": len(self._sessions),
+            "sessionInfo": {
+                "databaseName": session.engine.database,
+                "schemaName": session.engine.schema,
+                "roleName": session.role,
+                "warehouseName": session.warehouse,
+            },
+        }
+        return JSONResponse(answer)
+
+    async def query(self, request: Request) -> JSONResponse:
+        body = await _body(request)
+        try:
+            token = fakes.to_token(request)
+            fakes.to_conn(token)
+            session = self._sessions[token]
+            async with _turn():
+                prepared = await run_in_threadpool(self.standin.prepare, session, body["sqlText"])
+                answer = await fakes.query_request(
+                    _replayed(request, body | {"sqlText": prepared.sql})
+                )
+                told = json.loads(answer.body)
+                if told.get("success"):
+                    prepared.after()
+        except ProgrammingError as error:
+            return _failed(error.errno, error.sqlstate, error.msg)
+        except fakes.ServerError as error:
+            return JSONResponse(
+                {"data": None, "code": error.code, "message": error.message, "success": False},
+                status_code=error.status_code,
+            )
+        except Exception as error:
+            print(body["sqlText"], file=sys.stderr)
+            traceback.print_exc()
+            return _failed(603, "XX000", f"stand-in: {type(error).__name__}: {error}")
+        if answer.status_code == 500:  # for which a client would try again for minutes
+            print(told.get("message"), file=sys.stderr)
+            return _failed(603, "XX000", f"stand-in: {told.get('message')}")
+        if told.get("success"):
+            told["data"] |= {"finalRoleName": session.role, "finalWarehouseName": session.warehouse}
+        return JSONResponse(told)
+
+    async def state(self, _: Request) -> JSONResponse:
+        """Everything but rows, for tests that compare."""
+        return JSONResponse(self.standin.account.described())
+
+    async def control(self, request: Request) -> JSONResponse:
+        """What time does to an account: hours pass, tasks fall due."""
+        told = await run_in_threadpool(self.standin.control, await _body(request))
+        return JSONResponse(told)
+
+
+class _turn:
+    """One statement at a time, in the whole server."""
+
+    async def __aenter__(self) -> None:
+        while not LOCK.acquire(blocking=False):
+            await asyncio.sleep(0.002)
+
+    async def __aexit__(self, *_: Any) -> None:
+        LOCK.release()
+
+
+def _failed(errno: int | None, state: str | None, message: str | None) -> JSONResponse:
+    code = f"{errno or 603:06d}"
+    data = {"errorCode": code, "sqlState": state}
+    return JSONResponse({"data": data, "code": code, "message": message, "success": False})
+
+
+def _peer(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    raw = await request.body()
+    if request.headers.get("content-encoding") == "gzip":
+        raw = gzip.decompress(raw)
+    found: dict[str, Any] = json.loads(raw or b"{}")
+    return found
+
+
+def _replayed(request: Request, body: dict[str, Any]) -> Request:
+    """The request with another body."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
+
+    kept = (b"content-encoding", b"content-length")
+    headers = [(k, v) for k, v in request.scope["headers"] if k not in kept]
+    return Request(dict(request.scope) | {"headers": headers}, receive)
+
+
+def main(port: int, endpoint: str) -> None:
+    """Serves on 127.0.0.1 until it is killed."""
+    logging.getLogger("fakesnow.server").setLevel(logging.ERROR)
+    server = Server(endpoint)
+    server.standin.port = port
+    own = [
+        Route("/session/v1/login-request", server.login, methods=["POST"]),
+        Route("/queries/v1/query-request", server.query, methods=["POST"]),
+        Route("/standin/state", server.state),
+        Route("/standin/control", server.control, methods=["POST"]),
+        Route("/telemetry/send", lambda _: JSONResponse({"success": True}), methods=["POST"]),
+    ]
+    taken = {route.path for route in own}
+    routes = own + [route for route in fakes.routes if route.path not in taken]
+    uvicorn.run(Starlette(routes=routes), host="127.0.0.1", port=port, log_level="error")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,256 @@
+"""One stream of purchases, two warehouses, one answer: the simulator fills a bucket, the cleaner
+cleans it, and what it announces reaches the account through its pipes, where dbt builds; the same
+objects are loaded and built on DuckDB. Twice, as the second batch meets history."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import tools
+from account_here import World, world
+
+from conftest import event
+
+LAYERS = ("BRONZE.", "SILVER.", "GOLD.", "MARTS.", "OPS.")
+GRAMMAR = Path(__file__).with_name("grammar.py")
+ITS_OWN = ("_SEQ", "LOADED_AT", "STAGED_AT", "EVENT_KEY")
+"""Columns, by their end, that are a warehouse's own affair: when it took a row in, and the number
+by which it finds an event_id (each reads the bytes of the same digest in its own order)."""
+
+
+@dataclass(frozen=True)
+class Homes:
+    """The account and the folder of the DuckDB home, both brought to gold."""
+
+    account: World
+    home: Path
+    landed: dict[str, int]
+    task_runs: dict[str, str]
+    first: Path
+
+
+def medallion(world: World, home: Path, *arguments: str) -> None:
+    """Runs the command on the bucket."""
+    command = [sys.executable, "-m", "medallion.cli", *arguments, "--home", str(home)]
+    done = subprocess.run(command, env=world.process, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
+    """The first batch is built by dbt from outside, the second by the account's own task."""
+    folder = tmp_path_factory.mktemp("account")
+    home, first = folder / "home", folder / "first"
+    with world(folder) as account:
+        account.run_script()
+        batch(account, home, 1200, 3)
+        account.landed()
+        account.dbt("run")
+        shutil.copytree(folder / "target" / "compiled", first)
+        account.deploy()
+        account.server.control(tick=True)  # books what the first batch brought
+        batch(account, home, 500, 4)
+        landed = account.landed()
+        runs = account.server.control(tick=True)
+        yield Homes(account, home, landed, runs, first)
+
+
+def batch(account: World, home: Path, events: int, seed: int) -> None:
+    """Simulates purchases and brings them to gold on DuckDB; bronze lies in the bucket then."""
+    simulate = ("--events", str(events), "--faults", "0.08", "--seed", str(seed))
+    medallion(account, home, "simulate", *simulate)
+    medallion(account, home, "run", "--events", "0")
+
+
+def relations(homes: Homes) -> tuple[set[str], set[str]]:
+    """The relations of the layers, on DuckDB and on the account."""
+    with duckdb.connect(homes.home / "warehouse.duckdb", read_only=True) as here:
+        sql = (
+            "SELECT upper(schema_name || '.' || table_name) FROM duckdb_tables() "
+            "UNION ALL SELECT upper(schema_name || '.' || view_name) FROM duckdb_views()"
+        )
+        mine = {name for (name,) in here.execute(sql).fetchall()}
+    there = (
+        name.rpartition("RETAIL.")[2]
+        for name in homes.account.server.state()["objects"]
+        if name.startswith(("TABLE RETAIL.", "VIEW RETAIL."))
+    )
+    return (
+        {name for name in mine if name.startswith(LAYERS)},
+        {name for name in there if name.startswith(LAYERS)},
+    )
+
+
+def bag(columns: list[str], rows: list[tuple[Any, ...]]) -> Counter[tuple[Any, ...]]:
+    """Rows without the columns of the load, each as often as it comes. Raises on a float: money
+    and counts have none."""
+    kept = [n for n, name in enumerate(columns) if not name.upper().endswith(ITS_OWN)]
+    found: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        values = tuple(row[n] for n in kept)
+        assert not any(isinstance(value, float) for value in values), row
+        found[tuple(bytes(v) if isinstance(v, bytearray) else v for v in values)] += 1
+    return found
+
+
+def both(homes: Homes, relation: str) -> tuple[list[str], Counter[Any], list[str], Counter[Any]]:
+    """Columns and rows of a relation on DuckDB, then on the account."""
+    sql = f"SELECT * FROM {relation}"
+    if relation == "MARTS.DATA_QUALITY":
+        sql += " WHERE measure NOT IN ('seconds', 'loads behind bronze')"  # of the load
+    with duckdb.connect(homes.home / "warehouse.duckdb", read_only=True) as here:
+        answer = here.execute("SET TimeZone = 'UTC'").execute(sql)
+        columns = [column[0].upper() for column in answer.description]
+        mine = bag(columns, answer.fetchall())
+    with homes.account.session() as cursor:
+        cursor.execute(sql)
+        others = [column[0] for column in cursor.description]
+        theirs = bag(others, cursor.fetchall())
+    return columns, mine, others, theirs
+
+
+def test_both_homes_give_the_same_rows(homes: Homes) -> None:
+    """Every relation of bronze, silver, gold, marts and ops: the same columns, the same rows."""
+    mine, theirs = relations(homes)
+    assert mine == theirs and len(mine) > 30
+    counted, differences = 0, {}
+    for relation in sorted(mine):
+        columns, here, others, there = both(homes, relation)
+        assert columns == others, relation
+        counted += sum(here.values())
+        if here != there:
+            differences[relation] = (list(here - there)[:2], list(there - here)[:2])
+    print(f"\n{len(mine)} relations, {counted:,} rows, {len(differences)} relations differ")
+    assert not differences, differences
+    assert counted > 5000
+
+
+def test_the_task_has_built_the_second_batch(homes: Homes) -> None:
+    """It runs when something has landed and is skipped when nothing has; monitoring tells."""
+    tasks = ["RETAIL.CONTROL.BOOK_ARRIVALS", "RETAIL.CONTROL.BUILD"]
+    assert homes.task_runs == dict.fromkeys(tasks, "SUCCEEDED")
+    assert homes.account.server.control(tick=True) == {tasks[0]: "SKIPPED"}
+    sql = "SELECT name, state, count(*) FROM MONITORING.TASK_RUNS GROUP BY 1, 2"
+    told = {(n, s): c for n, s, c in homes.account.rows(sql, "RETAIL_MONITOR")}
+    assert told["BUILD", "SUCCEEDED"] == 2 and told["BOOK_ARRIVALS", "SKIPPED"] == 1
+
+
+def test_unit_tests_hold_on_the_account(homes: Homes) -> None:
+    assert "PASS=" in homes.account.dbt("test", "--select", "test_type:unit")
+
+
+def test_freshness_and_docs(homes: Homes) -> None:
+    assert "PASS freshness of staging.purchases" in homes.account.dbt("source", "freshness")
+    homes.account.dbt("docs", "generate")
+    catalog = json.loads((homes.account.folder / "target" / "catalog.json").read_text())
+    objects = homes.account.server.state()["objects"]
+    tables = {name for name in relations(homes)[1] if f"TABLE RETAIL.{name}" in objects}
+    assert len(catalog["nodes"]) == len(tables)  # the stand-in's catalog holds no views
+    assert len(catalog["sources"]) == 0
+
+
+def test_readers_see_no_customer(homes: Homes) -> None:
+    """In tables and in the views over them: digests, which still join; dbt's role sees all."""
+    for relation in ("DIM_CUSTOMERS", "FCT_BASKET", "FCT_SALES_LINE", "CUSTOMER_RFM"):
+        sql = f"SELECT DISTINCT customer_id FROM MARTS.{relation} WHERE customer_id <> '(guest)'"
+        real = {name for (name,) in homes.account.rows(sql)}
+        shown = {name for (name,) in homes.account.rows(sql, "RETAIL_READER")}
+        assert shown == {sha256(name.encode()).hexdigest() for name in real} and real
+
+
+def test_grammar_of_every_model(homes: Homes, tmp_path: Path) -> None:
+    """Models as they are built at first and as they go on, and the data tests of our own."""
+    folder = homes.account.folder / "target" / "compiled"
+    texts = {}
+    for path in (*homes.first.rglob("*.sql"), *folder.rglob("*.sql")):
+        if ".yml" not in str(path.parent):
+            texts[path.read_text()] = path
+    command = [tools.python(), GRAMMAR, *map(str, texts.values())]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert told == {"violations": {}, "foreign": {}}
+    assert len(texts) > 40
+
+
+def staged(homes: Homes) -> tuple[int, int]:
+    """Purchases in staging, and raw objects whose counts do not agree."""
+    ((rows,),) = homes.account.rows("SELECT count(*) FROM STAGING.PURCHASES")
+    ((broken,),) = homes.account.rows("SELECT count(*) FROM OPS.CONSERVATION WHERE NOT holds")
+    return int(rows), int(broken)
+
+
+def some_object(homes: Homes) -> str:
+    return min(homes.account.s3.objects("bronze/purchases/"))
+
+
+def test_replayed_object_is_loaded_once(homes: Homes, tmp_path: Path) -> None:
+    """A notice that comes again, and the same object written again, bring no row."""
+    before, key = staged(homes), some_object(homes)
+    homes.account.s3.download([key], tmp_path)
+    for _ in range(3):
+        homes.account.s3.put({key: (tmp_path / key).read_bytes()})
+    homes.account.settled()
+    assert staged(homes) == before and before[1] == 0
+
+
+def test_failed_object_is_told_and_taken_when_it_is_mended(homes: Homes, tmp_path: Path) -> None:
+    """It stops nothing else; monitoring and the topic name it; its mended version is loaded."""
+    before, key = staged(homes), some_object(homes)
+    homes.account.s3.download([key], tmp_path)
+    broken = "bronze/purchases/dt=2026-01-01/broken.parquet"
+    homes.account.s3.put({broken: b"PAR1 is not all that a file needs"})
+    homes.account.settled()
+    sql = f"SELECT status, pipe_name FROM MONITORING.LOAD_HISTORY WHERE file_name = '{broken}'"
+    assert homes.account.rows(sql, "RETAIL_MONITOR") == [("Load failed", "PURCHASES")]
+    (told,) = homes.account.told_errors()
+    assert told["pipeName"] == "RETAIL.LANDING.PURCHASES"
+    assert told["messages"][0]["fileName"] == broken
+    assert staged(homes) == before
+
+    homes.account.s3.put({broken: (tmp_path / key).read_bytes()})
+    homes.account.settled()
+    rows, not_held = staged(homes)
+    assert rows > before[0] and not_held  # the mended one is a copy: its rows are there twice
+    with homes.account.session("SYSADMIN") as cursor:
+        cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
+        cursor.execute(f"DELETE FROM LANDING.PURCHASES WHERE bronze_file = '{broken}'")
+    client = homes.account.s3._client("s3")
+    client.delete_object(Bucket=homes.account.s3.bucket, Key=broken)
+    assert staged(homes) == before
+
+
+def test_recreated_pipe_is_caught(homes: Homes) -> None:
+    """A pipe that is made anew by the runbook misses nothing and doubles nothing. One that is told
+    to load everything doubles every row, and the counts of each object tell."""
+    before, account = staged(homes), homes.account
+    with account.session("RETAIL_LOADER") as cursor:
+        cursor.execute("ALTER PIPE LANDING.PURCHASES SET PIPE_EXECUTION_PAUSED = TRUE")
+        since = datetime.now(UTC).replace(microsecond=0)
+        account.settled()
+        cursor.execute("DROP PIPE LANDING.PURCHASES")
+        raw = {"raw/till.ndjson": (event(event_id="while-away") + "\n").encode()}
+        account.s3.put(raw)
+        medallion(account, homes.home, "clean")
+        account.run_script()
+        refresh = "ALTER PIPE LANDING.PURCHASES REFRESH"
+        cursor.execute(f"{refresh} MODIFIED_AFTER = '{since.isoformat()}'")
+        account.settled()
+        assert staged(homes) == (before[0] + 1, 0)
+
+        cursor.execute("DROP PIPE LANDING.PURCHASES")
+        account.run_script()
+        cursor.execute(refresh)
+        account.settled()
+    rows, broken = staged(homes)
+    assert rows == 2 * (before[0] + 1) and broken > 1
