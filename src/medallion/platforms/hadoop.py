@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,10 +31,8 @@ class HadoopLake:
         self.url = url.rstrip("/")
         self._jvm: Any = spark._jvm
         self._conf = spark._jsc.hadoopConfiguration()
-        try:
+        with _told(f"open the lake {url}"):
             self._files = self._path("").getFileSystem(self._conf)
-        except Py4JJavaError as error:
-            raise LakeError(f"cannot open the lake {url}: {_message(error)}") from error
         # In S3 a folder would be an object of its own, and be announced as one.
         self._has_folders = not self.url.startswith(("s3:", "s3a:"))
 
@@ -67,20 +66,22 @@ class HadoopLake:
 
     def read(self, key: str) -> str:
         """The text of a small object."""
-        stream = self._files.open(self._path(key))
-        try:
-            return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
-        finally:
-            stream.close()
+        with _told(f"read {self.path(key)}"):
+            stream = self._files.open(self._path(key))
+            try:
+                return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+            finally:
+                stream.close()
 
     def write(self, key: str, text: str) -> None:
         """Stores a small object whole, or not at all."""
         part = self._path(f"{key}.part")
-        stream = self._files.create(part, True)
-        stream.write(bytearray(text.encode()))
-        stream.close()
-        self._files.delete(self._path(key), False)
-        self._files.rename(part, self._path(key))
+        with _told(f"write {self.path(key)}"):
+            stream = self._files.create(part, True)
+            stream.write(bytearray(text.encode()))
+            stream.close()
+            self._files.delete(self._path(key), False)
+            self._files.rename(part, self._path(key))
 
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         """Gives objects their final keys, several at a time. What was moved before stays as it is,
@@ -91,20 +92,31 @@ class HadoopLake:
 
     def _move(self, source: str, target: str) -> None:
         origin, final = self._path(source), self._path(target)
-        if self._files.exists(final):
-            self._files.delete(origin, False)
-            return
-        if self._has_folders:
-            self._files.mkdirs(final.getParent())
-        if not self._files.rename(origin, final):
-            raise LakeError(f"cannot publish {source} as {target}")
+        with _told(f"publish {source} as {self.path(target)}"):
+            if self._files.exists(final):
+                self._files.delete(origin, False)
+                return
+            if self._has_folders:
+                self._files.mkdirs(final.getParent())
+            if not self._files.rename(origin, final):
+                raise LakeError(f"cannot publish {source} as {target}")
 
     def delete(self, prefix: str) -> None:
         """Removes a folder with all that is in it."""
-        self._files.delete(self._path(prefix), True)
+        with _told(f"delete {self.path(prefix)}"):
+            self._files.delete(self._path(prefix), True)
 
     def _path(self, key: str) -> Any:
         return self._jvm.org.apache.hadoop.fs.Path(self.path(key) or "/")
+
+
+@contextmanager
+def _told(doing: str) -> Iterator[None]:
+    """What the file system refuses, as one sentence."""
+    try:
+        yield
+    except Py4JJavaError as error:
+        raise LakeError(f"cannot {doing}: {_message(error)}") from error
 
 
 def _is_missing(error: Py4JJavaError) -> bool:
