@@ -57,6 +57,7 @@ def take(url: str) -> None:
             page = browser.new_page(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
             page.goto(url)
             page.wait_for_selector('[data-state="live"]', timeout=180_000)
+            page.wait_for_selector('[data-testid="stSelectbox"] input')
             page.wait_for_timeout(75_000 if name == next(iter(PICTURES)) else 3_000)
             page.screenshot(path=IMAGES / f"{name}.png")
         browser.close()
