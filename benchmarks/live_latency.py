@@ -96,12 +96,22 @@ def choose_store(page: Page) -> int:
         if found.count():
             found.first.click()
             page.keyboard.press("Escape")
-            time.sleep(5)
-            return int(page.locator(ORDERS).first.inner_text().replace(",", ""))
+            return settled(page)
         page.keyboard.press("Escape")
         page.reload()
         time.sleep(5)
     raise TimeoutError(f"the dashboard never offered store {STORE}")
+
+
+def settled(page: Page) -> int:
+    """The orders on the page, once no earlier probe is on its way: the same for 20 seconds."""
+    orders, since = -1, time.monotonic()
+    while time.monotonic() - since < 20:
+        time.sleep(0.5)
+        now = int(page.locator(ORDERS).first.inner_text().replace(",", ""))
+        if now != orders:
+            orders, since = now, time.monotonic()
+    return orders
 
 
 def probe(home: Path) -> float:
