@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-from tools import TOOLS, Source
+from template_tools import TOOLS, Source
 
 from conftest import Cli
 from medallion.bi.__main__ import templates

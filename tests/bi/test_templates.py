@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import tmdl
 import yaml
-from tools import TOOLS
+from template_tools import TOOLS
 from vendors import power_bi_complaints, quicksight_complaints, tableau_complaints
 
 from conftest import ROOT
