@@ -20,8 +20,8 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 .venv/.ready-test: .venv/.ready requirements-test.lock
 	$(PIP) --require-hashes -r requirements-test.lock
 	@touch $@
-test: setup  ## all tests
-	$(BIN)/python -m pytest
+test: setup  ## all tests, two files at a time
+	$(BIN)/python -m pytest --numprocesses 2
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 lock:  ## resolve the requirements anew (needs uv)

@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from xdist.scheduler import LoadScopeScheduling
 
 from medallion.cli import main
 
@@ -25,6 +27,32 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Publishes what the tests counted, by `record_property`, added up by name."""
+    figures: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                figures.update(dict(report.user_properties))
+    for name, count in figures.items():
+        terminalreporter.write_line(f"{name}: {count:,}")
+
+
+class ByFixtures(LoadScopeScheduling):
+    """With several workers, tests that share a costly fixture run on one of them: those of a file,
+    and those of a folder that shares Spark or an applied infrastructure."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = Path(file).parts[1]
+        return folder if folder in ("conformance", "glue", "infra") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:
+    """The scheduler of `--numprocesses`."""
+    return ByFixtures(config, log)
 
 
 @pytest.fixture(scope="session")

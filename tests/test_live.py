@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Cli
+from conftest import Cli, drop, event
 from medallion import stream
 from medallion.platforms.platform import Platform
 from medallion.settings import Settings
@@ -53,6 +53,23 @@ def test_micro_batches_leave_what_a_full_refresh_makes(
     assert rows() == by_batches
     result = cli(tmp_path, "transform", "--test", "--select", "tag:live")
     assert result.exit_code == 0, result.output
+
+
+def test_marts_wait_for_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that comes builds what people watch; the marts are built once the producer rests,
+    so that the next object need not wait for them."""
+    here = Platform.of(Settings(tmp_path))
+    with stream.open_pipeline(here) as pipeline:
+        drop(tmp_path, "first.ndjson", event())
+        pipeline.advance()
+        drop(tmp_path, "second.ndjson", event(event_id="e2"))
+        built = pipeline.advance().transformed
+        assert built and "live_sales" in built.models and "sales_hourly" not in built.models
+        assert pipeline.advance().transformed is None
+        monkeypatch.setattr(stream, "RESTING", 0.0)
+        built = pipeline.advance().transformed
+        assert built and {"live_sales", "sales_hourly", "dim_products"} <= built.models.keys()
+        assert pipeline.advance().transformed is None
 
 
 def test_a_producer_that_is_too_fast_is_held_back(

@@ -20,16 +20,17 @@ from medallion.simulation import Producer
 IDLE = 0.05
 """Seconds between two looks at raw/ when nothing waits."""
 
-ALL, MICRO_BATCH, MARTS = None, "tag:spine", "tag:stream"
+ALL, MICRO_BATCH = None, "tag:spine"
 LIVE = "tag:spine tag:live,config.materialized:incremental"
-"""What to build: every model; what a micro-batch needs; what is built with it when there is time,
-at the latest every MARTS_EVERY seconds; and a micro-batch with what people watch. Models without
-such a tag read all of history: they are built when a stream starts and ends, and by every `run`
-and `transform`."""
+MARTS = "tag:stream,config.materialized:incremental"
+"""What to build: every model; what a micro-batch needs; a micro-batch with what people watch; and
+these with the marts whose cost hardly grows with history, every MARTS_EVERY seconds, or as soon as
+nothing came for RESTING seconds. Models without such a tag read all of history: they are built
+when a stream starts and ends, and by every `run` and `transform`."""
 
 CALLED_FOR = "whatever the rows that came call for"
 
-MARTS_EVERY = 10.0
+MARTS_EVERY, RESTING = 10.0, 1.0
 
 BACKLOG = 50_000
 """Lines that may wait in raw/ before our own producer is held back. Others are not: raw/ is their
@@ -64,6 +65,7 @@ class Pipeline:
         self._transformer = Transformer(self.home)
         self._marts_built: float | None = None
         self._marts_due = False
+        self._last_rows = 0.0
         self.lines_taken = 0
 
     def advance(
@@ -81,22 +83,28 @@ class Pipeline:
         with _timed(seconds, "load"):
             loaded = self._loader.load()
         report = BatchReport(cleaned, loaded, seconds=seconds)
+        if loaded.rows:
+            self._last_rows = time.monotonic()
         if build != CALLED_FOR:
             self._build(build, report)
         elif self._marts_built is None:
             self._build(ALL, report)
         elif loaded.rows and time.monotonic() - self._marts_built < MARTS_EVERY:
             self._build(LIVE, report)
-        elif loaded.rows or self._marts_due:
+        elif loaded.rows or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
         return report
 
+    def _is_resting(self) -> bool:
+        # The next object of a busy producer is only a moment away, and would have to wait.
+        return time.monotonic() - self._last_rows >= RESTING
+
     def _build(self, select: str | None, report: BatchReport) -> None:
         with _timed(report.seconds, "transform"):
-            if select in (MICRO_BATCH, LIVE):
-                report.transformed = self._transformer.repeat(self.warehouse, select)
+            if select is ALL:
+                report.transformed = self._transformer.run()
             else:
-                report.transformed = self._transformer.run(select=select)
+                report.transformed = self._transformer.repeat(self.warehouse, select)
         with _timed(report.seconds, "publish"):
             publish(self.home, self.warehouse, self._transformer.published(select))
         self._marts_due = select in (MICRO_BATCH, LIVE)

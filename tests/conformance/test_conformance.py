@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from pyspark.sql import SparkSession
@@ -17,11 +17,8 @@ ENGINES = ("exact", "duckdb", "spark")
 
 
 @pytest.fixture(scope="module")
-def answers(
-    session: SparkSession, tmp_path_factory: pytest.TempPathFactory, figures: Counter[str]
-) -> dict[str, Answers]:
+def answers(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answers]:
     """What each engine says of all cases at once."""
-    figures["cases"] = len(CASES)
     found = objects(CASES)
     folder = tmp_path_factory.mktemp("objects")
     return {
@@ -47,8 +44,11 @@ def test_case(case: Case, engine: str, answers: dict[str, Answers]) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_line_has_one_number(engine: str, answers: dict[str, Answers]) -> None:
+def test_every_line_has_one_number(
+    engine: str, answers: dict[str, Answers], record_property: Callable[[str, int], None]
+) -> None:
     """The lines of each object are numbered from 1 without a gap, as many as the cases state."""
+    record_property(f"cases answered by {engine}", len(CASES))
     for key in objects(CASES):
         stated = sum(len(case.expect) for case in CASES if case.key == key)
         assert sorted(answers[engine][key].lines) == list(range(1, stated + 1)), key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -22,7 +22,7 @@ DAMAGED_PER_EVENT = 4
 
 @pytest.mark.parametrize("feed", FEEDS)
 def test_engines_agree_on_generated_lines(
-    feed: str, session: SparkSession, tmp_path: Path, figures: Counter[str]
+    feed: str, session: SparkSession, tmp_path: Path, record_property: Callable[[str, int], None]
 ) -> None:
     """Random events with random damage: the three engines give the same outcome, values and raw
     bytes included, and count the same unknown fields."""
@@ -41,9 +41,9 @@ def test_engines_agree_on_generated_lines(
         for report in _differences(name, key, objects, reference[key], answer)
     ]
     outcomes = [o for answer in reference.values() for o in answer.lines.values()]
-    figures["generated lines"] += len(outcomes)
-    figures["of these accepted"] += sum("accepted" in outcome for outcome in outcomes)
-    figures["differences"] += len(reports)
+    record_property("generated lines compared on three engines", len(outcomes))
+    record_property("of these accepted", sum("accepted" in outcome for outcome in outcomes))
+    record_property("differences between the engines", len(reports))
     assert not reports, f"{len(reports)} differences\n" + "\n\n".join(reports[:10])
 
 
