@@ -28,6 +28,7 @@ FLOORS = (
         "doctor",
         "metrics",
         "erasure",
+        "rebuild",
         "dashboard",
         "export",
         "hyper",

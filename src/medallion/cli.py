@@ -32,6 +32,7 @@ from medallion.layers.staging import Loader, waiting_objects
 from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
 from medallion.process import Duration, leave_at_once, show_progress, stop_on_signals
+from medallion.rebuild import RebuildReport, rebuild
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
@@ -354,6 +355,19 @@ def audit_(here: Platform, as_json: bool) -> None:
 
 
 @command
+@as_json
+def rebuild_(here: Platform, as_json: bool) -> None:
+    """Make everything again from raw/, beside the old, and swap it in when the audit holds."""
+    here.require_home()
+    with here.lock():
+        report = rebuild(here, progress=show_progress)
+    if as_json:
+        print_json(vars(report) | {"audit": report.audit.holds})
+    else:
+        _print_rebuilt(report)
+
+
+@command
 @click.option("--customer", help="The customer_id to forget.")
 @click.option("--resume", is_flag=True, help="Finish an erasure that was interrupted.")
 @as_json
@@ -522,6 +536,19 @@ def _print_days(days: list[tuple[Any, ...]]) -> None:
         "no rate",
     )
     print_rows("Revenue by day, the last of them", columns, days)
+
+
+def _print_rebuilt(report: RebuildReport) -> None:
+    console.print(f"cleaned    {_cleaned(report.cleaned)} ({report.seconds:.1f} s in all)")
+    console.print(f"loaded     {report.rows:,} rows, built {report.models} models")
+    if report.differences is None:
+        console.print(
+            "compared   with nothing: the warehouse before was of another version or none"
+        )
+    else:
+        told = ", ".join(f"{count:,} rows of {name}" for name, count in report.differences.items())
+        console.print(f"compared   {told} differ from before")
+    console.print(f"audit      all {len(report.audit.checks)} checks hold; swapped in")
 
 
 def _print_forgotten(report: ForgetReport) -> None:
