@@ -29,6 +29,7 @@ FLOORS = (
         "metrics",
         "erasure",
         "rebuild",
+        "replay",
         "dashboard",
         "export",
         "hyper",

@@ -33,6 +33,7 @@ from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
 from medallion.process import Duration, leave_at_once, show_progress, stop_on_signals
 from medallion.rebuild import RebuildReport, rebuild
+from medallion.replay import ReplayReport, replay
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
@@ -500,6 +501,20 @@ def show(here: Platform, reason: str | None, file: str | None, limit: int, as_js
         print_rows("Quarantine", columns, rows)
 
 
+@quarantine_command
+@click.option("--reason", help="Only lines with this reason.")
+@click.option("--file", "file", help="Only lines of this raw object, such as raw/till.jsonl.")
+@as_json
+def replay_(here: Platform, reason: str | None, file: str | None, as_json: bool) -> None:
+    """Send again what today's rules accept, into raw/: the next run takes it."""
+    with here.reader() as warehouse:
+        report = replay(here.lake, warehouse, reason, file)
+    if as_json:
+        print_json(vars(report))
+    else:
+        _print_replayed(report)
+
+
 def _cleaned_object(receipt: Receipt) -> None:
     show_progress(f"cleaned {receipt.source_file}")
 
@@ -549,6 +564,16 @@ def _print_rebuilt(report: RebuildReport) -> None:
         told = ", ".join(f"{count:,} rows of {name}" for name, count in report.differences.items())
         console.print(f"compared   {told} differ from before")
     console.print(f"audit      all {len(report.audit.checks)} checks hold; swapped in")
+
+
+def _print_replayed(report: ReplayReport) -> None:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.refused.most_common())
+    _say(
+        False,
+        f"sent       {report.sent:,} lines in {len(report.objects)} objects under raw/",
+        f"refused    {report.refused.total():,} lines as before{': ' if reasons else ''}{reasons}",
+        f"left       {report.before:,} lines that were sent before, {report.cut:,} not whole",
+    )
 
 
 def _print_forgotten(report: ForgetReport) -> None:

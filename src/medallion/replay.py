@@ -1,0 +1,82 @@
+"""Quarantined lines sent again, where the rules of today accept them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from io import BytesIO
+
+from medallion.cleaning.duckdb_engine import Tally, cleaner
+from medallion.cleaning.lines import Source, read_blocks
+from medallion.cleaning.receipts import key_stem
+from medallion.contract import FEEDS, UNREADABLE
+from medallion.layers.raw import RAW
+from medallion.platforms.lake import Lake
+from medallion.platforms.warehouse import Warehouse
+
+_CHOSEN = "FROM staging.quarantine WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+
+
+@dataclass
+class ReplayReport:
+    """What became of the lines that were tried: `sent` lie in raw/ again, in new objects; `before`
+    did already; `refused` by the reason of today; of `cut` ones the quarantine lacks a part."""
+
+    objects: list[str] = field(default_factory=list)
+    sent: int = 0
+    before: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+
+
+def replay(
+    lake: Lake, warehouse: Warehouse, reason: str | None = None, file: str | None = None
+) -> ReplayReport:
+    """Judges quarantined lines anew and writes those that are accepted now to raw/, an object for
+    each object they came from; the next run takes them as it takes any other. The quarantine keeps
+    what it has. May be repeated: the same lines are sent once."""
+    report = ReplayReport()
+    chosen = [reason or "", reason or "", file or "", file or ""]
+    objects = warehouse.execute(
+        f"SELECT DISTINCT feed, source_file {_CHOSEN} ORDER BY feed, source_file", chosen
+    ).fetchall()
+    for feed, source in objects:
+        rows = warehouse.execute(
+            f"SELECT reason, raw, raw_size {_CHOSEN} AND feed = ? AND source_file = ? "
+            "ORDER BY source_line",
+            [*chosen, feed, source],
+        ).fetchall()
+        whole = [bytes(raw) for why, raw, size in rows if why != UNREADABLE and len(raw) == size]
+        report.cut += len(rows) - len(whole)
+        _send(lake, feed, source, _accepted(feed, whole, report), report)
+    return report
+
+
+def _accepted(feed: str, lines: list[bytes], report: ReplayReport) -> list[bytes]:
+    """The lines that the rules of today accept."""
+    judge = cleaner(FEEDS[feed])
+    judge.clear()
+    # After an empty line: a mark that an object may begin with is no part of one of its lines.
+    for block in read_blocks(Source(BytesIO(b"\n" + b"\n".join(lines))), "lines"):
+        judge.add(block, Tally())
+    found = judge.db.execute("SELECT source_line, reason FROM rejected").fetchall()
+    judge.clear()
+    refused = dict(found)
+    report.refused.update(refused.values())
+    return [line for number, line in enumerate(lines, 2) if number not in refused]
+
+
+def _send(lake: Lake, feed: str, source: str, lines: Iterable[bytes], report: ReplayReport) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    if not data:
+        return
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    key = f"{RAW}{feed}/replayed/{key_stem(source)}-{digest}.ndjson"
+    if any(found.key == key for found in lake.list(key)):
+        report.before += data.count(b"\n")
+        return
+    lake.put(key, data)
+    report.objects.append(key)
+    report.sent += data.count(b"\n")
