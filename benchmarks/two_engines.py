@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from glue.cluster import cluster, executors_of_tasks
-from glue.harness import Glue, build_package, build_stub
+from glue.harness import Glue, build_package, stub_jar
 from glue.lakes import differences
 
 MEDALLION = Path(sys.executable).parent / "medallion"
@@ -45,7 +45,7 @@ def main() -> int:
     lake.mkdir()
     subprocess.run(["cp", "-al", laptop / "raw", lake / "raw"], check=True)
     report("DuckDB, two processes", lambda: medallion("clean", "--home", laptop))
-    glue = Glue(build_stub(asked.folder), build_package(asked.folder), asked.folder)
+    glue = Glue(stub_jar(), build_package(asked.folder), asked.folder)
     if asked.local:
         memory = {"spark.driver.memory": "4g"}
         job = replace(glue, settings=memory)

@@ -57,6 +57,11 @@ class S3:
             aws_secret_access_key="testing",
         )
 
+    def keep_versions(self) -> None:
+        """From now on the bucket keeps what is replaced or deleted."""
+        told = {"Status": "Enabled"}
+        self._s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=told)
+
     def settings(self) -> dict[str, str]:
         """What Spark must be told to find it."""
         return {

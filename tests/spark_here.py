@@ -14,6 +14,8 @@ from pyspark.sql import SparkSession
 
 SPARK_HOME = Path(pyspark.__file__).parent
 JARS = SPARK_HOME / "jars"
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""For a virtual machine that ends before its optimising compiler has paid off."""
 
 
 def java_home() -> str:
@@ -33,6 +35,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": SHORT_LIVED,
         "spark.sql.shuffle.partitions": "2",
         "spark.local.dir": str(folder / "local"),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from conftest import Cli, drop, event
 from medallion.contract import MAX_LINE_BYTES, PURCHASES, STORES
-from medallion.erasure import lake as erasure_lake
+from medallion.erasure.lake import LakeEraser
 from medallion.erasure.pseudonym import Replacement
 from medallion.platforms.local import LocalLake
 
@@ -211,15 +212,15 @@ class Killed(Exception):
 
 def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
     """Lets the n-th publication into the lake, or the work on the warehouse, not happen."""
-    from medallion.erasure import act
+    from medallion.erasure import act, warehouse
 
     def killed(*_: Any) -> None:
         raise Killed
 
     if step == "rebuild":
-        patch.setattr(act, "_rebuild", killed)
+        patch.setattr(act, "rebuild", killed)
     elif step == "swap":
-        patch.setattr(act, "_drop_old_snapshots", killed)
+        patch.setattr(warehouse, "_drop_old_snapshots", killed)
     else:
         left, publish = int(step), LocalLake.publish
 
@@ -230,7 +231,52 @@ def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
                 raise Killed
             publish(lake, path, key)
 
-        patch.setattr(erasure_lake.LocalLake, "publish", guarded)
+        patch.setattr(LocalLake, "publish", guarded)
+
+
+@pytest.mark.parametrize("stages", [["clean"], ["clean", "load"]])
+def test_what_waits_is_counted_before_and_after(
+    home: Path, cli: Cli, query: Query, stages: list[str]
+) -> None:
+    """What is cleaned or loaded and not yet in gold is brought there first, and what is in raw/
+    alone is cleaned afterwards as it arrived: nothing of it is taken for a change of totals."""
+    drop(home, "purchases/late.json", event(event_id="late", customer_id=ID))
+    for stage in stages:
+        assert cli(home, stage).exit_code == 0
+    raw = drop(home, "purchases/later.json", event(event_id="later", customer_id=ID))
+    arrived = raw.stat().st_mtime_ns // 1_000_000
+    result = cli(home, "forget", "--customer", ID)
+    assert result.exit_code == 0, result.output
+    assert query(home, "SELECT count(*) AS n FROM purchases_silver WHERE event_id = 'late'") == [
+        {"n": 1}
+    ]
+    assert raw.stat().st_mtime_ns // 1_000_000 == arrived
+    assert cli(home, "run", "--events", "0").exit_code == 0
+    assert_forgotten(home, cli)
+
+
+def test_a_file_that_was_only_touched_is_forgotten_too(home: Path, cli: Cli) -> None:
+    """Its rows and its receipt keep the arrival of the first time, so the audit holds."""
+    os.utime(home / "raw/purchases/plain.ndjson")
+    assert cli(home, "forget", "--customer", ID).exit_code == 0
+    assert_forgotten(home, cli)
+
+
+def test_the_proof_believes_nobody(home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not rewritten or built anew, and what is no raw object by its name, is found and
+    named: exit 1."""
+    from medallion.erasure import act
+
+    (home / "raw/.unfinished.json").write_text(event(customer_id=ID).replace("C", "\\u0043"))
+    (home / "raw/notes.txt").write_text(f"call {ID}")
+    monkeypatch.setattr(LakeEraser, "rewrite_quarantine", lambda _: None)
+    monkeypatch.setattr(act, "rebuild", lambda _: None)
+    result = cli(home, "forget", "--customer", ID, "--json")
+    assert result.exit_code == 1, result.output
+    left = json.loads(result.stdout)["left"]
+    assert {"raw/.unfinished.json", "raw/notes.txt"} < set(left)
+    assert "warehouse.duckdb: staging.quarantine.raw" in left
+    assert any(place.startswith("bronze/quarantine/") for place in left)
 
 
 def test_an_unknown_customer_changes_nothing(home: Path, cli: Cli) -> None:

@@ -45,7 +45,7 @@ resource "aws_glue_job" "glue_cleaner" {
     script_location = "s3://${aws_s3_object.script.bucket}/${aws_s3_object.script.key}"
   }
 
-  # One run at a time: two would clean the same objects. A run goes on until nothing waits, so a second
+  # One run at a time: two would do the same work twice. A run goes on until nothing waits, so a second
   # one has nothing to do anyway.
   execution_property {
     max_concurrent_runs = 1

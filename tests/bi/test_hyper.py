@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +15,8 @@ import duckdb
 import pytest
 from awkward import planted
 
-from conftest import ROOT, medallion
+from conftest import medallion
+from environments import library
 
 HYPER_LOCK = Path(__file__).parent / "hyper.lock"
 READ_HYPER = """
@@ -50,16 +49,7 @@ def test_an_extract_without_tableaus_library_says_how_to_get_it(
 @pytest.fixture(scope="module")
 def hyper_library() -> Path:
     """Tableau's library, fetched by the lock file once, outside of the project's environment."""
-    name = hashlib.sha256(HYPER_LOCK.read_bytes()).hexdigest()[:12]
-    folder = ROOT / "build" / f"hyper-{name}"
-    if not folder.exists():
-        unfinished = folder.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        options = ["--no-deps", "--require-hashes", "--target", unfinished, "-r", HYPER_LOCK]
-        subprocess.run([*pip, *options], check=True)
-        unfinished.rename(folder)
-    return folder
+    return library("hyper", HYPER_LOCK)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from medallion.cleaning.judge import judge
 from medallion.cleaning.lines import Source, read_blocks
 from medallion.cleaning.receipts import named_counts
 from medallion.contract import FEEDS, MAX_LINE_BYTES, OVERSIZE, Feed, Type, feed_of
+from medallion.platforms.lake import milliseconds
 
 ARRIVAL = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
 BLANK = {"blank": True}
@@ -117,7 +118,8 @@ def spark(session: SparkSession, folder: Path, objects: Objects) -> Answers:
         path.write_bytes(data)
         os.utime(path, (ARRIVAL.timestamp(), ARRIVAL.timestamp()))
         arrival = ARRIVAL.replace(tzinfo=None)
-        raw.append(spark_lines.RawObject(key, path.as_uri(), len(data), arrival))
+        version = f"{len(data)}-{milliseconds(ARRIVAL)}"
+        raw.append(spark_lines.RawObject(key, path.as_uri(), len(data), arrival, version))
     answers = {key: Answer() for key in objects}
     for feed in FEEDS.values():
         mine = [o for o in raw if feed_of(o.key) == feed]

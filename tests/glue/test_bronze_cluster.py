@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from pyspark.sql import SparkSession
 from conftest import drop, event
 from medallion.cleaning.spark_lines import Counts
 from medallion.errors import LakeError
-from medallion.layers import bronze_cluster
+from medallion.layers import bronze_cluster, cluster_run
 from medallion.layers.bronze_cluster import ClusterReport, clean
 from medallion.platforms.hadoop import HadoopLake
+from medallion.platforms.register import _FileRegister
 
 Clean = Callable[..., ClusterReport]
 
@@ -54,7 +57,7 @@ def rows(lake: Path, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
 def content(lake: Path) -> list[list[tuple[Any, ...]]]:
     """The rows of all tables, the times and the run's name left out."""
     receipt = "source_file, lines, blank, accepted, quarantined, reasons, checksum"
-    tables = ("purchases", "stores", "quarantine")
+    tables = [t for t in ("purchases", "stores", "quarantine") if (lake / "bronze" / t).exists()]
     return [*(rows(lake, table) for table in tables), rows(lake, "receipts", receipt)]
 
 
@@ -75,7 +78,7 @@ def test_a_run_publishes_bronze_quarantine_and_receipts(run: Clean, lake: Path) 
     ]
     outputs = {k: json.loads(o) for k, o in rows(lake, "receipts", "source_file, outputs")}
     assert sum(outputs["raw/purchases/a.ndjson"].values()) == 7
-    assert not [path for path in (lake / "tmp").rglob("*") if path.is_file()]
+    assert left_in_tmp(lake) == []
 
 
 def test_a_repeated_run_changes_nothing(run: Clean, lake: Path) -> None:
@@ -102,22 +105,19 @@ class Killed(Exception):
 
 
 def test_a_run_may_be_stopped_before_any_step(
-    run: Clean, lake: Path, tmp_path_factory: pytest.TempPathFactory,
+    lake: Path, tmp_path_factory: pytest.TempPathFactory,
     spark_session: SparkSession, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Stopped before each of its changes to the lake in turn, a run is finished by the next one:
     the same rows under the same names, each published once."""
-    run()
-    wanted, names = content(lake), sorted(bronze(lake))
+    whole = copied(lake, tmp_path_factory.mktemp("whole"))
+    clean(spark_session, whole.as_uri())
+    wanted, names = content(whole), sorted(bronze(whole))
     steps = 0
     for stop in range(1, 40):
-        copy = tmp_path_factory.mktemp("copy")
-        for path in (p for p in (lake / "raw").rglob("*.ndjson")):
-            target = copy / path.relative_to(lake)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.hardlink_to(path)
+        copy = copied(lake, tmp_path_factory.mktemp("copy"))
         with monkeypatch.context() as patch:
-            stops_before(patch, stop)
+            before_step(patch, stop, killed)
             try:
                 clean(spark_session, copy.as_uri())
                 break
@@ -128,33 +128,115 @@ def test_a_run_may_be_stopped_before_any_step(
         assert published.items() <= bronze(copy).items()
         assert sorted(bronze(copy)) == names
         assert content(copy) == wanted
-        assert not [path for path in (copy / "tmp").rglob("*") if path.is_file()]
-    assert steps >= 9
+        assert left_in_tmp(copy) == []
+    assert steps >= 8
 
 
-def stops_before(patch: pytest.MonkeyPatch, step: int) -> None:
-    """Makes the lake fail from its n-th change on."""
-    done = 0
+def test_another_job_may_run_before_any_step(
+    lake: Path, tmp_path_factory: pytest.TempPathFactory,
+    spark_session: SparkSession, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Before each of its changes to the lake in turn, another job runs from its start to its end
+    and finds one raw object more: both end well, no row is lost or there twice, no raw object has
+    two receipts, and every bronze object is in a receipt."""
+    whole = copied(lake, tmp_path_factory.mktemp("whole"))
+    arrive_late(whole)
+    clean(spark_session, whole.as_uri())
+    wanted = content(whole)
+    steps, overtaken = 0, 0
+    for step in range(1, 40):
+        copy = copied(lake, tmp_path_factory.mktemp("copy"))
+        came = []
+
+        def other(home: Path = copy, came: list[ClusterReport] = came) -> None:
+            arrive_late(home)
+            came.append(clean(spark_session, home.as_uri()))
+
+        with monkeypatch.context() as patch:
+            before_step(patch, step, other)
+            report = clean(spark_session, copy.as_uri())
+        if not came:
+            break
+        steps += 1
+        overtaken += report.runs == 0
+        assert content(copy) == wanted
+        told = [json.loads(outputs) for (outputs,) in rows(copy, "receipts", "outputs")]
+        receipts = {k for k in bronze(copy) if k.startswith("bronze/receipts/")}
+        assert {key for outputs in told for key in outputs} | receipts == bronze(copy).keys()
+        assert left_in_tmp(copy) == []
+    assert steps >= 8 and overtaken >= 7
+
+
+def test_a_late_winner_of_the_register_leaves_out_what_was_done(
+    run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that listed its objects, and begins only when another one has come and gone: nothing of
+    theirs is cleaned again."""
+    listed, others = HadoopLake.list, []
+
+    def slow(self: HadoopLake, prefix: str) -> Any:
+        found = list(listed(self, prefix))
+        if prefix == "raw/" and not others:
+            others.append(prefix)
+            others.append(run())
+        return iter(found)
+
+    monkeypatch.setattr(HadoopLake, "list", slow)
+    drop(lake, "purchases/c.ndjson", event(event_id="e9"))
+    report = run()
+    assert others[1].objects == 3
+    assert (report.runs, report.objects, report.published) == (1, 0, [])
+    assert len(rows(lake, "receipts", "source_file")) == 3
+
+
+def copied(lake: Path, copy: Path) -> Path:
+    """Another lake with the same purchases, and nothing else: what makes the steps of a run."""
+    for path in (lake / "raw" / "purchases").rglob("*.ndjson"):
+        target = copy / path.relative_to(lake)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.hardlink_to(path)
+    return copy
+
+
+def arrive_late(lake: Path) -> None:
+    """One raw object more, always at the same time."""
+    path = drop(lake, "purchases/late.ndjson", event(event_id="late"), event(price=-2))
+    os.utime(path, (2_000_000_000, 2_000_000_000))
+
+
+def left_in_tmp(lake: Path) -> list[Path]:
+    """What a job has not cleared away, but for the register."""
+    register = lake / "tmp" / "runs" / "current.json"
+    return [p for p in (lake / "tmp").rglob("*") if p.is_file() and p != register]
+
+
+def killed() -> None:
+    raise Killed
+
+
+def before_step(patch: pytest.MonkeyPatch, step: int, happens: Callable[[], None]) -> None:
+    """Makes something happen before the n-th change to the lake; and, when that is the end, before
+    every later one, for several are under way at a time."""
+    steps = itertools.count(1)
 
     def guard(change: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*arguments: Any) -> Any:
-            nonlocal done
-            done += 1
-            if done >= step:
-                raise Killed
+            now = next(steps)
+            if now == step or (now > step and happens is killed):
+                happens()
             return change(*arguments)
 
         return guarded
 
-    for name in ("write", "_move", "delete"):
-        patch.setattr(HadoopLake, name, guard(getattr(HadoopLake, name)))
+    for owner, name in ((HadoopLake, "_move"), (HadoopLake, "delete"), (_FileRegister, "swap")):
+        patch.setattr(owner, name, guard(getattr(owner, name)))
 
 
 def test_counts_that_do_not_add_up_stop_the_run(
     run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line that nobody accounts for: the error names the object, and nothing is published."""
-    read = bronze_cluster.read_lines
+    read = cluster_run.read_lines
 
     def one_more(*arguments: Any) -> Any:
         lines = read(*arguments)
@@ -162,7 +244,7 @@ def test_counts_that_do_not_add_up_stop_the_run(
             lines.counts[key] = Counts(counts.lines + 1, counts.blank)
         return lines
 
-    monkeypatch.setattr(bronze_cluster, "read_lines", one_more)
+    monkeypatch.setattr(cluster_run, "read_lines", one_more)
     with pytest.raises(LakeError, match=r"raw/(purchases/a|stores/b)\.ndjson has \d+ lines"):
         run()
     assert not bronze(lake)

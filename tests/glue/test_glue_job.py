@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cli, medallion
+from conftest import Cli, event, medallion
 from glue.cluster import cluster, executors_of_tasks
 from glue.harness import Glue, s3a_jars
 from glue.lakes import clean_here, differences, hostile_objects, write_lake
@@ -47,7 +48,7 @@ def test_cluster_gives_what_the_laptop_gives(glue: Glue, tmp_path: Path) -> None
         settings |= {"spark.eventLog.dir": tmp_path.as_uri()}
         replace(glue, master=master, settings=settings).submit(lake.as_uri()).wait()
     assert differences(home, lake) == []
-    assert not list((lake / "tmp").rglob("*.json"))
+    assert [path.name for path in (lake / "tmp").rglob("*.json")] == ["current.json"]
     tasks = executors_of_tasks(tmp_path)
     assert len(tasks) == 2 and min(tasks.values()) > 5, tasks
 
@@ -76,7 +77,7 @@ def journey(glue: Glue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jo
         s3.download(raw, folder / "home")
         write_lake(folder / "home", {}, {key: o["LastModified"] for key, o in raw.items()})
         clean_here(folder / "home")
-        job = replace(glue, jars=s3a_jars(), settings=s3.settings())
+        job = replace(glue, jars=s3a_jars(), settings=s3.settings(), variables=s3.environment())
         lake = f"s3://{s3.bucket}"
         job.submit(lake).kill_when(lambda: any("/out/" in key for key in s3.objects("tmp/")))
         assert not s3.objects("bronze/")
@@ -95,7 +96,8 @@ def test_killed_jobs_lose_and_repeat_nothing(journey: Journey, tmp_path: Path) -
     assert {key: bronze[key]["LastModified"] for key in journey.early} == journey.early
     journey.s3.download(bronze, tmp_path)
     assert differences(journey.home, tmp_path) == []
-    assert not [key for key in journey.s3.objects("tmp/") if not key.endswith("/")]
+    left = {key for key in journey.s3.objects("tmp/") if not key.endswith("/")}
+    assert left == {"tmp/runs/current.json"}
     assert journey.s3.notices() == Counter(bronze.keys())
 
 
@@ -115,6 +117,49 @@ def test_the_job_s_bronze_gives_the_laptop_s_gold(
     ):
         there = cloud(journey.s3, "query", sql, "--json", *here)
         assert there == cli(journey.home, "query", sql, "--json").stdout
+
+
+def test_two_jobs_at_once_lose_and_repeat_nothing(glue: Glue, tmp_path: Path) -> None:
+    """The second is started while the first one works, and more has arrived: both end well, bronze
+    is what the laptop makes of all objects, each with one receipt, and nothing else is there."""
+    lines = "\n".join(event(event_id=f"e{n}") for n in range(50)).encode()
+    with emulator(tmp_path) as s3:
+        s3.put({f"raw/purchases/{n}.ndjson": lines for n in range(3)})
+        job = replace(glue, jars=s3a_jars(), settings=s3.settings(), variables=s3.environment())
+        first = job.submit(f"s3://{s3.bucket}")
+        while "tmp/runs/current.json" not in s3.objects("tmp/"):
+            assert first.process.poll() is None, first.log.read_text()[-3000:]
+            time.sleep(0.05)
+        s3.put({"raw/purchases/late.ndjson": lines})
+        logs = [submission.wait() for submission in (job.submit(f"s3://{s3.bucket}"), first)]
+        assert "takes up run-" in logs[0] or "begins run-" in logs[0]
+        raw, bronze = s3.objects("raw/"), s3.objects("bronze/")
+        s3.download(raw, tmp_path / "home")
+        s3.download(bronze, tmp_path / "lake")
+        assert s3.notices().keys() == bronze.keys()
+        left = {key for key in s3.objects("tmp/") if not key.endswith("/")}
+        assert left == {"tmp/runs/current.json"}
+    times = {key: found["LastModified"] for key, found in raw.items()}
+    write_lake(tmp_path / "home", {}, times)
+    clean_here(tmp_path / "home")
+    assert differences(tmp_path / "home", tmp_path / "lake") == []
+
+
+def test_the_job_does_not_clean_again_what_was_rewritten(glue: Glue, tmp_path: Path) -> None:
+    """A customer is forgotten in the bucket: the raw object has other bytes and is newer, and yet
+    it is the one that has a receipt."""
+    sold = [event(event_id=f"e{n}", customer_id=f"C-{n:04}") for n in range(20)]
+    with emulator(tmp_path) as s3:
+        s3.keep_versions()
+        s3.put({"raw/till.ndjson": "\n".join(sold).encode()})
+        job = replace(glue, jars=s3a_jars(), settings=s3.settings(), variables=s3.environment())
+        assert "begins run-" in job.submit(f"s3://{s3.bucket}").wait()
+        raw = s3.objects("raw/till.ndjson")
+        cloud(s3, "forget", "--customer", "C-0007", "--home", str(tmp_path / "home"))
+        assert s3.objects("raw/till.ndjson") != raw
+        bronze = s3.objects("bronze/")
+        assert "begins run-" not in job.submit(f"s3://{s3.bucket}").wait()
+        assert s3.objects("bronze/") == bronze
 
 
 def cloud(s3: S3, *arguments: str) -> str:

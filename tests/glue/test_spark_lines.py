@@ -39,7 +39,7 @@ class Reader:
             path.write_bytes(data)
         lake = HadoopLake(self._spark, self._folder.as_uri())
         raw = [
-            RawObject(o.key, lake.path(o.key), o.size, o.modified.replace(tzinfo=None))
+            RawObject(o.key, lake.path(o.key), o.size, o.modified.replace(tzinfo=None), o.version)
             for o in lake.list("raw/")
         ]
         return stage(self._spark, raw, lake.path("staged"))
@@ -150,7 +150,7 @@ def test_objects_that_changed_since_they_were_listed_are_left_out(
     for name in ("gone", "rewritten", "touched", "same"):
         (tmp_path / name).write_bytes(b"x\n")
     raw = [
-        RawObject(o.key, lake.path(o.key), o.size, o.modified.replace(tzinfo=None))
+        RawObject(o.key, lake.path(o.key), o.size, o.modified.replace(tzinfo=None), o.version)
         for o in lake.list("")
     ]
     (tmp_path / "gone").unlink()

@@ -103,8 +103,10 @@ def policy(*statements: dict[str, Any]) -> str:
 
 
 @contextmanager
-def account(bin: Path, folder: Path, state: dict[str, Any]) -> Iterator[Account]:
-    """The account for as long as the block lasts."""
+def account(
+    bin: Path, folder: Path, state: dict[str, Any], behind_tls: bool = False
+) -> Iterator[Account]:
+    """The account for as long as the block lasts; `behind_tls` for clients that cannot say so."""
     port = free_port()
     told = {
         "AUTH": "true",
@@ -113,11 +115,13 @@ def account(bin: Path, folder: Path, state: dict[str, Any]) -> Iterator[Account]
         "SFTP_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "BEHIND_TLS": str(behind_tls).lower(),
         "TMPDIR": str(folder),
         "STATE_DIR": str(folder / "state"),
         "S3_DATA_DIR": str(folder / "s3"),
         "PATH": f"{bin}:/usr/bin:/bin",
     }
-    with running(folder / "account.log", bin / "ministack", environment=clean_environment(**told)):
+    server = (bin / "python", Path(__file__).parent / "account_server.py")
+    with running(folder / "account.log", *server, environment=clean_environment(**told)):
         wait_for(f"http://127.0.0.1:{port}/_ministack/health")
         yield Account(f"http://127.0.0.1:{port}", state)

@@ -8,26 +8,15 @@ tools.lock. It holds the project's requirements too: `medallion` runs there with
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from environments import environment
+
 LOCK = Path(__file__).with_name("tools.lock")
 
 
 @cache
 def python() -> Path:
     """The interpreter of the tools' environment, which is made where it is missing."""
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
-    folder = ROOT / "build" / f"snowflake-tools-{digest}"
-    if not (folder / ".ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install = ["install", "--quiet", "--no-deps", "--require-hashes", "--requirement", LOCK]
-        subprocess.run([folder / "bin" / "python", "-m", "pip", *install], check=True)
-        (folder / ".ready").touch()
-    return folder / "bin" / "python"
+    return environment("snowflake-tools", LOCK) / "bin" / "python"

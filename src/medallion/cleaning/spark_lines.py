@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -36,12 +36,14 @@ _BOM_BYTES = 3
 
 @dataclass(frozen=True)
 class RawObject:
-    """A raw object of a run: its key, its whole path, when it arrived (naive UTC)."""
+    """A raw object of a run: its key, its whole path, when it arrived (naive UTC), and the version
+    that a listing showed."""
 
     key: str
     path: str
     size: int
     modified: datetime
+    version: str
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,7 @@ def _is_as_listed(files: Any, source: Any, raw: RawObject) -> bool:
         if error.java_exception.getClass().getName() != "java.io.FileNotFoundException":
             raise
         return False
-    modified = _EPOCH + timedelta(milliseconds=status.getModificationTime())
-    return bool(status.getLen() == raw.size and modified == raw.modified)
+    return f"{status.getLen()}-{status.getModificationTime()}" == raw.version
 
 
 def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, source: Any) -> bool:
@@ -145,7 +146,6 @@ def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, sou
 
 
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
-_EPOCH = datetime.fromisoformat("1970-01-01")
 
 
 def _opened(jvm: Any, conf: Any, codec: str | None, stored: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -11,32 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from medallion.audit import audit
 from medallion.contract import WHITE_SPACE
-from medallion.erasure.lake import LakeEraser, Rewritten
+from medallion.erasure.lake import Before, LakeEraser, Rewritten
 from medallion.erasure.pseudonym import Replacement
 from medallion.erasure.search import Search, search
-from medallion.errors import HomeBusy, SettingsError, WarehouseError
-from medallion.layers.marts import Transformer, publish
-from medallion.layers.staging import Loader
-from medallion.platforms.local import UNFINISHED_ERASURE, LocalLake, sync
+from medallion.erasure.versions import purge
+from medallion.erasure.warehouse import catch_up, rebuild
+from medallion.errors import HomeBusy, LakeError, SettingsError
+from medallion.platforms.lake import Lake
+from medallion.platforms.local import UNFINISHED_ERASURE, sync
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import FILE, open_warehouse, warehouse_path
+from medallion.platforms.warehouse import FILE
 
 RECORDS = "erasures"
-
-TOTALS = (
-    "SELECT * EXCLUDE (load_seq) FROM gold.purchases_gold ORDER BY ALL",
-    "SELECT count(*), count(DISTINCT customer_id), count(DISTINCT basket_id) "
-    "FROM silver.purchases_silver",
-    # Not row by row: of two customers alike, the id decides who falls into which quintile.
-    "SELECT count(*), sum(baskets), sum(units_sold), sum(basket_value) FROM marts.customer_rfm",
-    "SELECT feed, reason, count(*) FROM staging.quarantine GROUP BY ALL ORDER BY ALL",
-    "SELECT count(*), sum(lines), sum(accepted), sum(blank) FROM staging.receipts",
-)
-"""What must be the same before and after."""
 
 
 @dataclass
@@ -52,25 +38,28 @@ class ForgetReport:
 
     @property
     def found(self) -> bool:
-        """Whether the home held the id at all."""
+        """Whether home or lake held the id at all."""
         done = self.rewritten
-        return bool(done.raw_objects or done.bronze_objects)
+        return bool(done.raw_objects or done.bronze_objects or done.old_versions)
 
 
 def forget(
     here: Platform, customer: str | None, progress: Callable[[str], None] = lambda _: None
 ) -> ForgetReport:
     """Replaces a customer's id by a random pseudonym in raw/, bronze, quarantine, receipts,
-    warehouse and published snapshots; every count and sum stays. Nothing tells afterwards whose
-    the pseudonym was. Without a customer it finishes an act that was interrupted.
+    warehouse and published snapshots; every count and sum stays. Old versions that a bucket keeps
+    go. Nothing tells afterwards whose the pseudonym was. Without a customer it finishes an act
+    that was interrupted.
 
-    Raises SettingsError for a lake that is not in the home or an id that no event can have,
-    WarehouseError when a total would change; then the warehouse stays as it was.
+    Raises SettingsError for an id that no event can have, LakeError for a lake that a cluster is
+    at work on or that refuses, WarehouseError when a total would change; then the warehouse and
+    the old versions stay as they were.
     """
-    if not isinstance(here.lake, LocalLake):
-        raise SettingsError("forget works on a lake in the home, not on one in S3")
     started = time.monotonic()
     act = _Act.take_up(here, customer)
+    if not act.is_resumed:
+        _require_rest(here.lake)
+        catch_up(here)
     eraser = LakeEraser(here.lake, act.replacement)
     progress("searching raw/")
     act.note(eraser.find_raw())
@@ -82,59 +71,88 @@ def forget(
     report = ForgetReport(act.replacement.pseudonym, datetime.now(UTC), eraser.done)
     if act.is_resumed or report.found:
         progress("building the warehouse anew")
-        _rebuild(here)
+        rebuild(here)
+    progress("deleting old versions")
+    eraser.done.old_versions = purge(here.lake, act.replacement, act.raw)
     progress("searching every file")
-    _prove(report, search(here.lake, act.replacement))
+    _prove(report, search(here.home, here.lake, act.replacement))
     report.seconds = time.monotonic() - started
     act.end(report)
     return report
 
 
+def _require_rest(lake: Lake) -> None:
+    """What a cluster has begun would come with the id when it ends. An empty object is none of
+    its work: it marks a folder, or says that nothing is under way."""
+    begun = next((found for found in lake.list("tmp/") if found.size), None)
+    if begun:
+        raise LakeError(
+            f"{lake.url}/{begun.key} is of a run of the cleaner that has not ended: start the job "
+            "again, let it end, and forget then"
+        )
+
+
+@dataclass
 class _Act:
     """What is to be done, on disk before it is begun: an act that is cut short can be finished.
     The file holds the id only until the act has ended."""
 
-    def __init__(self, path: Path, replacement: Replacement, raw: dict[str, str]) -> None:
-        self._path, self.replacement, self.raw = path, replacement, raw
-        self.is_resumed = path.exists()
+    path: Path
+    lake: str
+    replacement: Replacement
+    raw: dict[str, Before]
+    is_resumed: bool
 
     @classmethod
     def take_up(cls, here: Platform, customer: str | None) -> _Act:
         """The act that was interrupted, or else a new one."""
         path = here.home / UNFINISHED_ERASURE
+        lake = "the home" if here.lake.url == here.home.as_uri() else here.lake.url
         if path.exists():
             told = json.loads(path.read_text(encoding="utf-8"))
             if customer not in (None, told["customer"]):
                 raise HomeBusy(
                     "an erasure was interrupted; 'medallion forget --resume' finishes it first"
                 )
-            replacement = Replacement(told["customer"], told["pseudonym"])
-            return cls(path, replacement, told["raw"])
+            if told["lake"] != lake:
+                raise SettingsError(
+                    f"an erasure was interrupted whose lake is {told['lake']}, not {lake}: set "
+                    "MEDALLION_LAKE as it was then"
+                )
+            raw = {
+                key: Before(then["checksum"], datetime.fromisoformat(then["arrived"]))
+                for key, then in told["raw"].items()
+            }
+            return cls(path, lake, Replacement(told["customer"], told["pseudonym"]), raw, True)
         if customer is None:
             raise SettingsError("no erasure was interrupted; name a customer with --customer")
         if not customer or customer != customer.strip(WHITE_SPACE):
             raise SettingsError("no event can have this customer_id: it is blank or padded")
-        return cls(path, Replacement.of(customer), {})
+        return cls(path, lake, Replacement.of(customer), {}, False)
 
-    def note(self, raw: dict[str, str]) -> None:
-        """Writes down which raw objects are about to change, with their checksums."""
+    def note(self, raw: dict[str, Before]) -> None:
+        """Writes down which raw objects are about to change, and what they were."""
         self.raw |= raw
         told = {
             "customer": self.replacement.customer,
             "pseudonym": self.replacement.pseudonym,
-            "raw": self.raw,
+            "lake": self.lake,
+            "raw": {
+                key: {"checksum": then.checksum, "arrived": then.arrived.isoformat()}
+                for key, then in self.raw.items()
+            },
         }
-        _write(self._path, told)
+        _write(self.path, told)
 
     def end(self, report: ForgetReport) -> None:
         """Leaves a record without the id, or nothing when there was nothing to forget."""
         if report.found or self.is_resumed:
-            records = self._path.parent / RECORDS
+            records = self.path.parent / RECORDS
             records.mkdir(exist_ok=True)
             told = asdict(report) | {"at": report.at.isoformat()}
             _write(records / f"{report.pseudonym}.json", told)
-        self._path.unlink()
-        sync(self._path.parent)
+        self.path.unlink()
+        sync(self.path.parent)
 
 
 def _write(path: Path, told: dict[str, Any]) -> None:
@@ -143,51 +161,6 @@ def _write(path: Path, told: dict[str, Any]) -> None:
     sync(temporary)
     temporary.rename(path)
     sync(path.parent)
-
-
-def _rebuild(here: Platform) -> None:
-    """Builds the warehouse from bronze in another file, because a file that a database rewrites
-    keeps what it held in its free blocks; swaps it in when every total is the same."""
-    if not warehouse_path(here.home).exists():
-        return
-    beside = here.home / ".forget"
-    shutil.rmtree(beside, ignore_errors=True)
-    with open_warehouse(here.home) as old:
-        before = _totals(old)
-        old.execute("CHECKPOINT")
-    transformer = Transformer(beside)
-    with open_warehouse(beside) as new:
-        Loader(here.lake, new).load()
-        transformer.run()
-        found = audit(here.lake, new, progress=lambda _: None)
-        broken = [c.name for c in found.checks if not c.holds]
-        if broken or (before is not None and _totals(new) != before):
-            raise WarehouseError(
-                "the warehouse without this customer has other totals, so the old one stays: "
-                + (", ".join(broken) or "gold, customers, quarantine or receipts differ")
-            )
-        publish(here.home, new, transformer.published())
-        transformer.close()
-        new.execute("CHECKPOINT")
-    warehouse_path(beside).replace(warehouse_path(here.home))
-    sync(here.home)
-    shutil.rmtree(beside)
-    _drop_old_snapshots(here.home / "gold")
-
-
-def _totals(warehouse: duckdb.DuckDBPyConnection) -> list[Any] | None:
-    """None for a warehouse that is not built."""
-    try:
-        return [warehouse.execute(query).fetchall() for query in TOTALS]
-    except duckdb.CatalogException:
-        return None
-
-
-def _drop_old_snapshots(gold: Path) -> None:
-    current = (gold / "CURRENT").read_text()
-    for folder in gold.glob("v*"):
-        if folder.name != current:
-            shutil.rmtree(folder)
 
 
 def _prove(report: ForgetReport, found: Search) -> None:

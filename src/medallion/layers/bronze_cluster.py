@@ -5,39 +5,22 @@ The counterpart of `bronze` for the Glue job: the same rows, the same receipts, 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from medallion import __version__
 from medallion.cleaning import spark_engine
-from medallion.cleaning.receipts import (
-    RECEIPTS,
-    Receipt,
-    accepted_key,
-    quarantine_key,
-    receipt_key,
-)
-from medallion.cleaning.spark_engine import Cleaned
-from medallion.cleaning.spark_lines import Lines, RawObject, Staged, read_lines, stage
-from medallion.contract import FEEDS, QUARANTINE, RECEIPT, UNREADABLE, Feed, Type, feed_of
-from medallion.errors import LakeError
-from medallion.layers.manifest import (
-    Manifest,
-    manifest_of,
-    read_plan,
-    save,
-    save_plan,
-    unfinished,
-)
+from medallion.cleaning.receipts import RECEIPTS, Receipt
+from medallion.contract import RECEIPT
+from medallion.layers.cluster_run import Run, schema
+from medallion.layers.manifest import CURRENT, Current, Manifest, manifest_of
 from medallion.layers.raw import RAW, SUFFIXES
-from medallion.platforms.hadoop import HadoopLake
+from medallion.platforms.hadoop import HadoopLake, told
 from medallion.platforms.lake import LakeObject
+from medallion.platforms.register import register
 
 SHUFFLED_BYTES_PER_FILE = 640 << 20
 """Rows that fill about this much of a shuffle become one file: 100 to 250 MB of Parquet."""
@@ -57,6 +40,12 @@ class ClusterReport:
     quarantined: int = 0
     published: list[str] = field(default_factory=list)
 
+    def add(self, receipts: Collection[Receipt]) -> None:
+        """Counts what became of some raw objects."""
+        self.objects += len(receipts)
+        for name in ("lines", "accepted", "quarantined"):
+            setattr(self, name, getattr(self, name) + sum(getattr(r, name) for r in receipts))
+
 
 def clean(
     spark: SparkSession,
@@ -65,22 +54,122 @@ def clean(
     progress: Callable[[str], None] = lambda _: None,
 ) -> ClusterReport:
     """Cleans the raw objects that have no receipt yet, or those of them that are named by `keys`;
-    first of all it finishes what an earlier job began. One job at a time may do this."""
+    first of all it finishes what is under way. Several jobs may do this at once: it costs their
+    time, but each object is published once."""
     spark_engine.configure(spark)
     spark.conf.set("spark.sql.adaptive.enabled", "true")
     spark.conf.set("spark.sql.adaptive.advisoryPartitionSizeInBytes", str(SHUFFLED_BYTES_PER_FILE))
-    lake, report = HadoopLake(spark, url), ClusterReport()
-    for manifest in unfinished(lake):
-        progress(f"takes up {manifest.run} with {len(manifest.objects)} raw objects")
-        _run(spark, lake, manifest, report)
-    tried: set[str] = set()
-    while waiting := [o for o in _waiting(spark, lake, keys) if o.key not in tried]:
+    lake, current = HadoopLake(spark, url), Current(register(url, CURRENT))
+    job = _Job(spark, lake, current, progress)
+    wanted = None if keys is None else set(keys)
+    while job.goes_on(wanted):
+        pass
+    return job.report
+
+
+class _Job:
+    """A job brings the lake's current run from state to state, whoever else does so, too."""
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        lake: HadoopLake,
+        current: Current,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._spark, self._lake, self._current = spark, lake, current
+        self._progress = progress
+        self._receipts = _Receipts(spark, lake)
+        self._tried: set[str] = set()
+        self._known: set[str] = set()
+        self.report = ClusterReport()
+
+    def goes_on(self, wanted: set[str] | None) -> bool:
+        """One step of the current run; False when nothing is under way and nothing waits."""
+        manifest = self._current.read()
+        if manifest is None:
+            return self._begin(wanted)
+        if manifest.run not in self._known:
+            self._progress(f"takes up {manifest.run} with {len(manifest.objects)} raw objects")
+            self._known.add(manifest.run)
+        if manifest.moves is None:
+            self._prepare(manifest)
+        else:
+            self._publish(manifest, manifest.moves)
+        return True
+
+    def _begin(self, wanted: set[str] | None) -> bool:
+        waiting = [o for o in self._waiting(wanted) if o.key not in self._tried]
+        if not waiting:
+            return False
         manifest = manifest_of(_first(waiting))
-        tried.update(o.key for o in manifest.objects)
-        progress(f"begins {manifest.run} with {len(manifest.objects)} raw objects")
-        save(lake, manifest)
-        _run(spark, lake, manifest, report)
-    return report
+        if self._current.follows(manifest):
+            self._progress(f"begins {manifest.run} with {len(manifest.objects)} raw objects")
+            self._known.add(manifest.run)
+            self._tried.update(o.key for o in manifest.objects)
+        return True
+
+    def _waiting(self, wanted: set[str] | None) -> list[LakeObject]:
+        """Raw objects without a receipt."""
+        done = self._receipts.told()
+        return [
+            o
+            for o in self._lake.list(RAW)
+            if o.key.lower().endswith(SUFFIXES)
+            and (o.key, o.size, o.modified) not in done
+            and (wanted is None or o.key in wanted)
+        ]
+
+    def _prepare(self, manifest: Manifest) -> None:
+        """Finds out what is to be published. The receipts are looked at once more: as long as this
+        run is under way no other one publishes, but one may have done so after its objects were
+        listed and before it began."""
+        done = self._receipts.told()
+        objects = [o for o in manifest.objects if (o.key, o.size, o.modified) not in done]
+        folder = f"{manifest.folder}/{uuid.uuid4().hex}"
+        run = Run(self._spark, self._lake, manifest.run, folder)
+        try:
+            with told(f"work in {self._lake.path(folder)}"):
+                planned = manifest.planned(run.prepare(objects))
+        except Exception:
+            # Whoever ends a run clears it away, under the hands of those who still compute.
+            if self._current.read() == manifest:
+                raise
+            self._lake.delete(folder)
+            return
+        # When only the answer to the change got lost, the change is there.
+        if self._current.follows(planned) or self._current.read() == planned:
+            self.report.add(run.receipts)
+        else:
+            self._lake.delete(folder)
+
+    def _publish(self, manifest: Manifest, moves: Sequence[tuple[str, str]]) -> None:
+        self._lake.move(moves[:-1])
+        self._lake.move(moves[-1:])  # the receipts say that all the others are there
+        self._lake.delete(manifest.folder)
+        if self._current.follows(None):
+            self.report.published += [target for _, target in moves]
+            self.report.runs += 1
+
+
+class _Receipts:
+    """Which versions of raw objects have a receipt; each object of receipts is read once."""
+
+    def __init__(self, spark: SparkSession, lake: HadoopLake) -> None:
+        self._spark, self._lake = spark, lake
+        self._read: set[str] = set()
+        self._told: set[tuple[str, int, datetime]] = set()
+
+    def told(self) -> set[tuple[str, int, datetime]]:
+        """Key, size and time of all that is told of by now."""
+        new = {o.key for o in self._lake.list(RECEIPTS) if o.key.endswith(".parquet")} - self._read
+        if new:
+            paths = [self._lake.path(key) for key in sorted(new)]
+            table = self._spark.read.schema(schema(RECEIPT)).parquet(*paths)
+            for key, size, modified in table.select("source_file", "size", "modified_at").collect():
+                self._told.add((key, size, modified.replace(tzinfo=UTC)))
+            self._read |= new
+        return self._told
 
 
 def _first(waiting: list[LakeObject]) -> list[LakeObject]:
@@ -93,181 +182,3 @@ def _first(waiting: list[LakeObject]) -> list[LakeObject]:
             break
         taken.append(found)
     return taken
-
-
-def _waiting(spark: SparkSession, lake: HadoopLake, keys: Iterable[str] | None) -> list[LakeObject]:
-    """Raw objects without a receipt."""
-    receipts = [lake.path(o.key) for o in lake.list(RECEIPTS) if o.key.endswith(".parquet")]
-    done = set()
-    if receipts:
-        table = spark.read.schema(_schema(RECEIPT)).parquet(*receipts)
-        told = table.select("source_file", "size", "modified_at").collect()
-        done = {(key, size, modified.replace(tzinfo=UTC)) for key, size, modified in told}
-    wanted = None if keys is None else set(keys)
-    return [
-        o
-        for o in lake.list(RAW)
-        if o.key.lower().endswith(SUFFIXES)
-        and (o.key, o.size, o.modified) not in done
-        and (wanted is None or o.key in wanted)
-    ]
-
-
-def _run(spark: SparkSession, lake: HadoopLake, manifest: Manifest, report: ClusterReport) -> None:
-    """Brings a manifest to its end, from wherever it stands."""
-    moves = read_plan(lake, manifest)
-    if moves is None and not lake.exists(receipt_key(manifest.run)):
-        lake.delete(f"{manifest.folder}/out")
-        moves = _Run(spark, lake, manifest).prepare(report)
-        save_plan(lake, manifest, moves)
-    if moves:
-        lake.move(moves[:-1])
-        lake.move(moves[-1:])  # the receipts say that all the others are there
-        report.published += [target for _, target in moves]
-    lake.delete(manifest.folder)
-    report.runs += 1
-
-
-class _Run:
-    """The work of one manifest: everything up to, not including, publication."""
-
-    def __init__(self, spark: SparkSession, lake: HadoopLake, manifest: Manifest) -> None:
-        self._spark, self._lake, self._manifest = spark, lake, manifest
-        self._out = f"{manifest.folder}/out"
-        self._started = datetime.now(UTC).replace(tzinfo=None)
-        self._moves: list[tuple[str, str]] = []
-        self._accepted: Counter[str] = Counter()
-        self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
-        self._unknown: dict[str, dict[str, int]] = defaultdict(dict)
-        self._outputs: dict[str, dict[str, int]] = defaultdict(dict)
-
-    def prepare(self, report: ClusterReport) -> list[tuple[str, str]]:
-        """Writes everything under temporary keys; returns what to publish under which key, the
-        receipts last. Raises LakeError when the counts do not add up."""
-        objects = [
-            RawObject(o.key, self._lake.path(o.key), o.size, o.modified.replace(tzinfo=None))
-            for o in self._manifest.objects
-        ]
-        staged = stage(self._spark, objects, self._lake.path(f"{self._out}/lines"))
-        if not staged:
-            return []
-        quarantines: list[str] = []
-        counts: dict[str, tuple[int, int]] = {}
-        for feed in FEEDS.values():
-            mine = [s for s in staged if feed_of(s.raw.key) == feed]
-            if mine:
-                lines = read_lines(self._spark, mine)
-                counts |= {key: (c.lines, c.blank) for key, c in lines.counts.items()}
-                counts |= dict.fromkeys(lines.unreadable, (1, 0))
-                quarantines.append(self._write_feed(feed, lines, mine))
-        self._place_quarantine(quarantines)
-        receipts = [self._receipt(s, *counts[s.raw.key]) for s in staged]
-        self._write_receipts(receipts)
-        report.objects += len(receipts)
-        for name in ("lines", "accepted", "quarantined"):
-            setattr(report, name, getattr(report, name) + sum(getattr(r, name) for r in receipts))
-        return self._moves
-
-    def _write_feed(self, feed: Feed, lines: Lines, staged: list[Staged]) -> str:
-        """Writes what the lines of a feed became; returns the folder of the rejected ones."""
-        judged = spark_engine.clean(lines.relation, feed).judged.persist(StorageLevel.DISK_ONLY)
-        cleaned = Cleaned(feed, judged)
-        accepted, rejected = f"{self._out}/{feed.name}", f"{self._out}/quarantine/{feed.name}"
-        cleaned.accepted.createOrReplaceTempView("accepted")
-        by_day = self._spark.sql("SELECT /*+ REBALANCE(dt) */ *, dt AS day FROM accepted")
-        ordered = by_day.sortWithinPartitions("day", "source_file", "source_line")
-        ordered.write.partitionBy("day").parquet(self._lake.path(accepted))
-        refused = cleaned.rejected.unionByName(self._unreadable(feed, lines, staged))
-        refused.hint("rebalance").write.parquet(self._lake.path(rejected))
-        for row in cleaned.unknown_fields.collect():
-            self._unknown[row.source_file][row.name] = row["count"]
-        judged.unpersist()
-        self._place_accepted(feed, accepted)
-        return rejected
-
-    def _unreadable(self, feed: Feed, lines: Lines, staged: list[Staged]) -> DataFrame:
-        """Objects whose lines cannot be read count as one line each, rejected whole."""
-        rows = [
-            (feed.name, UNREADABLE, b"", s.raw.size, s.raw.key, 1, s.raw.modified)
-            for s in staged
-            if s.raw.key in lines.unreadable
-        ]
-        return self._spark.createDataFrame(rows, _schema(QUARANTINE))
-
-    def _place_accepted(self, feed: Feed, folder: str) -> None:
-        """Gives the files of a feed their final keys and counts their rows."""
-        parts: Counter[str] = Counter()
-        finals = {}
-        for key in self._written(folder):
-            day = key.removeprefix(f"{folder}/day=").partition("/")[0]
-            finals[key] = accepted_key(feed.name, day, self._manifest.run, parts[day])
-            parts[day] += 1
-        for key, source, rows in self._count(finals, _schema(feed.columns), ["source_file"]):
-            self._accepted[source] += rows
-            self._outputs[source][finals[key]] = rows
-        self._moves += finals.items()
-
-    def _place_quarantine(self, folders: Iterable[str]) -> None:
-        written = [key for folder in folders for key in self._written(folder)]
-        counted = self._count(written, _schema(QUARANTINE), ["source_file", "reason"])
-        filled = sorted({key for key, *_ in counted})
-        finals = {key: quarantine_key(self._manifest.run, i) for i, key in enumerate(filled)}
-        for key, source, reason, rows in counted:
-            self._reasons[source][reason] += rows
-            outputs = self._outputs[source]
-            outputs[finals[key]] = outputs.get(finals[key], 0) + rows
-        self._moves += finals.items()
-
-    def _written(self, folder: str) -> list[str]:
-        return [o.key for o in self._lake.list(folder) if o.key.endswith(".parquet")]
-
-    def _count(self, keys: Iterable[str], schema: str, by: list[str]) -> list[tuple[Any, ...]]:
-        """Rows by file and by some columns, read back from what was written."""
-        paths = [self._lake.path(key) for key in keys]
-        if not paths:
-            return []
-        reader = self._spark.read.schema(schema).option("recursiveFileLookup", "true")
-        counts = reader.parquet(*paths).groupBy("_metadata.file_path", *by).count().collect()
-        return [(row[0][row[0].index(self._out) :], *row[1:]) for row in counts]
-
-    def _receipt(self, staged: Staged, lines: int, blank: int) -> Receipt:
-        raw, reasons = staged.raw, dict(self._reasons[staged.raw.key])
-        accepted, quarantined = self._accepted[raw.key], sum(reasons.values())
-        if accepted + quarantined + blank != lines:
-            raise LakeError(
-                f"{raw.key} has {lines} lines, but {accepted} accepted, {quarantined} quarantined "
-                f"and {blank} blank ones: nothing of this run is published"
-            )
-        return Receipt(
-            feed=feed_of(raw.key).name,
-            source_file=raw.key,
-            size=raw.size,
-            modified_at=raw.modified,
-            checksum=staged.checksum,
-            lines=lines,
-            blank=blank,
-            accepted=accepted,
-            quarantined=quarantined,
-            reasons=reasons,
-            unknown_fields=self._unknown[raw.key],
-            outputs=self._outputs[raw.key],
-            cleaner_version=__version__,
-            engine=f"spark {self._spark.version}",
-            started_at=self._started,
-            finished_at=datetime.now(UTC).replace(tzinfo=None),
-        )
-
-    def _write_receipts(self, receipts: list[Receipt]) -> None:
-        """One object with a row for each raw object: one each would cost more than it tells."""
-        folder = f"{self._out}/receipts"
-        rows = [tuple(receipt.row().values()) for receipt in receipts]
-        table = self._spark.createDataFrame(rows, _schema(RECEIPT))
-        table.coalesce(1).write.parquet(self._lake.path(folder))
-        (written,) = self._written(folder)
-        self._moves.append((written, receipt_key(self._manifest.run)))
-
-
-def _schema(columns: dict[str, Type]) -> str:
-    """Columns as Spark's schema text; timestamps have no zone."""
-    kinds = {"timestamp": "TIMESTAMP_NTZ", "bytes": "BINARY"}
-    return ", ".join(f"{n} {kinds.get(t.kind, t.spark)}" for n, t in columns.items())

@@ -18,7 +18,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from medallion.errors import LakeError
-from medallion.platforms.lake import LakeObject, is_finished
+from medallion.platforms.lake import LakeObject, finished
 
 _THREADS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +31,7 @@ class HadoopLake:
         self.url = url.rstrip("/")
         self._jvm: Any = spark._jvm
         self._conf = spark._jsc.hadoopConfiguration()
-        with _told(f"open the lake {url}"):
+        with told(f"open the lake {url}"):
             self._files = self._path("").getFileSystem(self._conf)
         # In S3 a folder would be an object of its own, and be announced as one.
         self._has_folders = not self.url.startswith(("s3:", "s3a:"))
@@ -42,7 +42,8 @@ class HadoopLake:
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
         """Every finished object under a folder, in the order of the keys."""
-        yield from sorted(self._walk(prefix))
+        listed = sorted(self._walk(prefix))
+        yield from finished(listed, (found.key for found in listed))
 
     def _walk(self, prefix: str) -> Iterator[LakeObject]:
         root = self._files.makeQualified(self._path("")).toString().rstrip("/") + "/"
@@ -55,55 +56,37 @@ class HadoopLake:
         while found.hasNext():
             status = found.next()
             key = status.getPath().toString().removeprefix(root)
-            if is_finished(key):
-                modified = status.getModificationTime()
-                moment = _EPOCH + timedelta(milliseconds=modified)
-                yield LakeObject(key, status.getLen(), moment, f"{status.getLen()}-{modified}")
-
-    def exists(self, key: str) -> bool:
-        """Whether there is an object or a folder of this key."""
-        return bool(self._files.exists(self._path(key)))
-
-    def read(self, key: str) -> str:
-        """The text of a small object."""
-        with _told(f"read {self.path(key)}"):
-            stream = self._files.open(self._path(key))
-            try:
-                return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
-            finally:
-                stream.close()
-
-    def write(self, key: str, text: str) -> None:
-        """Stores a small object whole, or not at all."""
-        part = self._path(f"{key}.part")
-        with _told(f"write {self.path(key)}"):
-            stream = self._files.create(part, True)
-            stream.write(bytearray(text.encode()))
-            stream.close()
-            self._files.delete(self._path(key), False)
-            self._files.rename(part, self._path(key))
+            modified = status.getModificationTime()
+            moment = _EPOCH + timedelta(milliseconds=modified)
+            yield LakeObject(key, status.getLen(), moment, f"{status.getLen()}-{modified}")
 
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
-        """Gives objects their final keys, several at a time. What was moved before stays as it is,
-        so a repetition completes what was cut short."""
+        """Gives objects their final keys, several at a time. What was moved before stays as it is:
+        a repetition completes what was cut short, and two at once do no harm."""
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(lambda move: self._move(*move), moves):
                 pass
 
     def _move(self, source: str, target: str) -> None:
         origin, final = self._path(source), self._path(target)
-        with _told(f"publish {source} as {self.path(target)}"):
+        with told(f"publish {source} as {self.path(target)}"):
             if self._files.exists(final):
                 self._files.delete(origin, False)
                 return
             if self._has_folders:
                 self._files.mkdirs(final.getParent())
-            if not self._files.rename(origin, final):
-                raise LakeError(f"cannot publish {source} as {target}")
+            try:
+                moved = self._files.rename(origin, final)
+            except Py4JJavaError:
+                if not self._files.exists(final):
+                    raise
+                return
+            if not moved and not self._files.exists(final):
+                raise LakeError(f"cannot publish {source} as {self.path(target)}")
 
     def delete(self, prefix: str) -> None:
         """Removes a folder with all that is in it."""
-        with _told(f"delete {self.path(prefix)}"):
+        with told(f"delete {self.path(prefix)}"):
             self._files.delete(self._path(prefix), True)
 
     def _path(self, key: str) -> Any:
@@ -111,8 +94,8 @@ class HadoopLake:
 
 
 @contextmanager
-def _told(doing: str) -> Iterator[None]:
-    """What the file system refuses, as one sentence."""
+def told(doing: str) -> Iterator[None]:
+    """What the file system refuses, here or to a task of Spark's, as one sentence."""
     try:
         yield
     except Py4JJavaError as error:
@@ -124,4 +107,17 @@ def _is_missing(error: Py4JJavaError) -> bool:
 
 
 def _message(error: Py4JJavaError) -> str:
-    return str(error.java_exception.getMessage()).splitlines()[0]
+    """The first line of the innermost error of a file system, which names the object."""
+    found = told = error.java_exception
+    while found is not None:
+        if _is_of(found, "java.io.IOException"):
+            told = found
+        found = found.getCause()
+    return str(told.getMessage() or told.getClass().getName()).splitlines()[0]
+
+
+def _is_of(error: Any, name: str) -> bool:
+    kind = error.getClass()
+    while kind is not None and kind.getName() != name:
+        kind = kind.getSuperclass()
+    return kind is not None

@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from medallion.errors import HomeBusy, LakeError
-from medallion.platforms.lake import LakeObject, is_finished
+from medallion.platforms.lake import LakeObject, Version, is_finished, milliseconds
 
 
 class LocalLake:
@@ -41,6 +41,28 @@ class LocalLake:
         sync(path)
         with self._finishing(key) as temporary:
             path.rename(temporary)
+
+    def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
+        if arrived:
+            moment = milliseconds(arrived) * 1_000_000
+            os.utime(path, ns=(moment, moment))
+        self.publish(path, key)
+
+    def remove(self, key: str) -> None:
+        path = self._path(key)
+        path.unlink()
+        sync(path.parent)
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        return iter(())
+
+    def fetched_versions(
+        self, versions: Sequence[Version]
+    ) -> AbstractContextManager[Sequence[Path]]:
+        return self.fetched([version.key for version in versions])
+
+    def destroy(self, version: Version) -> None:
+        self.remove(version.key)
 
     @contextmanager
     def fetched(self, keys: Sequence[str]) -> Iterator[Sequence[Path]]:

@@ -12,14 +12,22 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, timedelta
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from medallion.errors import LakeError, SettingsError
-from medallion.platforms.lake import LakeObject, is_finished
+from medallion.platforms.lake import (
+    ARRIVALS,
+    LakeObject,
+    Version,
+    arrival_key,
+    arrivals_of,
+    finished,
+)
 from medallion.platforms.local import emptied_scratch, own_scratch
 
 _ATTEMPTS = 6
@@ -27,9 +35,12 @@ _SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER = 5, 60
 _THREADS = 16
 _ACTIONS = {
     "ListObjectsV2": "s3:ListBucket",
+    "ListObjectVersions": "s3:ListBucketVersions",
     "GetObject": "s3:GetObject",
+    "GetObjectVersion": "s3:GetObjectVersion",
     "HeadObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
+    "DeleteObjectVersion": "s3:DeleteObjectVersion",
 }
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 
@@ -42,12 +53,19 @@ class S3Lake:
         self._home = home.absolute()
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
+        # Whole, for the notes of arrival come in the middle of what they are about.
+        listed = [*self._listed(prefix)]
+        is_part = prefix.startswith("raw/") and prefix != "raw/"
+        yield from finished(
+            listed, (o.key for o in (self._listed(ARRIVALS) if is_part else listed))
+        )
+
+    def _listed(self, prefix: str) -> Iterator[LakeObject]:
+        """Every object, as the store shows it."""
         found: Any = _client().get_paginator("list_objects_v2")
         with self._explained("ListObjectsV2", prefix):
             for page in found.paginate(Bucket=self.bucket, Prefix=prefix):
-                for entry in page.get("Contents", ()):
-                    if is_finished(entry["Key"]):
-                        yield _object(entry)
+                yield from map(_object, page.get("Contents", ()))
 
     def open(self, key: str) -> BinaryIO:
         # A download can be resumed when the connection breaks, a stream that is read cannot.
@@ -97,17 +115,66 @@ class S3Lake:
         stored = _client().head_object(Bucket=self.bucket, Key=key)
         return bool(stored["Metadata"].get("sha256") == checksum)
 
+    def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
+        with self._explained("PutObject", key), path.open("rb") as body:
+            self._put(body, key, hashlib.file_digest(body, "sha256").hexdigest())
+        if arrived:
+            self._note_arrival(key, arrived)
+        path.unlink()
+
+    def _note_arrival(self, key: str, arrived: datetime) -> None:
+        """The store stamps what it takes with its own clock, so the arrival is told beside it."""
+        (found,) = (o for o in self._listed(key) if o.key == key)
+        self.put(note := arrival_key(found, arrived), b"")
+        for old in self._listed(arrivals_of(key)):
+            if old.key != note:
+                self.remove(old.key)
+
+    def remove(self, key: str) -> None:
+        for version in self.versions(key):
+            if version.key == key:
+                self.destroy(version)
+
+    def versions(self, prefix: str) -> Iterator[Version]:
+        for _, kept in groupby(self._kept(prefix), key=lambda version: version.key):
+            oldest_first = [*kept][::-1]
+            yield from sorted(oldest_first, key=lambda version: version.is_deletion)
+
+    def _kept(self, prefix: str) -> Iterator[Version]:
+        """All versions in the order of the keys; of a key's contents the newest comes first."""
+        found: Any = _client().get_paginator("list_object_versions")
+        with self._explained("ListObjectVersions", prefix):
+            for page in found.paginate(Bucket=self.bucket, Prefix=prefix):
+                kept = [_version(v) for v in page.get("Versions", ())]
+                kept += [_version(v, is_deletion=True) for v in page.get("DeleteMarkers", ())]
+                yield from sorted(kept, key=lambda version: version.key)
+
+    def destroy(self, version: Version) -> None:
+        with self._explained("DeleteObjectVersion", version.key):
+            _client().delete_object(Bucket=self.bucket, Key=version.key, VersionId=version.id)
+
+    def fetched(self, keys: Sequence[str]) -> AbstractContextManager[Sequence[Path]]:
+        return self._downloaded([(key, "") for key in keys])
+
+    def fetched_versions(
+        self, versions: Sequence[Version]
+    ) -> AbstractContextManager[Sequence[Path]]:
+        return self._downloaded([(version.key, version.id) for version in versions])
+
     @contextmanager
-    def fetched(self, keys: Sequence[str]) -> Iterator[Sequence[Path]]:
+    def _downloaded(self, wanted: Sequence[tuple[str, str]]) -> Iterator[Sequence[Path]]:
+        """Local copies of objects, by key and version; without one it is the current version."""
         with tempfile.TemporaryDirectory(dir=own_scratch(self._home)) as folder:
-            paths = [Path(folder) / str(number) for number in range(len(keys))]
+            paths = [Path(folder) / str(number) for number in range(len(wanted))]
             with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(self._download, keys, paths))
+                list(pool.map(self._download, wanted, paths))
             yield paths
 
-    def _download(self, key: str, path: Path) -> None:
-        with self._explained("GetObject", key):
-            _client().download_file(self.bucket, key, str(path))
+    def _download(self, wanted: tuple[str, str], path: Path) -> None:
+        key, version = wanted
+        only = {"VersionId": version} if version else {}
+        with self._explained("GetObjectVersion" if version else "GetObject", key):
+            _client().download_file(self.bucket, key, str(path), ExtraArgs=only)
 
     def scratch(self) -> Path:
         return emptied_scratch(self._home)
@@ -123,7 +190,7 @@ class S3Lake:
             yield
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
-            if code in ("NoSuchKey", "404"):
+            if code in ("NoSuchKey", "NoSuchVersion", "404"):
                 raise FileNotFoundError(errno.ENOENT, "there is no such object", where) from error
             if code in ("AccessDenied", "403"):
                 raise LakeError(f"{action} on {where} is not allowed: {_told(error)}") from error
@@ -141,6 +208,11 @@ def _object(entry: dict[str, Any]) -> LakeObject:
     modified = entry["LastModified"].astimezone(UTC)
     cut = modified - timedelta(microseconds=modified.microsecond % 1000)
     return LakeObject(entry["Key"], entry["Size"], cut, entry["ETag"].strip('"'))
+
+
+def _version(entry: dict[str, Any], *, is_deletion: bool = False) -> Version:
+    size = entry.get("Size", 0)
+    return Version(entry["Key"], entry["VersionId"], size, entry["IsLatest"], is_deletion)
 
 
 @cache
