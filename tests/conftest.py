@@ -42,12 +42,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 class ByFixtures(LoadScopeScheduling):
     """With several workers, tests that share a costly fixture run on one of them: those of a file,
-    and those of a folder that shares Spark or an applied infrastructure."""
+    and those of a folder that shares Spark or the applied infrastructure."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         folder = Path(file).parts[1]
-        return folder if folder in ("conformance", "glue", "infra") else file
+        return folder if folder in ("conformance", "infra") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:

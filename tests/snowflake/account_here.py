@@ -25,6 +25,7 @@ from typing import Any
 
 import standin
 import tools
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -35,7 +36,9 @@ from cryptography.hazmat.primitives.serialization import (
 from snowflake.connector.util_text import split_statements
 
 from conftest import ROOT
+from medallion.cli import main
 from medallion.layers.staging import TABLES
+from medallion.platforms import s3
 from s3_here import S3, emulator
 
 SCRIPT = ROOT / "infra" / "snowflake.sql"
@@ -99,6 +102,13 @@ class World:
             }
         )
 
+    def clean(self, home: Path) -> None:
+        """Cleans what waits in the bucket, by the embedded cleaner in this process."""
+        s3._client.cache_clear()
+        told = CliRunner().invoke(main, ["clean", "--home", str(home)], env=self.environment)
+        s3._client.cache_clear()
+        assert told.exit_code == 0, told.output
+
     def dbt(self, *arguments: str, **variables: str) -> str:
         """Runs dbt on the account in a process of its own; what it printed."""
         options = ["--project-dir", DBT, "--target-path", self.folder / "target"]
@@ -118,15 +128,17 @@ class World:
             cursor.execute("CREATE DBT PROJECT RETAIL.CONTROL.MEDALLION FROM '@deployed/dbt'")
         self.server.control(deploy="RETAIL.CONTROL.MEDALLION", files=str(DBT))
 
-    def settled(self, seconds: float = 180) -> None:
-        """Waits until no pipe has anything left to do."""
-        deadline, calm = time.monotonic() + seconds, 0
-        while calm < 3:
-            sql = "SELECT sum(pending_files + waiting_notices) FROM MONITORING.PIPE_STATUS"
-            ((left,),) = self.rows(sql, "RETAIL_MONITOR")
-            calm = 0 if left else calm + 1
-            assert time.monotonic() < deadline, left
-            time.sleep(0.3)
+    def settled(self, seconds: float = 180, apart_from: str = "") -> None:
+        """Waits until no pipe, or none but one, has anything left to do."""
+        deadline = time.monotonic() + seconds
+        sql = (
+            "SELECT sum(pending_files + waiting_notices) FROM MONITORING.PIPE_STATUS "
+            f"WHERE pipe <> '{apart_from}'"
+        )
+        with self.session("RETAIL_MONITOR") as cursor:
+            while left := cursor.execute(sql).fetchone()[0]:
+                assert time.monotonic() < deadline, left
+                time.sleep(0.2)
 
     def told_errors(self) -> list[dict[str, Any]]:
         """What the topic for failed files was told since the last look."""
@@ -141,18 +153,31 @@ class World:
 
     def landed(self, seconds: float = 180) -> dict[str, int]:
         """Waits until every announced object is loaded or known as failed; objects by pipe."""
-        deadline = time.monotonic() + seconds
-        while True:
-            announced = self.s3.objects("bronze/")
-            found = self.rows(
-                "SELECT table_name, count(DISTINCT file_name) FROM MONITORING.LOAD_HISTORY "
-                "GROUP BY table_name",
-                "RETAIL_MONITOR",
-            )
-            if sum(n for _, n in found) >= len(announced):
-                return {name.lower(): n for name, n in found}
-            assert time.monotonic() < deadline, (len(announced), found)
-            time.sleep(0.2)
+        self.settled(seconds)
+        sql = (
+            "SELECT table_name, count(DISTINCT file_name) FROM MONITORING.LOAD_HISTORY "
+            "GROUP BY table_name"
+        )
+        found = {name.lower(): n for name, n in self.rows(sql, "RETAIL_MONITOR")}
+        assert sum(found.values()) == len(self.s3.objects("bronze/")), found
+        return found
+
+
+def fill(bucket: S3, folder: Path, events: int, seed: int) -> None:
+    """Simulated purchases, 8 % of them with a fault, into a bucket. Of the other feeds come the
+    lines of the first day and of the last eight in each object: every day is an object in bronze,
+    and each costs its requests."""
+    options = ("--events", str(events), "--faults", "0.08", "--seed", str(seed))
+    simulate = ["simulate", *options, "--compression", "none", "--home", str(folder)]
+    result = CliRunner().invoke(main, simulate, env={"MEDALLION_LAKE": None})
+    assert result.exit_code == 0, result.output
+    for path in sorted((folder / "raw").rglob("*.ndjson")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        if "purchases" not in path.parts:
+            days = [json.loads(line)["ts"][:10] for line in lines]
+            chosen = sorted(set(days))[:1] + sorted(set(days))[-8:]
+            lines = [line for line, day in zip(lines, days, strict=True) if day in chosen]
+        bucket.put({path.relative_to(folder).as_posix(): b"".join(lines)})
 
 
 def make_keys(folder: Path, name: str = "dbt") -> str:

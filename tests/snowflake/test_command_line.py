@@ -17,14 +17,13 @@ from typing import Any
 import pytest
 import tools
 import yaml
-from account_here import World, make_keys, world
+from account_here import World, fill, make_keys, world
 from click.testing import CliRunner, Result
 
 from conftest import ROOT, Cli
 from medallion.cli import main
-from medallion.platforms import s3
+from medallion.platforms import s3, snowflake
 from medallion.settings import SnowflakeAccount
-from s3_here import S3
 
 SQL = "USE ROLE SYSADMIN; USE WAREHOUSE RETAIL_TRANSFORM_WH; USE SCHEMA RETAIL.CONTROL;\n"
 
@@ -92,24 +91,13 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     return said, complained
 
 
-def fill(bucket: S3, folder: Path) -> None:
-    """Simulated purchases, and of the other feeds a few lines: each day is an object."""
-    options = ("--events", "600", "--faults", "0.08", "--seed", "3", "--compression", "none")
-    result = CliRunner().invoke(main, ["simulate", *options, "--home", str(folder)])
-    assert result.exit_code == 0, result.output
-    for path in sorted((folder / "raw").rglob("*.ndjson")):
-        lines = path.read_bytes().splitlines(keepends=True)
-        kept = lines if "purchases" in path.parts else lines[:3]
-        bucket.put({path.relative_to(folder).as_posix(): b"".join(kept)})
-
-
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
     """600 simulated events, 8 % of them with a fault, in gold in both warehouses."""
     folder = tmp_path_factory.mktemp("account")
     with world(folder) as account:
         s3._client.cache_clear()
-        fill(account.s3, folder / "simulated")
+        fill(account.s3, folder / "simulated", 600, 3)
         account.run_script()
         made = Homes(account, folder / "home", folder / "beside")
         made.run("clean")
@@ -297,8 +285,11 @@ def test_a_grant_that_is_missing_is_one_line(homes: Homes) -> None:
         homes.administer(f"GRANT {view} TO ROLE RETAIL_TRANSFORMER;")
 
 
-def test_who_cannot_sign_in_hears_why_in_one_line(homes: Homes, tmp_path: Path) -> None:
+def test_who_cannot_sign_in_hears_why_in_one_line(
+    homes: Homes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A key of somebody else, a role that was not granted, an address where nobody listens."""
+    monkeypatch.setattr(snowflake, "_SECONDS_TO_SIGN_IN", 3)
     make_keys(tmp_path, "other")
     wrong_key = {"SNOWFLAKE_PRIVATE_KEY_PATH": str(tmp_path / "other.p8")}
     assert "as SVC_RETAIL_DBT in role" in homes.refused("status", **wrong_key)

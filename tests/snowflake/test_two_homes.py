@@ -1,4 +1,4 @@
-"""One stream of purchases, two warehouses, one answer: the simulator fills a bucket, the cleaner
+"""One stream of purchases, two warehouses, one answer: the simulator fills a bucket, the Glue job
 cleans it, and what it announces reaches the account through its pipes, where dbt builds; the same
 objects are loaded and built on DuckDB. Twice, as the second batch meets history."""
 
@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from typing import Any
 import duckdb
 import pytest
 import tools
-from account_here import World, world
+from account_here import World, fill, world
 
-from conftest import event
+from glue.harness import Glue, build_package, s3a_jars, stub_jar
 
 LAYERS = ("BRONZE.", "SILVER.", "GOLD.", "MARTS.", "OPS.")
 GRAMMAR = Path(__file__).with_name("grammar.py")
@@ -41,37 +41,55 @@ class Homes:
     first: Path
 
 
-def medallion(world: World, home: Path, *arguments: str) -> None:
-    """Runs the command on the bucket."""
-    command = [sys.executable, "-m", "medallion.cli", *arguments, "--home", str(home)]
-    done = subprocess.run(command, env=world.process, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
     """The first batch is built by dbt from outside, the second by the account's own task."""
     folder = tmp_path_factory.mktemp("account")
     home, first = folder / "home", folder / "first"
     with world(folder) as account:
+        glue = job(account, folder)
         account.run_script()
-        batch(account, home, 1200, 3)
-        account.landed()
-        account.dbt("run")
+        with batch(account, glue, home, 1200, 3):
+            account.landed()
+            account.dbt("run")
         shutil.copytree(folder / "target" / "compiled", first)
         account.deploy()
         account.server.control(tick=True)  # books what the first batch brought
-        batch(account, home, 500, 4)
-        landed = account.landed()
-        runs = account.server.control(tick=True)
+        with batch(account, glue, home, 500, 4):
+            landed = account.landed()
+            runs = account.server.control(tick=True)
         yield Homes(account, home, landed, runs, first)
 
 
-def batch(account: World, home: Path, events: int, seed: int) -> None:
-    """Simulates purchases and brings them to gold on DuckDB; bronze lies in the bucket then."""
-    simulate = ("--events", str(events), "--faults", "0.08", "--seed", str(seed))
-    medallion(account, home, "simulate", *simulate)
-    medallion(account, home, "run", "--events", "0")
+def job(account: World, folder: Path) -> Glue:
+    """The Glue job on this machine, which finds the bucket."""
+    s3 = account.s3
+    return Glue(
+        stub_jar(),
+        build_package(folder),
+        folder,
+        jars=s3a_jars(),
+        settings=s3.settings(),
+        variables=s3.environment(),
+    )
+
+
+@contextmanager
+def batch(account: World, glue: Glue, home: Path, events: int, seed: int) -> Iterator[None]:
+    """Simulates purchases into the bucket and lets the job clean them there. What it has made of
+    them is brought to gold on DuckDB while the block runs."""
+    fill(account.s3, home.with_name(f"simulated-{seed}"), events, seed)
+    glue.submit(account.environment["MEDALLION_LAKE"]).wait()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medallion.cli", "run", "--events", "0", "--home", str(home)],
+        env=account.process,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    yield
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
 
 
 def relations(homes: Homes) -> tuple[set[str], set[str]]:
@@ -137,6 +155,14 @@ def test_both_homes_give_the_same_rows(homes: Homes) -> None:
     assert counted > 5000
 
 
+def test_every_object_was_cleaned_by_the_glue_job(homes: Homes) -> None:
+    """Both batches: nothing that the embedded cleaner has made is compared above."""
+    sql = (
+        "SELECT DISTINCT split_part(engine, ' ', 1), count(DISTINCT bronze_file) FROM OPS.RECEIPTS"
+    )
+    assert homes.account.rows(f"{sql} GROUP BY 1") == [("spark", 2)]
+
+
 def test_the_task_has_built_the_second_batch(homes: Homes) -> None:
     """It runs when something has landed and is skipped when nothing has; monitoring tells."""
     tasks = ["RETAIL.CONTROL.BOOK_ARRIVALS", "RETAIL.CONTROL.BUILD"]
@@ -181,76 +207,3 @@ def test_grammar_of_every_model(homes: Homes, tmp_path: Path) -> None:
     told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert told == {"violations": {}, "foreign": {}}
     assert len(texts) > 40
-
-
-def staged(homes: Homes) -> tuple[int, int]:
-    """Purchases in staging, and raw objects whose counts do not agree."""
-    ((rows,),) = homes.account.rows("SELECT count(*) FROM STAGING.PURCHASES")
-    ((broken,),) = homes.account.rows("SELECT count(*) FROM OPS.CONSERVATION WHERE NOT holds")
-    return int(rows), int(broken)
-
-
-def some_object(homes: Homes) -> str:
-    return min(homes.account.s3.objects("bronze/purchases/"))
-
-
-def test_replayed_object_is_loaded_once(homes: Homes, tmp_path: Path) -> None:
-    """A notice that comes again, and the same object written again, bring no row."""
-    before, key = staged(homes), some_object(homes)
-    homes.account.s3.download([key], tmp_path)
-    for _ in range(3):
-        homes.account.s3.put({key: (tmp_path / key).read_bytes()})
-    homes.account.settled()
-    assert staged(homes) == before and before[1] == 0
-
-
-def test_failed_object_is_told_and_taken_when_it_is_mended(homes: Homes, tmp_path: Path) -> None:
-    """It stops nothing else; monitoring and the topic name it; its mended version is loaded."""
-    before, key = staged(homes), some_object(homes)
-    homes.account.s3.download([key], tmp_path)
-    broken = "bronze/purchases/dt=2026-01-01/broken.parquet"
-    homes.account.s3.put({broken: b"PAR1 is not all that a file needs"})
-    homes.account.settled()
-    sql = f"SELECT status, pipe_name FROM MONITORING.LOAD_HISTORY WHERE file_name = '{broken}'"
-    assert homes.account.rows(sql, "RETAIL_MONITOR") == [("Load failed", "PURCHASES")]
-    (told,) = homes.account.told_errors()
-    assert told["pipeName"] == "RETAIL.LANDING.PURCHASES"
-    assert told["messages"][0]["fileName"] == broken
-    assert staged(homes) == before
-
-    homes.account.s3.put({broken: (tmp_path / key).read_bytes()})
-    homes.account.settled()
-    rows, not_held = staged(homes)
-    assert rows > before[0] and not_held  # the mended one is a copy: its rows are there twice
-    with homes.account.session("SYSADMIN") as cursor:
-        cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
-        cursor.execute(f"DELETE FROM LANDING.PURCHASES WHERE bronze_file = '{broken}'")
-    client = homes.account.s3._client("s3")
-    client.delete_object(Bucket=homes.account.s3.bucket, Key=broken)
-    assert staged(homes) == before
-
-
-def test_recreated_pipe_is_caught(homes: Homes) -> None:
-    """A pipe that is made anew by the runbook misses nothing and doubles nothing. One that is told
-    to load everything doubles every row, and the counts of each object tell."""
-    before, account = staged(homes), homes.account
-    with account.session("RETAIL_LOADER") as cursor:
-        cursor.execute("ALTER PIPE LANDING.PURCHASES SET PIPE_EXECUTION_PAUSED = TRUE")
-        since = datetime.now(UTC).replace(microsecond=0)
-        account.settled()
-        cursor.execute("DROP PIPE LANDING.PURCHASES")
-        raw = {"raw/till.ndjson": (event(event_id="while-away") + "\n").encode()}
-        account.s3.put(raw)
-        medallion(account, homes.home, "clean")
-        account.run_script()
-        refresh = "ALTER PIPE LANDING.PURCHASES REFRESH"
-        cursor.execute(f"{refresh} MODIFIED_AFTER = '{since.isoformat()}'")
-        account.settled()
-        assert staged(homes) == (before[0] + 1, 0)
-
-        cursor.execute("DROP PIPE LANDING.PURCHASES")
-        account.run_script()
-        cursor.execute(refresh)
-        account.settled()
-    rows, broken = staged(homes)
-    assert rows == 2 * (before[0] + 1) and broken > 1

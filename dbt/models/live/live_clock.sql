@@ -4,12 +4,21 @@ with newest as (
 
 ),
 
-loads as (
+-- Of what was cleaned last, not loaded last: each warehouse loads in an order of its own, and two homes
+-- must agree. An object dated in the future counts only until the next one is cleaned.
+cleaned as (
 
     select
         max(modified_at) as arrived_at,
-        max(finished_at) as cleaned_at,
-        max(loaded_at) as staged_at
+        max(finished_at) as cleaned_at
+    from {{ ref('receipts') }}
+    where finished_at = (select max(finished_at) from {{ ref('receipts') }})
+
+),
+
+staged as (
+
+    select max(loaded_at) as staged_at
     from {{ ref('receipts') }}
     where load_seq = (select max(load_seq) from {{ ref('receipts') }})
 
@@ -19,10 +28,11 @@ select
     newest.as_of,
     {{ reporting_time('newest.as_of') }} as local_as_of,
     cast({{ reporting_time('newest.as_of') }} as date) as sales_day,
-    loads.arrived_at,
-    loads.cleaned_at,
-    loads.staged_at,
+    cleaned.arrived_at,
+    cleaned.cleaned_at,
+    staged.staged_at,
     '{{ var("reporting_time_zone") }}' as time_zone,
     '{{ var("reporting_currency") }}' as currency
 from newest
-cross join loads
+cross join cleaned
+cross join staged

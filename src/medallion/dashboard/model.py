@@ -55,7 +55,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Layer:
-    """Seconds from the arrival in raw until the newest load was in a layer."""
+    """Seconds from the arrival in raw until a layer had what is newest."""
 
     name: str
     seconds: float | None

@@ -239,10 +239,9 @@ def register(session: Session, statement: exp.Expr) -> None:
 
 def _book(session: Session, statement: exp.Create, key: Key) -> None:
     account = session.account
-    sql = statement.sql("snowflake")
     kept = None
     old = account.relation(key[1])
-    if old and re.search(r"\bCOPY\s+GRANTS\b", sql, re.I):
+    if old and statement.find(exp.CopyGrantsProperty):
         kept = {(p, key, r) for p, k, r in account.grants if k == old}
     if old and old != key:
         account.forget(old)
@@ -251,7 +250,7 @@ def _book(session: Session, statement: exp.Create, key: Key) -> None:
         names = [_name(session, t) for t in tables_of(statement.expression) if t.db]
         reads = [account.relation(name) for name in names]
         thing.state["reads"] = [found for found in reads if found]
-        thing.state["query"] = statement.expression.sql("snowflake")
+        thing.state["query"] = statement.expression
     account.add(key, thing)
     if kept:
         account.grants |= kept

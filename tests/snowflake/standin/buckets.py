@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
@@ -15,12 +15,23 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True)
 class S3Object:
-    """An object as a listing shows it; `url` is its bucket and key."""
+    """An object as a listing shows it; `url` is its bucket and key, `data` its bytes where they
+    came along."""
 
     url: str
     key: str
     etag: str
     modified: datetime
+    data: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message of a queue: new objects, when they were told of, how to settle it."""
+
+    urls: list[str]
+    sent: datetime
+    handle: str
 
 
 class Aws:
@@ -53,59 +64,76 @@ class Aws:
                 )
 
     def find(self, url: str) -> S3Object | None:
-        """One object, or None when it is gone."""
+        """One object with its bytes, or None when it is gone."""
         from botocore.exceptions import ClientError
 
         bucket, _, key = url.removeprefix("s3://").partition("/")
         try:
-            found = self.client("s3").head_object(Bucket=bucket, Key=key)
+            found = self.client("s3").get_object(Bucket=bucket, Key=key)
         except ClientError:
             return None
-        return S3Object(url, key, found["ETag"].strip('"'), found["LastModified"])
+        etag, body = found["ETag"].strip('"'), found["Body"].read()
+        return S3Object(url, key, etag, found["LastModified"], body)
 
-    def read(self, url: str) -> bytes:
+    def read(self, file: S3Object) -> bytes:
         """An object's bytes."""
-        bucket, _, key = url.removeprefix("s3://").partition("/")
-        body: bytes = self.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        return body
+        found = file if file.data is not None else self.find(file.url)
+        if found is None or found.data is None:
+            raise FileNotFoundError(f"Remote file '{file.url}' was not found.")
+        return found.data
 
     def queue(self, name: str, topic: str | None) -> tuple[str, str]:
-        """A queue that hears a topic: its URL and its name in AWS."""
+        """A queue that hears a topic from now on: its URL and its name in AWS."""
         sqs = self.client("sqs")
         url = sqs.create_queue(QueueName=name)["QueueUrl"]
+        self.settle(url, self.notices(url))  # which a pipe of that name before has heard
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
         arn = attributes["Attributes"]["QueueArn"]
         if topic:
             self.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         return url, arn
 
-    def notices(self, queue: str) -> tuple[list[str], list[str]]:
-        """Some of the new objects that a queue tells of, and the handles to settle them with."""
-        answer = self.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-        urls, handles = list[str](), list[str]()
-        for message in answer.get("Messages", ()):
-            handles.append(message["ReceiptHandle"])
-            body = json.loads(message["Body"])
-            if body.get("Type") == "Notification":
-                body = json.loads(body["Message"])
-            urls += [
-                f"s3://{r['s3']['bucket']['name']}/{unquote_plus(r['s3']['object']['key'])}"
-                for r in body.get("Records", ())
-                if r.get("eventName", "").startswith("ObjectCreated")
-            ]
-        return urls, handles
+    def notices(self, queue: str) -> list[Notice]:
+        """All that a queue tells of."""
+        found: list[Notice] = []
+        while messages := self._received(queue):
+            found += map(_notice, messages)
+        return found
 
-    def settle(self, queue: str, handles: list[str]) -> None:
+    def _received(self, queue: str) -> list[dict[str, Any]]:
+        answer = self.client("sqs").receive_message(
+            QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["SentTimestamp"]
+        )
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
+
+    def settle(self, queue: str, notices: list[Notice]) -> None:
         """Takes notices out of the queue."""
-        entries = [{"Id": str(n), "ReceiptHandle": h} for n, h in enumerate(handles)]
-        self.client("sqs").delete_message_batch(QueueUrl=queue, Entries=entries)
+        for first in range(0, len(notices), 10):
+            some = enumerate(notices[first : first + 10])
+            entries = [{"Id": str(n), "ReceiptHandle": notice.handle} for n, notice in some]
+            self.client("sqs").delete_message_batch(QueueUrl=queue, Entries=entries)
 
-    def waiting(self, queue: str) -> int:
-        """How many notices a queue holds."""
-        name = "ApproximateNumberOfMessages"
-        found = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[name])
-        return int(found["Attributes"][name])
+    def waiting(self, queue: str) -> tuple[int, int]:
+        """How many notices of a queue nobody has taken yet, and how many are taken, not settled."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+        waiting, taken = (int(found["Attributes"][name]) for name in names)
+        return waiting, taken
 
     def publish(self, topic: str, message: dict[str, Any]) -> None:
         """Sends a message to a topic."""
         self.client("sns").publish(TopicArn=topic, Message=json.dumps(message))
+
+
+def _notice(message: dict[str, Any]) -> Notice:
+    body = json.loads(message["Body"])
+    if body.get("Type") == "Notification":
+        body = json.loads(body["Message"])
+    urls = [
+        f"s3://{r['s3']['bucket']['name']}/{unquote_plus(r['s3']['object']['key'])}"
+        for r in body.get("Records", ())
+        if r.get("eventName", "").startswith("ObjectCreated")
+    ]
+    sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    return Notice(urls, sent, message["ReceiptHandle"])

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import sqlglot
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from . import access, grants, masks, objects, usage
+from . import access, fixes, grants, masks, objects, usage
 from .account import Account, Thing, denied, missing, plain, refusal
 from .buckets import Aws
 from .loading import Loader
@@ -132,6 +131,7 @@ class Standin:
             (r"(GRANT|REVOKE)\s", grants.run),
             (r"COPY\s+INTO\s", self.loader.copy),
             (r"(CREATE\s+(OR\s+REPLACE\s+)?|ALTER\s+|DROP\s+)PIPE\s", self.pipes.run),
+            (r"SELECT\s+SYSTEM\$PIPE_FORCE_RESUME\s*\(", self.pipes.force_resume),
             (r"CREATE\s+STREAM\s", self.tasks.stream),
             (r"(CREATE|ALTER)\s+TASK\s", self.tasks.task),
             (r"EXECUTE\s+DBT\s+PROJECT\s", self.tasks.dbt),
@@ -169,10 +169,10 @@ class Standin:
         tracked = bool(_TRACKED.search(sql))
         sql = rewritten(self, session, _TRACKED.sub("", _MANAGED.sub("", sql)))
         try:
-            statement = sqlglot.parse_one(sql, read="snowflake")
-        except sqlglot.errors.ParseError as error:
-            raise refusal(f"syntax error: {str(error)[:300]}") from None
-        if session.search_path and access.found_by_path(session, statement):
+            statement = fixes.parsed(sql)
+        except ProgrammingError as error:
+            raise refusal(f"syntax error: {str(error.msg)[:300]}") from None
+        if session.search_path and access.found_by_path(session, statement := statement.copy()):
             sql = statement.sql("snowflake")
         access.check(session, statement)
         if isinstance(statement, (*access.READS, exp.Insert, exp.Merge)) or (
@@ -211,7 +211,7 @@ class Standin:
         """What tests may do to the world around: let days pass, put the files of a dbt
         project there as `snow dbt deploy` does, let tasks fall due."""
         if "days" in order:
-            self.loader.clock += timedelta(days=order["days"])
+            self.loader.pass_time(timedelta(days=order["days"]))
         if "deploy" in order:
             self.account.things["DBT PROJECT", order["deploy"]].state["files"] = order["files"]
         if order.get("tick"):

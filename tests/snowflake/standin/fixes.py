@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Any
 
 import fakesnow.arrow
 import fakesnow.cursor
+import fakesnow.dialect
 import fakesnow.instance
 import fakesnow.server
 import fakesnow.transforms
@@ -21,6 +23,10 @@ _timestamp_struct = fakesnow.arrow.timestamp_to_sf_struct
 _integer_precision = fakesnow.transforms.integer_precision
 _create_table_as = fakesnow.transforms.create_table_as
 _transform = fakesnow.cursor.FakeSnowflakeCursor._transform
+
+parsed = lru_cache(maxsize=8)(fakesnow.dialect.parse_one)
+"""The tree of a statement, to look at and not to change: fakesnow's server and the stand-in read
+the same text one after the other. Raises a syntax error."""
 
 _SAME = (exp.Paren, exp.Neg, exp.Abs, exp.Nullif, exp.Coalesce)
 _WIDER = (exp.Add, exp.Sub, exp.Mod)
@@ -129,20 +135,27 @@ def _first_texts(node: exp.Expr) -> exp.Expr:
 def _described(node: exp.Expr, connection: Any) -> exp.Expr:
     """fakesnow lets DuckDB describe the query of a new table before it is mended here."""
     if isinstance(node, exp.Create):
-        node = node.transform(_md5)
+        node = node.transform(_md5, copy=False)
     found: exp.Expr = _create_table_as(node, connection)
     return found
 
 
 def _as_the_account(self: Any, expression: exp.Expr, params: Any) -> exp.Expr:
-    found: exp.Expr = _transform(self, expression.transform(_first_texts), params)
-    kept = found.args
-    changed = found.transform(_md5)
+    found: exp.Expr = _transform(self, expression.transform(_first_texts, copy=False), params)
+    kept = dict(found.args)
+    changed = found.transform(_md5, copy=False)
     for division in reversed(list(changed.find_all(exp.Div))):  # the inner ones first
         division.replace(_divided(division))
     for name, value in kept.items():  # what fakesnow tells itself
         changed.args.setdefault(name, value)
     return changed
+
+
+def _described_columns(self: Any) -> list[Any]:
+    """The columns of the last result. fakesnow parses the statement again to ask for them."""
+    self._duck_conn.execute(f"DESCRIBE {self._last_sql}", self._last_params)
+    found: list[Any] = self._duck_conn.fetchall()
+    return found
 
 
 def _whole_numbers(node: exp.Expr) -> exp.Expr:
@@ -169,6 +182,8 @@ def apply() -> Any:
     fakesnow.transforms.create_table_as = _described
     fakesnow.transforms.numeric_agg_implicit_cast = _as_it_is
     fakesnow.cursor.FakeSnowflakeCursor._transform = _as_the_account
+    fakesnow.cursor.FakeSnowflakeCursor._describe_last_sql = _described_columns
+    fakesnow.server.parse_one = parsed
     engine = fakesnow.instance.FakeSnow(
         create_database_on_connect=False, create_schema_on_connect=False
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -118,15 +119,26 @@ def _format(session: Session, text: str) -> dict[str, str]:
 
 
 class Loader:
-    """Loads files and remembers which; `clock` is ahead of the real one by that much."""
+    """Loads files and remembers which. Its clock may run ahead of the world's."""
 
     def __init__(self, engine: Any, aws: Aws) -> None:
-        self._db, self.aws, self.clock = engine, aws, timedelta()
+        self._db, self.aws = engine, aws
+        self._passed: list[tuple[datetime, timedelta]] = []
         self._db.execute(f"CREATE TABLE IF NOT EXISTS {HISTORY} ({HISTORY_COLUMNS})")
 
     def now(self) -> datetime:
         """The time by the account's clock, UTC without a zone."""
-        return datetime.now(UTC).replace(tzinfo=None) + self.clock
+        return self.moment(datetime.now(UTC)).replace(tzinfo=None)
+
+    def moment(self, at: datetime) -> datetime:
+        """What the account's clock showed at a moment of the world's clock."""
+        return at + sum((passed for since, passed in self._passed if since <= at), timedelta())
+
+    def pass_time(self, passed: timedelta) -> None:
+        """Lets time pass. Ends with the second that it began in: S3 tells whole seconds, and what
+        is written from then on must be younger."""
+        self._passed.append((datetime.now(UTC), passed))
+        time.sleep(1 - time.time() % 1)
 
     def copy(self, session: Session, sql: str) -> str:
         """COPY INTO as a statement of a session."""
@@ -136,7 +148,12 @@ class Loader:
         files = list(self.aws.list(copy.url))
         if "FILES" in copy.options:
             wanted = re.findall(r"'([^']*)'", copy.options["FILES"])
-            files = [f for f in files if f.url[len(copy.url) :].lstrip("/") in wanted]
+            named = {f.url[len(copy.url) :].lstrip("/"): f for f in files}
+            if absent := [name for name in wanted if name not in named]:
+                raise refusal(
+                    f"Remote file '{copy.url}{absent[0]}' was not found.", 100016, "22000"
+                )
+            files = [named[name] for name in wanted]
         rows = self.load(session, copy, files)
         return rows_sql(RESULT, rows) if rows else said("Copy executed with 0 files processed.")
 
@@ -154,7 +171,8 @@ class Loader:
         *,
         refresh: bool = False,
     ) -> list[list[Any]]:
-        """Loads the files that the history does not know."""
+        """Loads the files that the history does not know, the last name first: nobody may rely on
+        an order (the account promises none), and the embedded loader takes the first one first."""
         found, pattern = [], plain(copy.options.get("PATTERN")) or ".*"
         force = copy.options.get("FORCE", "FALSE").upper() == "TRUE"
         skips = (
@@ -162,7 +180,7 @@ class Loader:
         ).upper()
         if skips not in ("SKIP_FILE", "ABORT_STATEMENT"):
             raise refusal(f"the stand-in does not know ON_ERROR = {skips}")
-        for file in sorted(files, key=lambda f: f.key):
+        for file in sorted(files, key=lambda f: f.key, reverse=True):
             if not re.fullmatch(pattern.replace("\\\\", "\\"), file.url[len(copy.url) :]):
                 continue
             if not force and self._known(copy.table, pipe, file, refresh):
@@ -213,7 +231,7 @@ class Loader:
         return [file.key, state, count, count, 1, int(bool(problem)), problem]
 
     def _insert(self, session: Session, copy: Copy, file: S3Object) -> int:
-        rows = pq.read_table(io.BytesIO(self.aws.read(file.url)))
+        rows = pq.read_table(io.BytesIO(self.aws.read(file)))
         columns = {name.upper(): name for name in rows.column_names}
         includes, db = copy.includes, self._db.cursor()
         targets = db.execute(f"DESCRIBE {copy.table}").fetchall()
@@ -233,7 +251,7 @@ class Loader:
         told = {
             "key": file.key,
             "etag": file.etag,
-            "modified": file.modified,
+            "modified": self.moment(file.modified),
             "scan": self.now().replace(tzinfo=UTC),
         }
         db.register("_arriving", rows)

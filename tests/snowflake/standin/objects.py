@@ -159,10 +159,12 @@ def _alter(session: Session, verb: str, kind: str, if_there: bool, name: str, te
         return _attach(session, thing, "MASKING POLICY", found[1], bool(found[2]))
     if not (found := re.fullmatch(r"(SET|UNSET)\s+(.*)", text, re.I | re.S)):
         raise refusal(f"syntax error: unexpected '{text[:60]}'")
-    if found[1].upper() == "UNSET":
-        thing.properties.pop(found[2].strip().upper(), None)
-        return DONE
     allowed = PROPERTIES.get(kind) or PROPERTIES["STORAGE INTEGRATION"]
+    if found[1].upper() == "UNSET":
+        if (unset := found[2].strip().upper()) not in allowed:
+            raise refusal(f"invalid property '{unset}'; expected one of {sorted(allowed)}")
+        thing.properties.pop(unset, None)
+        return DONE
     given = read_properties(found[2], allowed)
     changed = Thing(thing.owner, thing.properties | given)
     _valid(session, kind, changed)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 import traceback
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from .account import CONTAINED, Account, Thing, missing, plain, read_properties, refusal
 from .buckets import S3Object
-from .loading import HISTORY, Copy, Loader, read_copy
+from .loading import DAYS_OF_A_PIPE, HISTORY, Copy, Loader, read_copy
 from .session import DONE, Session, rows_sql, said
 
 PROPERTIES = {"AUTO_INGEST", "ERROR_INTEGRATION", "AWS_SNS_TOPIC", "COMMENT"}
@@ -25,6 +24,11 @@ _ALTER = re.compile(
     r"ALTER\s+PIPE\s+(?:IF\s+EXISTS\s+)?([\w.\"]+)\s+(SET|REFRESH)\b(.*)", re.I | re.S
 )
 _DROP = re.compile(r"DROP\s+PIPE\s+(IF\s+EXISTS\s+)?([\w.\"]+)", re.I)
+_RESUME = re.compile(
+    r"SELECT\s+SYSTEM\$PIPE_FORCE_RESUME\s*\(\s*'([^']+)'\s*(?:,\s*'([^']*)'\s*)?\)", re.I
+)
+DAYS_OF_A_REFRESH = 7
+_SECONDS_OF_REST = 1.0
 
 
 class Pipes:
@@ -33,6 +37,7 @@ class Pipes:
     def __init__(self, account: Account, loader: Loader, lock: Any, new_session: Any) -> None:
         self._account, self._loader, self._lock = account, loader, lock
         self._new_session = new_session
+        self._asked = threading.Event()
         threading.Thread(target=self._feed, daemon=True).start()
 
     def run(self, session: Session, sql: str) -> str:
@@ -89,31 +94,64 @@ class Pipes:
         thing = self._account.things["PIPE", name]
         if match[2].upper() == "SET":
             given = read_properties(match[3], {"PIPE_EXECUTION_PAUSED"})
-            thing.state["paused"] = given["PIPE_EXECUTION_PAUSED"].upper() == "TRUE"
+            if given["PIPE_EXECUTION_PAUSED"].upper() == "TRUE":
+                thing.state.setdefault("paused", self._loader.now())
+            elif self._is_stale(thing):
+                raise refusal(f"Pipe {name} is stale; SYSTEM$PIPE_FORCE_RESUME resumes it.")
+            else:
+                thing.state.pop("paused", None)
             return DONE
-        given = read_properties(match[3], {"PREFIX", "MODIFIED_AFTER"})
-        owner = self._new_session(thing.owner, name)
-        copy = read_copy(owner, thing.body, pipe=True)
-        files = list(self._loader.aws.list(copy.url + plain(given.get("PREFIX"))))
-        if since := plain(given.get("MODIFIED_AFTER")):
-            files = [f for f in files if f.modified >= datetime.fromisoformat(since)]
+        return self._refresh(session, name, read_properties(match[3], {"PREFIX", "MODIFIED_AFTER"}))
+
+    def _refresh(self, session: Session, name: str, given: dict[str, str]) -> str:
+        """Queues what was modified lately: of seven days, or after a time that is no longer ago."""
+        copy = read_copy(session, self._account.things["PIPE", name].body, pipe=True)
+        self._loader.may_load(session, copy)
+        oldest = self._loader.now().replace(tzinfo=UTC) - timedelta(days=DAYS_OF_A_REFRESH)
+        since = datetime.fromisoformat(plain(given.get("MODIFIED_AFTER")) or oldest.isoformat())
+        if not since.tzinfo:
+            raise refusal("the stand-in knows MODIFIED_AFTER with a time zone only")
+        if since < oldest:
+            raise refusal(f"MODIFIED_AFTER is more than {DAYS_OF_A_REFRESH} days ago.")
+        found = list(self._loader.aws.list(copy.url + plain(given.get("PREFIX"))))
+        files = [f for f in found if self._loader.moment(f.modified) >= since]
+        self._begun(name, files)
         threading.Thread(target=self._ingest, args=(name, files, True), daemon=True).start()
         return rows_sql(["file", "status"], [[f.key, "SENT"] for f in files])
 
-    def status(self, session: Session, name: str) -> str:
-        """What SYSTEM$PIPE_STATUS tells."""
-        key = ("PIPE", session.full_name(name))
-        session.require("MONITOR", key)
-        return self.told(key[1])
+    def _is_stale(self, thing: Thing) -> bool:
+        """Whether a pipe that hears of objects was paused for longer than notices are kept."""
+        paused = thing.state.get("paused")
+        return bool(paused and "queue" in thing.state and self._too_old(paused))
+
+    def _too_old(self, moment: datetime) -> bool:
+        return moment < self._loader.now() - timedelta(days=DAYS_OF_A_PIPE)
+
+    def force_resume(self, session: Session, sql: str) -> str:
+        """SYSTEM$PIPE_FORCE_RESUME: a stale pipe needs to be told that it may be stale."""
+        if not (match := _RESUME.fullmatch(sql)):
+            raise refusal(f"syntax error or unknown to the stand-in: '{sql[:80]}'")
+        name, overrides = session.full_name(match[1]), (match[2] or "").upper().split(",")
+        if unknown := {o.strip() for o in overrides} - {"", "STALENESS_CHECK_OVERRIDE"}:
+            raise refusal(f"the stand-in does not know {sorted(unknown)}")
+        session.require("OPERATE", ("PIPE", name))
+        thing = self._account.things["PIPE", name]
+        if self._is_stale(thing) and not match[2]:
+            raise refusal(f"Pipe {name} is stale: STALENESS_CHECK_OVERRIDE is needed.")
+        thing.state.pop("paused", None)
+        return said("Pipe has been resumed.")
 
     def told(self, name: str) -> str:
         """The state of a pipe as JSON."""
         state = self._account.things["PIPE", name].state
-        waiting = self._loader.aws.waiting(state["queue"]) if "queue" in state else 0
+        waiting, taken = self._loader.aws.waiting(state["queue"]) if "queue" in state else (0, 0)
+        if waiting:
+            self._asked.set()
         return json.dumps(
             {
                 "executionState": "PAUSED" if state.get("paused") else "RUNNING",
-                "pendingFileCount": state.get("pending", 0),
+                # Notices that are taken and not settled may each be a file.
+                "pendingFileCount": state.get("pending") or taken,
                 "notificationChannelName": state.get("arn"),
                 "numOutstandingMessagesOnChannel": waiting,
                 "lastReceivedMessageTimestamp": state.get("received"),
@@ -123,7 +161,9 @@ class Pipes:
         )
 
     def _feed(self) -> None:
+        """Looks for notices now and then, and at once where somebody sees that some wait."""
         while True:
+            self._asked.clear()
             busy = False
             for (kind, name), thing in list(self._account.things.items()):
                 if kind == "PIPE" and "queue" in thing.state and not thing.state.get("paused"):
@@ -131,24 +171,34 @@ class Pipes:
                         busy |= self._take(name, thing)
                     except Exception:
                         traceback.print_exc()
-            time.sleep(0 if busy else 0.2)
+            if not busy:
+                self._asked.wait(_SECONDS_OF_REST)
 
     def _take(self, name: str, thing: Thing) -> bool:
-        urls, handles = self._loader.aws.notices(thing.state["queue"])
-        if handles:
+        notices = self._loader.aws.notices(thing.state["queue"])
+        if notices:
             thing.state["received"] = str(self._loader.now())
             owner = self._new_session(thing.owner, name)
             place = read_copy(owner, thing.body, pipe=True).url
-            found = [self._loader.aws.find(url) for url in urls if url.startswith(place)]
-            self._ingest(name, [file for file in found if file])
-            self._loader.aws.settle(thing.state["queue"], handles)
-        return bool(handles)
+            kept = [n for n in notices if not self._too_old(self._moment(n.sent))]
+            urls = [url for notice in kept for url in notice.urls if url.startswith(place)]
+            found = [self._loader.aws.find(url) for url in dict.fromkeys(urls)]
+            files = [file for file in found if file]
+            self._begun(name, files)
+            self._ingest(name, files)
+            self._loader.aws.settle(thing.state["queue"], notices)
+        return bool(notices)
+
+    def _moment(self, at: datetime) -> datetime:
+        return self._loader.moment(at).replace(tzinfo=None)
+
+    def _begun(self, name: str, files: list[S3Object]) -> None:
+        self._account.things["PIPE", name].state["pending"] = len(files)
 
     def _ingest(self, name: str, files: list[S3Object], refresh: bool = False) -> None:
         thing = self._account.things.get(("PIPE", name))
         if thing is None:
             return
-        thing.state["pending"] = len(files)
         try:
             with self._lock:
                 session = self._new_session(thing.owner, name)

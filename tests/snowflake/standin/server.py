@@ -5,7 +5,6 @@ python -m standin.server PORT AWS_ENDPOINT
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import logging
@@ -29,7 +28,8 @@ from .buckets import Aws
 from .dispatch import Standin
 from .session import Session
 
-LOCK = threading.RLock()
+LOCK = threading.Lock()
+"""Held by whatever runs a statement: a session, a pipe, a task."""
 
 
 class Server:
@@ -48,9 +48,10 @@ class Server:
             return JSONResponse(
                 {"data": None, "code": "390144", "message": error.msg, "success": False}
             )
-        answer = json.loads((await fakes.login_request(_replayed(request, body))).body)
-        session.engine = fakes.sessions[answer["data"]["token"]]
-        self.standin.enter(session)
+        async with _turn():
+            answer = json.loads((await fakes.login_request(_replayed(request, body))).body)
+            session.engine = fakes.sessions[answer["data"]["token"]]
+            self.standin.enter(session)
         self._sessions[answer["data"]["token"]] = session
         answer["data"] |= {
             "masterToken": answer["data"]["token"],
@@ -112,8 +113,7 @@ class _turn:
     """One statement at a time, in the whole server."""
 
     async def __aenter__(self) -> None:
-        while not LOCK.acquire(blocking=False):
-            await asyncio.sleep(0.002)
+        await run_in_threadpool(LOCK.acquire)
 
     async def __aexit__(self, *_: Any) -> None:
         LOCK.release()

@@ -1,0 +1,306 @@
+"""What goes wrong with loads, and the runbook of docs/snowflake.md: its SQL, as it stands on the
+page, mends each mishap on the account."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import runbook
+import tools
+from account_here import World, announce, make_keys, world
+from snowflake.connector.errors import Error, ProgrammingError
+
+from conftest import event
+
+DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
+AGAIN = "run --full-refresh --select silver+"
+"""What the page has dbt do when a day was loaded again."""
+FOLLOWED: set[str] = set()
+"""The paragraphs whose SQL some test has run."""
+
+
+@dataclass
+class Shop:
+    """An account with a few purchases on three days, and a till that goes on selling."""
+
+    account: World
+    home: Path
+    sold: int = 0
+
+    def sell(self, day: str, events: int = 2) -> str:
+        """Puts purchases of a day into bronze; the key of their object there."""
+        before = set(self.account.s3.objects("bronze/purchases/"))
+        lines = [event(event_id=f"e{self.sold + n}", ts=f"{day}T10:00:00Z") for n in range(events)]
+        self.account.s3.put({f"raw/till-{self.sold}.ndjson": "\n".join(lines).encode() + b"\n"})
+        self.sold += events
+        self.account.clean(self.home)
+        (key,) = set(self.account.s3.objects("bronze/purchases/")) - before
+        return key
+
+    def state(self) -> tuple[int, int]:
+        """Purchases in staging when all is settled, and raw objects that do not hold."""
+        self.account.settled()
+        return self.staged()
+
+    def staged(self) -> tuple[int, int]:
+        """Purchases in staging now, and raw objects that do not hold."""
+        ((rows,),) = self.account.rows("SELECT count(*) FROM STAGING.PURCHASES")
+        ((broken,),) = self.account.rows("SELECT count(*) FROM OPS.CONSERVATION WHERE NOT holds")
+        return int(rows), int(broken)
+
+    def whole(self) -> tuple[int, int]:
+        """What `state` must be when every line is there once."""
+        return self.sold, 0
+
+    def follow(self, title: str, block: int = 0, **values: str) -> list[list[tuple[object, ...]]]:
+        """Runs a block of the page."""
+        FOLLOWED.add(f"{title}/{block}")
+        return runbook.follow(self.account, runbook.blocks()[title][block], **values)
+
+    def pipe(self, role: str, change: str) -> None:
+        """Alters the pipe of the purchases."""
+        with self.account.session(role) as cursor:
+            cursor.execute(f"ALTER PIPE LANDING.PURCHASES {change}")
+
+    def pause(self) -> None:
+        """Stops the pipe of the purchases, as somebody might and forget it."""
+        self.pipe("RETAIL_MONITOR", "SET PIPE_EXECUTION_PAUSED = TRUE")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Two purchases a day in staging, and their conservation."""
+    folder = tmp_path_factory.mktemp("runbook")
+    with world(folder) as account:
+        account.run_script()
+        shop = Shop(account, folder / "home")
+        for day in DAYS:
+            shop.sell(day)
+        account.settled()
+        account.dbt("run", "--select", "conservation")
+        yield shop
+
+
+def moment() -> str:
+    """A time that has just come, in whole seconds as the page writes it and S3 tells it."""
+    time.sleep(1 - time.time() % 1)
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_all_is_well(shop: Shop) -> None:
+    """What the page asks first has answers, and they are good ones."""
+    fresh, pipes, failed_loads, failed_runs, credits_used = shop.follow("3. Is it well?")[2:]
+    assert {row[0]: row[2] for row in fresh}["purchases"] == shop.sold
+    assert len(pipes) == 6 and {row[1] for row in pipes} == {"RUNNING"}
+    assert failed_loads == failed_runs == credits_used == []
+    assert shop.state() == shop.whole()
+
+
+def test_replayed_object_is_loaded_once(shop: Shop, tmp_path: Path) -> None:
+    """A notice that comes again, and the same object written again, bring no row."""
+    s3 = shop.account.s3
+    key = min(s3.objects("bronze/purchases/"))
+    s3.download([key], tmp_path)
+    for _ in range(3):
+        s3.put({key: (tmp_path / key).read_bytes()})
+    assert shop.state() == shop.whole()
+
+
+def test_failed_object_is_told_and_taken_when_it_is_mended(shop: Shop, tmp_path: Path) -> None:
+    """It stops nothing else; monitoring and the topic name it; its mended version is loaded."""
+    account, whole = shop.account, shop.whole()
+    key = min(account.s3.objects("bronze/purchases/"))
+    account.s3.download([key], tmp_path)
+    broken = "bronze/purchases/dt=2026-01-01/broken.parquet"
+    account.s3.put({broken: b"PAR1 is not all that a file needs"})
+    account.settled()
+    sql = f"SELECT status, pipe_name FROM MONITORING.LOAD_HISTORY WHERE file_name = '{broken}'"
+    assert account.rows(sql, "RETAIL_MONITOR") == [("Load failed", "PURCHASES")]
+    (told,) = account.told_errors()
+    assert told["pipeName"] == "RETAIL.LANDING.PURCHASES"
+    assert told["messages"][0]["fileName"] == broken
+    assert shop.staged() == whole
+
+    account.s3.put({broken: (tmp_path / key).read_bytes()})
+    rows, not_held = shop.state()
+    assert rows > whole[0] and not_held  # the mended one is a copy: its rows are there twice
+    with account.session("SYSADMIN") as cursor:
+        cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
+        cursor.execute(f"DELETE FROM LANDING.PURCHASES WHERE bronze_file = '{broken}'")
+    account.s3._s3.delete_object(Bucket=account.s3.bucket, Key=broken)
+    assert shop.staged() == whole
+
+
+def test_paused_pipe_goes_on(shop: Shop) -> None:
+    """What came while it was paused waits, as PIPE_STATUS says, and is loaded then."""
+    whole = shop.whole()
+    shop.pause()
+    shop.sell(DAYS[0])
+    sql = "SELECT execution_state, waiting_notices FROM MONITORING.PIPE_STATUS"
+    ((state, waiting),) = shop.account.rows(f"{sql} WHERE pipe = 'purchases'", "RETAIL_MONITOR")
+    assert state == "PAUSED" and waiting > 0
+    shop.account.settled(apart_from="purchases")
+    assert shop.staged() == (whole[0], 1)  # its receipt came through another pipe
+    shop.follow("A pipe is paused or was revoked")
+    assert shop.state() == shop.whole()
+
+
+@contextmanager
+def unheard(shop: Shop) -> Iterator[None]:
+    """The bucket announces nothing as long as the block lasts."""
+    bucket = shop.account.s3.bucket
+    shop.account.s3._s3.put_bucket_notification_configuration(
+        Bucket=bucket, NotificationConfiguration={}
+    )
+    try:
+        yield
+    finally:
+        announce(shop.account.s3)
+
+
+def test_lost_notices_are_made_good_by_a_refresh(shop: Shop) -> None:
+    """It takes what is under the prefix, as young as it must be, and not known yet."""
+    early = moment()
+    with unheard(shop):
+        lost = [shop.sell(day) for day in DAYS[:2]]
+    rows, _ = shop.state()
+    assert rows == shop.sold - 4
+    for key in lost:
+        day = key.split("dt=")[1][:10]
+        shop.follow("Notices were lost", day=day, time=early)
+        rows += 2
+        assert shop.state()[0] == rows
+    with shop.account.session("RETAIL_LOADER") as cursor:
+        cursor.execute(f"ALTER PIPE LANDING.RECEIPTS REFRESH MODIFIED_AFTER = '{early}'")
+    assert shop.state() == shop.whole()
+
+
+def test_pipe_made_anew_misses_nothing_and_doubles_nothing(shop: Shop) -> None:
+    """What came before and after is there once."""
+    since = moment()
+    _, _, status, _ = shop.follow("A pipe must be made anew")
+    told = json.loads(str(status[0][0]))
+    assert (told["executionState"], told["pendingFileCount"]) == ("PAUSED", 0)
+    shop.sell(DAYS[1])  # nobody hears of it
+    shop.account.run_script()
+    assert shop.state() == (shop.sold - 2, 1)
+    shop.follow("A pipe must be made anew", 1, time=since)
+    assert shop.state() == shop.whole()
+
+
+def test_objects_that_were_loaded_twice_are_found_and_removed(shop: Shop) -> None:
+    """A pipe that is made anew and told to load everything doubles every row; the counts of each
+    object tell; the copies go, and what came meanwhile stays."""
+    with shop.account.session("RETAIL_LOADER") as cursor:
+        cursor.execute("DROP PIPE LANDING.PURCHASES")
+    shop.account.run_script()
+    since = moment()
+    shop.pipe("RETAIL_LOADER", "REFRESH")
+    rows, broken = shop.state()
+    assert rows == 2 * shop.sold and broken > 1
+    shop.sell(DAYS[2])
+    assert shop.state()[0] == rows + 2
+    shop.follow("Objects were loaded twice", time=since)
+    assert shop.state() == shop.whole()
+
+
+def test_day_is_loaded_again(shop: Shop) -> None:
+    """Its rows are those of the bucket again, and gold is what it was, built anew."""
+    account = shop.account
+    account.dbt("run")
+    gold = "SELECT * EXCLUDE (load_seq) FROM GOLD.PURCHASES_GOLD ORDER BY 1, 2"
+    before = account.rows(gold)
+    assert len(before) == len(DAYS)
+    with account.session("SYSADMIN") as cursor:
+        cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
+        cursor.execute(
+            f"UPDATE LANDING.PURCHASES SET price = 99 WHERE bronze_file LIKE '%dt={DAYS[1]}/%'"
+        )
+    shop.follow("A day must be loaded again", day=DAYS[1])
+    assert shop.state() == shop.whole()
+    assert f"`dbt {AGAIN}`" in runbook.PAGE.read_text()
+    account.dbt(*AGAIN.split())
+    assert account.rows(gold) == before
+    ((prices,),) = account.rows("SELECT count(*) FROM STAGING.PURCHASES WHERE price = 99")
+    assert prices == 0
+
+
+def test_key_is_rotated_without_locking_anybody_out(shop: Shop) -> None:
+    """Both sign in while both are there; afterwards the old one does not; the script, given the new
+    one, changes nothing."""
+    account, title = shop.account, "Keys"
+    new, old = make_keys(account.folder, "new"), account.values["dbt_public_key"]
+    FOLLOWED.add(f"{title}/0")
+    role, change, unset = runbook.filled(runbook.blocks()[title][0], new=new, old=old)
+
+    def signs_in(name: str) -> bool:
+        key = str(account.folder / f"{name}.p8")
+        try:
+            account.server.connect("SVC_RETAIL_DBT", private_key_file=key).close()
+        except Error as error:
+            assert "JWT" in str(error)
+            return False
+        return True
+
+    assert signs_in("dbt") and not signs_in("new")
+    with account.server.connect() as connection:
+        cursor = connection.cursor()
+        for sql in (role, change):
+            cursor.execute(sql)
+        assert signs_in("dbt") and signs_in("new")
+        cursor.execute(unset)
+    assert signs_in("new") and not signs_in("dbt")
+    before = account.server.state()
+    account.values["dbt_public_key"] = new
+    account.run_script()
+    assert account.server.state() == before
+    assert signs_in("new") and not signs_in("dbt")
+
+
+def test_stale_pipe_is_forced_and_what_it_missed_is_loaded_by_name(shop: Shop) -> None:
+    """After more than 14 days it refuses to go on as if nothing had been; notices that are older
+    are gone, younger ones are not; a refresh reaches back for seven days only."""
+    account = shop.account
+    shop.pause()
+    old = shop.sell(DAYS[0])
+    account.settled(apart_from="purchases")
+    account.server.control(days=15)
+    shop.sell(DAYS[1])
+    forced = "SELECT SYSTEM$PIPE_FORCE_RESUME('RETAIL.LANDING.PURCHASES')"
+    with account.session("RETAIL_MONITOR") as cursor:
+        for sql in ("ALTER PIPE LANDING.PURCHASES SET PIPE_EXECUTION_PAUSED = FALSE", forced):
+            with pytest.raises(ProgrammingError, match="stale"):
+                cursor.execute(sql)
+    title = "A pipe was paused for more than 14 days"
+    shop.follow(title)
+    assert shop.state() == (shop.sold - 2, 1)
+    shop.pipe("RETAIL_LOADER", "REFRESH")
+    assert shop.state() == (shop.sold - 2, 1)
+    missed = shop.follow(title, 1, name=old.removeprefix("bronze/purchases/"))[2]
+    assert missed == [(old,)]
+    assert shop.state() == shop.whole()
+
+
+def test_grammar_of_the_page(tmp_path: Path) -> None:
+    """Snowflake's grammar and its functions, as far as the checker knows them."""
+    for title, found in runbook.blocks().items():
+        for n, sql in enumerate(found):
+            texts = runbook.filled(sql, **dict.fromkeys(("name", "day", "time", "new", "old"), "x"))
+            (tmp_path / f"{title.replace(' ', '-')}-{n}.sql").write_text("\n".join(texts))
+    command = [tools.python(), runbook.GRAMMAR, *tmp_path.glob("*.sql")]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert told == {"violations": {}, "foreign": {}}
+
+
+def test_every_block_of_the_page_was_run() -> None:
+    """By the tests above: the page shows no SQL that nobody has tried."""
+    shown = {f"{title}/{n}" for title, found in runbook.blocks().items() for n in range(len(found))}
+    assert shown == FOLLOWED
