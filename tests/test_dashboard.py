@@ -21,6 +21,7 @@ from playwright.sync_api import Browser
 
 from browser import Watched, browser, page_of  # noqa: F401 (a fixture)
 from conftest import Cli, drop, event
+from medallion.dashboard import text
 from processes import free_port, running, wait_for
 from screenshots import IMAGES, PICTURES, looks
 
@@ -369,6 +370,23 @@ def test_both_themes_at_both_widths(browser: Browser, url: str, theme: str, widt
 def _light(colour: str) -> float:
     red, green, blue = (float(part) for part in colour.strip("rgba()").split(",")[:3])
     return 0.3 * red + 0.6 * green + 0.1 * blue
+
+
+@pytest.mark.parametrize(
+    ("by", "reads"),
+    [
+        ("0.0312", "+3.1 %"),
+        ("-0.2", "−20.0 %"),
+        ("0.0004", "0.0 %"),
+        ("-0.0004", "0.0 %"),
+        ("8.99", "+899.0 %"),
+        ("9", "×10"),
+        ("1233.6", "×1,235"),
+    ],
+)
+def test_how_a_change_reads(by: str, reads: str) -> None:
+    """A per cent with its sign; what grew tenfold is a multiple."""
+    assert text.change(Decimal(by)) == reads
 
 
 def test_the_pictures_are_current() -> None:

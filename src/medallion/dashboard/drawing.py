@@ -66,7 +66,7 @@ def bars_by_hour(hours: Sequence[tuple[int, Decimal, Decimal]], currency: str) -
     most, least = max(amounts, default=Decimal(0)), min(amounts, default=Decimal(0))
     step = _round_step(most, least)
     high = max(ceil(most / step), 1) * step
-    low = min(floor(least / step), 0) * step
+    low = min(least, Decimal(0))
 
     def share(amount: Decimal) -> float:
         """Percent of the height, from below."""
@@ -74,9 +74,9 @@ def bars_by_hour(hours: Sequence[tuple[int, Decimal, Decimal]], currency: str) -
 
     zero = share(Decimal(0))
     drawn = [
-        f'<div class="tick" style="bottom:{share(low + n * step):.2f}%">'
-        f"<span>{short_money(low + n * step, currency)}</span></div>"
-        for n in range(int((high - low) / step) + 1)
+        f'<div class="tick" style="bottom:{share(n * step):.2f}%">'
+        f"<span>{short_money(n * step, currency)}</span></div>"
+        for n in range(ceil(low / step), int(high / step) + 1)
     ]
     for hour, now, before in hours:
         told = f"{hour:02}:00  {money(now, currency)}, a week before {money(before, currency)}"

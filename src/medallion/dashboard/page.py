@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from medallion.dashboard import text
 from medallion.dashboard.drawing import bars_by_hour, spark
@@ -64,7 +65,7 @@ def _header(shown: Snapshot, now: datetime) -> str:
     live = pace == "live"
     when = f"<b>{text.day(shown.day)}</b>"
     if shown.is_today:
-        when += f" until <b>{text.clock(shown.as_of)}</b> UTC"
+        when += f" until <b>{_clock(shown.as_of, shown)}</b> {escape(shown.time_zone)}"
     return (
         f'<header><div class="when">{when} · compared with the same '
         f"{'time' if shown.is_today else 'day'} a week before</div>"
@@ -100,7 +101,7 @@ def _share(change: Decimal | None) -> str:
     if change is None:
         return "<b>new</b>"
     way = "up" if change > 0 else "down" if change < 0 else ""
-    return f'<b class="{way}">{text.percent(change, signed=True)}</b>'
+    return f'<b class="{way}">{text.change(change)}</b>'
 
 
 def _hours(shown: Snapshot) -> str:
@@ -111,20 +112,25 @@ def _hours(shown: Snapshot) -> str:
 
 
 def _ticker(shown: Snapshot) -> str:
-    rows = "".join(_basket(basket, shown.currency) for basket in shown.baskets)
-    return _card("Latest baskets", _rows(rows, "ticker"), small="at the till, UTC")
+    rows = "".join(_basket(basket, shown) for basket in shown.baskets)
+    return _card("Latest baskets", _rows(rows, "ticker"), small=f"at the till, {shown.time_zone}")
 
 
-def _basket(basket: dict[str, Any], currency: str) -> str:
+def _basket(basket: dict[str, Any], shown: Snapshot) -> str:
     kind = "return" if basket["event_type"] == "return" else ""
     units = text.counted(basket["units"], "unit")
     name = f"{escape(basket['products'])}<small>{escape(basket['store_name'])}, {units}</small>"
     amount = text.money(basket["net_sales"], basket["currency"])
     return (
         f'<div class="row {kind}" data-basket="{escape(basket["basket_id"])}">'
-        f'<span class="at">{text.clock(basket["sold_at"])}</span>'
+        f'<span class="at">{_clock(basket["sold_at"], shown)}</span>'
         f'<span class="name">{name}</span><span class="amount">{escape(amount)}</span></div>'
     )
+
+
+def _clock(at: datetime, shown: Snapshot) -> str:
+    """A UTC time, as the clock of the reporting time zone shows it."""
+    return text.clock(at.replace(tzinfo=UTC).astimezone(ZoneInfo(shown.time_zone)))
 
 
 def _list(title: str, bars: Sequence[Bar], shown: Snapshot, unit: str) -> str:

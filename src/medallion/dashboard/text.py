@@ -44,13 +44,20 @@ def ratio(number: Decimal | None) -> str:
     return ABSENT if number is None else f"{number.quantize(_HUNDREDTH, ROUND_HALF_UP):,}"
 
 
-def percent(share: Decimal | None, signed: bool = False) -> str:
+def percent(share: Decimal | None) -> str:
     """One place."""
     if share is None:
         return ABSENT
     shown = (share * 100).quantize(_TENTH, ROUND_HALF_UP)
-    sign = "−" if shown < 0 else "+" if signed and shown > 0 else ""
-    return f"{sign}{abs(shown):,} %"
+    return f"{'−' if shown < 0 else ''}{abs(shown):,} %"
+
+
+def change(by: Decimal) -> str:
+    """With its sign, and from tenfold on as a multiple: +3.1 %, −20.0 %, ×142."""
+    if by >= 9:
+        return f"×{(by + 1).quantize(Decimal(1), ROUND_HALF_UP):,}"
+    shown = percent(by)
+    return shown if by < 0 or shown == percent(Decimal(0)) else f"+{shown}"
 
 
 def shown(kind: str, number: Decimal | None, currency: str) -> str:
