@@ -554,16 +554,19 @@ def _print_days(days: list[tuple[Any, ...]]) -> None:
 
 
 def _print_rebuilt(report: RebuildReport) -> None:
-    console.print(f"cleaned    {_cleaned(report.cleaned)} ({report.seconds:.1f} s in all)")
-    console.print(f"loaded     {report.rows:,} rows, built {report.models} models")
-    if report.differences is None:
-        console.print(
-            "compared   with nothing: the warehouse before was of another version or none"
-        )
-    else:
+    compared = "with nothing: the warehouse before was of another version, or none"
+    if report.differences is not None:
         told = ", ".join(f"{count:,} rows of {name}" for name, count in report.differences.items())
-        console.print(f"compared   {told} differ from before")
-    console.print(f"audit      all {len(report.audit.checks)} checks hold; swapped in")
+        compared = f"{told} differ from before"
+    _say(
+        False,
+        _cleaned(report.cleaned),
+        f"loaded     {report.rows:,} rows",
+        f"built      {report.models} models",
+        f"compared   {compared}",
+        f"audited    all {len(report.audit.checks)} checks hold",
+        f"swapped in after {report.seconds:.1f} s",
+    )
 
 
 def _print_replayed(report: ReplayReport) -> None:
