@@ -87,9 +87,14 @@ def rebuild(here: Platform, progress: Callable[[str], None] = lambda _: None) ->
     return RebuildReport(cleaned, loaded.rows, len(built.models), found, differences, taken)
 
 
+def discard(home: Path) -> None:
+    """Removes what a rebuild that was killed has left: copies of bronze and of the warehouse."""
+    shutil.rmtree(home / BESIDE, ignore_errors=True)
+
+
 def _lake_over_raw(home: Path, beside: Path) -> LocalLake:
     """An empty lake that has the raw objects of the home."""
-    shutil.rmtree(beside, ignore_errors=True)
+    discard(home)
     make_folder(beside)
     make_folder(home / "raw")
     (beside / "raw").symlink_to(Path("..") / "raw", target_is_directory=True)

@@ -21,6 +21,7 @@ from medallion.platforms.lake import Lake
 from medallion.platforms.local import UNFINISHED_ERASURE, sync
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import FILE
+from medallion.rebuild import discard
 
 RECORDS = "erasures"
 
@@ -59,6 +60,7 @@ def forget(
     act = _Act.take_up(here, customer)
     if not act.is_resumed:
         _require_rest(here.lake)
+        discard(here.home)
         catch_up(here)
     eraser = LakeEraser(here.lake, act.replacement)
     progress("searching raw/")
