@@ -44,13 +44,20 @@ earliest as (
 ),
 
 {% if is_incremental() %}
--- From the side of history, with a key of eight bytes: the cost hardly grows with history, and a
--- copy on another day is found too. Of the few that are found, event_id decides.
+-- From the side of history, with a key of eight bytes and nothing else: the cost hardly grows with
+-- history, and a copy on another day is found too.
+hits as {{ materialized() }} (
+
+    select event_key from {{ this }} where event_key in (select event_key from earliest)
+
+),
+
+-- Of the few that are found, event_id decides; where none is, history is not read again.
 known as {{ materialized() }} (
 
     select event_id, ingested_at, source_file, source_line, first_load_seq
     from {{ this }}
-    where event_key in (select event_key from earliest)
+    where event_key in (select event_key from hits)
 
 ),
 

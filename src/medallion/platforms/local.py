@@ -26,7 +26,8 @@ class LocalLake:
     def list(self, prefix: str) -> Iterator[LakeObject]:
         folder, _, start = prefix.rpartition("/")
         found = self._walk(self._path(folder) if folder else self.home, folder)
-        yield from sorted(o for o in found if o.key.startswith(prefix) or not start)
+        mine = (o for o in found if o.key.startswith(prefix) or not start)
+        yield from sorted(mine, key=lambda o: o.key)
 
     def open(self, key: str) -> BinaryIO:
         return self._path(key).open("rb", buffering=0)
@@ -143,6 +144,8 @@ def _object(key: str, stat: os.stat_result) -> LakeObject:
 
 def _as_key(name: str) -> str:
     """A file name as valid text: bytes that are not UTF-8, and percent signs, as %XX."""
+    if name.isascii() and "%" not in name:
+        return name
     return "".join(
         f"%{ord(c) & 0xFF:02X}" if c == "%" or "\udc80" <= c <= "\udcff" else c for c in name
     )
