@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import os
+import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -125,6 +128,27 @@ def test_checksums_are_of_the_stored_bytes(read: Reader) -> None:
     objects = {"a.json": b"x\n" * 9, "b.json.gz": gzip.compress(b"x\n"), "c.json.gz": b"broken"}
     found = {s.raw.key: s.checksum for s in read.staged(objects)}
     assert found == {f"raw/{n}": hashlib.sha256(d).hexdigest() for n, d in objects.items()}
+
+
+def test_an_archive_stays_open_whatever_the_jvm_clears_away(
+    read: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder is garbage when its lines are read, and its finalizer closes what it reads from;
+    the rest of the stored bytes is still to be read for the checksum."""
+    copy = spark_lines._copy
+
+    def clear_away_and_copy(jvm: Any, source: Any, target: Any) -> None:
+        gc.collect()
+        for _ in range(30):  # Python tells the JVM once a second what it has let go of.
+            jvm.System.gc()
+            jvm.System.runFinalization()
+            time.sleep(0.1)
+        copy(jvm, source, target)
+
+    monkeypatch.setattr(spark_lines, "_copy", clear_away_and_copy)
+    packed = pa.compress(b"x\n" * 1000, codec="zstd", asbytes=True)
+    (staged,) = read.staged({"a.ndjson.zst": packed})
+    assert staged.checksum == hashlib.sha256(packed).hexdigest()
 
 
 def test_line_beyond_memory_makes_its_object_unreadable(

@@ -153,7 +153,11 @@ def _opened(jvm: Any, conf: Any, codec: str | None, stored: Any) -> Any:
         gzip = jvm.org.apache.hadoop.io.compress.GzipCodec()
         gzip.setConf(conf)
         return gzip.createInputStream(stored)
-    return jvm.com.github.luben.zstd.ZstdInputStream(stored) if codec == "zstd" else stored
+    if codec == "zstd":
+        # Its finalizer closes what it reads from, at any moment once nobody holds it any more.
+        shield = jvm.org.apache.commons.io.input.CloseShieldInputStream
+        return jvm.com.github.luben.zstd.ZstdInputStream(shield.wrap(stored))
+    return stored
 
 
 def _copy(jvm: Any, source: Any, target: Any) -> None:
