@@ -33,7 +33,7 @@ from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
 from medallion.process import Duration, leave_at_once, show_progress, stop_on_signals
 from medallion.rebuild import RebuildReport, rebuild
-from medallion.replay import ReplayReport, replay
+from medallion.replay import CHOSEN, ReplayReport, chosen, replay
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
@@ -490,10 +490,9 @@ def show(here: Platform, reason: str | None, file: str | None, limit: int, as_js
     columns = ("source_file", "source_line", "reason", "raw")
     with here.reader() as warehouse:
         rows = warehouse.execute(
-            "SELECT source_file, source_line, reason, raw FROM staging.quarantine "
-            "WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?) "
+            f"SELECT source_file, source_line, reason, raw {CHOSEN} "
             f"ORDER BY source_file, source_line LIMIT {limit}",
-            [reason or "", reason or "", file or "", file or ""],
+            chosen(reason, file),
         ).fetchall()
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])

@@ -19,6 +19,7 @@ from medallion.errors import SettingsError, WarehouseError
 from medallion.hyper import hyper_library, write_hyper
 from medallion.platforms.local import is_running, make_folder, sync
 from medallion.platforms.platform import Platform
+from medallion.platforms.warehouse import literal
 
 MANIFEST = "export.json"
 SCHEMAS = ("gold", "marts")
@@ -121,11 +122,11 @@ def _copied(
     warehouse.execute("BEGIN")
     try:
         for name, full in relations.items():
-            path = str(folder / f"{name}.{form}").replace("'", "''")
+            path = literal(folder / f"{name}.{form}")
             columns, texts = _columns(warehouse, full, form)
             quoted = f", FORCE_QUOTE ({', '.join(texts)})" if texts else ""
             (rows[name],) = warehouse.execute(
-                f"COPY (SELECT {', '.join(columns)} FROM {full}) TO '{path}' ({options}{quoted})"
+                f"COPY (SELECT {', '.join(columns)} FROM {full}) TO {path} ({options}{quoted})"
             ).fetchone() or (0,)
     except duckdb.Error as error:
         raise WarehouseError(f"cannot export: {' '.join(str(error).split())}") from error

@@ -15,9 +15,10 @@ from medallion.errors import LakeError, SettingsError, WarehouseError
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.marts import Transformer, publish
 from medallion.layers.staging import Loader
+from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import FILE, open_warehouse, warehouse_path
+from medallion.platforms.warehouse import FILE, literal, open_warehouse, warehouse_path
 
 BESIDE = ".rebuild"
 """Where in the home the new bronze and warehouse are made, over the same raw/."""
@@ -65,26 +66,53 @@ def rebuild(here: Platform, progress: Callable[[str], None] = lambda _: None) ->
         key, why = next(iter(cleaned.failures.items()))
         raise LakeError(f"cannot rebuild, and everything stays as it was: {key}: {why}")
     with open_warehouse(beside) as new:
-        progress("loading")
-        loaded = Loader(lake, new).load()
-        progress("building the models")
-        transformer = Transformer(beside)
-        built = transformer.run()
-        relations = transformer.published()
-        transformer.close()
-        progress("auditing")
-        found = audit(lake, new, progress=progress)
-        if broken := [check.name for check in found.checks if not check.holds]:
+        built = build(lake, beside, new, progress)
+        if built.broken:
             raise WarehouseError(
-                f"the rebuilt home breaks {', '.join(broken)}, so everything stays as it was"
+                f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
             )
         differences = _differences(new, warehouse_path(here.home))
         new.execute("CHECKPOINT")
     _swap(here.home, beside)
     with open_warehouse(here.home) as warehouse:
-        publish(here.home, warehouse, relations)
+        publish(here.home, warehouse, built.relations)
     taken = time.monotonic() - started
-    return RebuildReport(cleaned, loaded.rows, len(built.models), found, differences, taken)
+    return RebuildReport(cleaned, built.rows, built.models, built.audit, differences, taken)
+
+
+@dataclass
+class Built:
+    """What was made of bronze: rows loaded, models built, the relations to publish, and whether
+    the promises hold."""
+
+    rows: int
+    models: int
+    relations: dict[str, bool]
+    audit: AuditReport
+
+    @property
+    def broken(self) -> list[str]:
+        """The checks that do not hold."""
+        return [check.name for check in self.audit.checks if not check.holds]
+
+
+def build(
+    lake: Lake,
+    beside: Path,
+    warehouse: duckdb.DuckDBPyConnection,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Built:
+    """Fills the empty warehouse of the folder `beside` from a lake's bronze, and audits it."""
+    progress("loading")
+    loaded = Loader(lake, warehouse).load()
+    progress("building the models")
+    transformer = Transformer(beside)
+    models = transformer.run().models
+    relations = transformer.published()
+    transformer.close()
+    progress("auditing")
+    found = audit(lake, warehouse, progress=progress)
+    return Built(loaded.rows, len(models), relations, found)
 
 
 def discard(home: Path) -> None:
@@ -106,9 +134,8 @@ def _differences(new: duckdb.DuckDBPyConnection, old: Path) -> dict[str, int] | 
     other columns: it is of another version, or was never built."""
     if not old.exists():
         return None
-    path = str(old).replace("'", "''")
     try:
-        new.execute(f"ATTACH '{path}' AS old (READ_ONLY)")
+        new.execute(f"ATTACH {literal(old)} AS old (READ_ONLY)")
         return {layer: _rows_of_one(new, sql) for layer, sql in _LAYERS.items()}
     except duckdb.Error:
         return None

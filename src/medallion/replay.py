@@ -16,7 +16,8 @@ from medallion.layers.raw import RAW
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 
-_CHOSEN = "FROM staging.quarantine WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+CHOSEN = "FROM staging.quarantine WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+"""The quarantined lines of a reason and an object, where such are given; takes `chosen`."""
 
 
 @dataclass
@@ -31,6 +32,11 @@ class ReplayReport:
     cut: int = 0
 
 
+def chosen(reason: str | None, file: str | None) -> list[str]:
+    """The parameters of CHOSEN."""
+    return [reason or "", reason or "", file or "", file or ""]
+
+
 def replay(
     lake: Lake, warehouse: Warehouse, reason: str | None = None, file: str | None = None
 ) -> ReplayReport:
@@ -38,15 +44,15 @@ def replay(
     each object they came from; the next run takes them as it takes any other. The quarantine keeps
     what it has. May be repeated: the same lines are sent once."""
     report = ReplayReport()
-    chosen = [reason or "", reason or "", file or "", file or ""]
+    given = chosen(reason, file)
     objects = warehouse.execute(
-        f"SELECT DISTINCT feed, source_file {_CHOSEN} ORDER BY feed, source_file", chosen
+        f"SELECT DISTINCT feed, source_file {CHOSEN} ORDER BY feed, source_file", given
     ).fetchall()
     for feed, source in objects:
         rows = warehouse.execute(
-            f"SELECT reason, raw, raw_size {_CHOSEN} AND feed = ? AND source_file = ? "
+            f"SELECT reason, raw, raw_size {CHOSEN} AND feed = ? AND source_file = ? "
             "ORDER BY source_line",
-            [*chosen, feed, source],
+            [*given, feed, source],
         ).fetchall()
         whole = [bytes(raw) for why, raw, size in rows if why != UNREADABLE and len(raw) == size]
         report.cut += len(rows) - len(whole)

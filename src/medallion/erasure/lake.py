@@ -20,6 +20,7 @@ from medallion.erasure.pseudonym import Replacement
 from medallion.erasure.raw_lines import UNREADABLE, lines, writer
 from medallion.layers.raw import raw_objects
 from medallion.platforms.lake import Lake, LakeObject, batches
+from medallion.platforms.warehouse import literal
 
 
 @dataclass
@@ -95,7 +96,7 @@ class LakeEraser:
                         given | {"name": self._by.pseudonym},
                     )
                     target = self._scratch / "bronze"
-                    db.execute(f"COPY kept TO '{_escaped(target)}' (FORMAT parquet)")
+                    db.execute(f"COPY kept TO {literal(target)} (FORMAT parquet)")
                     self._lake.replace(target, key)
                     self.done.bronze_objects += 1
                     self.done.bronze_rows += count
@@ -171,7 +172,3 @@ def tells_of(receipt: dict[str, Any], before: dict[str, Before]) -> bool:
 def _checksum(path: Path) -> str:
     with path.open("rb", buffering=0) as stream:
         return Source(stream).checksum()
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("'", "''")

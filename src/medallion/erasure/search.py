@@ -14,7 +14,7 @@ from medallion.contract import PURCHASES, feed_of
 from medallion.erasure.pseudonym import Replacement
 from medallion.erasure.raw_lines import UNREADABLE, lines
 from medallion.platforms.lake import Lake, Version, batches
-from medallion.platforms.warehouse import FILE
+from medallion.platforms.warehouse import FILE, literal
 
 TEXT = ("VARCHAR", "JSON")
 ROWS_AT_A_TIME = 10_000
@@ -89,7 +89,7 @@ class Searcher:
             if kind == "Parquet files":
                 self._db.execute(
                     "CREATE OR REPLACE VIEW file AS FROM read_parquet("
-                    f"'{_escaped(path)}', hive_partitioning = false)"
+                    f"{literal(path)}, hive_partitioning = false)"
                 )
                 return [*self._columns(self._db, "main", "file")]
             if kind == "warehouse":
@@ -159,7 +159,3 @@ def _rows(db: duckdb.DuckDBPyConnection, query: str, *given: str) -> Iterator[tu
     found = db.execute(query, list(given))
     while rows := found.fetchmany(ROWS_AT_A_TIME):
         yield from rows
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("'", "''")

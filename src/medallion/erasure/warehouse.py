@@ -8,13 +8,13 @@ from typing import Any
 
 import duckdb
 
-from medallion.audit import audit
 from medallion.errors import WarehouseError
 from medallion.layers.marts import Transformer, publish
 from medallion.layers.staging import Loader
 from medallion.platforms.local import sync
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import open_warehouse, warehouse_path
+from medallion.rebuild import build
 
 TOTALS = (
     "SELECT * EXCLUDE (load_seq) FROM gold.purchases_gold ORDER BY ALL",
@@ -58,19 +58,14 @@ def rebuild(here: Platform) -> None:
     with open_warehouse(here.home) as old:
         before = _totals(old)
         old.execute("CHECKPOINT")
-    transformer = Transformer(beside)
     with open_warehouse(beside) as new:
-        Loader(here.lake, new).load()
-        transformer.run()
-        found = audit(here.lake, new, progress=lambda _: None)
-        broken = [c.name for c in found.checks if not c.holds]
-        if broken or (before is not None and _totals(new) != before):
+        built = build(here.lake, beside, new)
+        if built.broken or (before is not None and _totals(new) != before):
             raise WarehouseError(
                 "the warehouse without this customer has other totals, so the old one stays: "
-                + (", ".join(broken) or "gold, customers, quarantine or receipts differ")
+                + (", ".join(built.broken) or "gold, customers, quarantine or receipts differ")
             )
-        publish(here.home, new, transformer.published())
-        transformer.close()
+        publish(here.home, new, built.relations)
         new.execute("CHECKPOINT")
     warehouse_path(beside).replace(warehouse_path(here.home))
     sync(here.home)

@@ -33,6 +33,7 @@ from medallion.cleaning.receipts import (
 from medallion.contract import UNREADABLE, feed_of
 from medallion.layers.raw import raw_objects
 from medallion.platforms.lake import Lake, LakeObject
+from medallion.platforms.warehouse import literal
 
 ROWS_PER_PART = 200_000
 REJECTED_BYTES_PER_PART = 32 << 20
@@ -223,7 +224,7 @@ class ObjectCleaner:
         """Writes `accepted` and `rejected` to scratch files, one for each day and one."""
         part = _Part()
         technical = (
-            f"{_quoted(self._found.key)} AS source_file, source_line, "
+            f"{literal(self._found.key)} AS source_file, source_line, "
             f"TIMESTAMP '{self._found.modified:%Y-%m-%d %H:%M:%S.%f}' AS ingested_at"
         )
         days = self._db.execute(
@@ -249,7 +250,7 @@ class ObjectCleaner:
     def _copy(self, part: _Part, name: str, query: str, key: str, rows: int) -> None:
         path = self._scratch / f"{self._stem}-{name}.parquet"
         self._db.execute(
-            f"COPY ({query}) TO {_quoted(str(path))} "
+            f"COPY ({query}) TO {literal(path)} "
             "(FORMAT parquet, COMPRESSION snappy, WRITE_BLOOM_FILTER false)"
         )
         part.files[key] = (path, rows)
@@ -298,7 +299,3 @@ class _Part:
 
     files: dict[str, tuple[Path, int]] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

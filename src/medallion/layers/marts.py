@@ -15,6 +15,7 @@ import duckdb
 from medallion.errors import TransformError
 from medallion.platforms.local import make_folder, sync
 from medallion.platforms.snowflake import require_extra
+from medallion.platforms.warehouse import literal
 
 PROJECT = Path(__file__).parents[3] / "dbt"
 CURRENT = "CURRENT"
@@ -183,7 +184,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
             path = hidden / f"{relation.rpartition('.')[2]}.parquet"
             before = gold / f"v{versions[-1] if versions else 0}" / path.name
             if is_changed or not _share(before, path):
-                warehouse.execute(f"COPY (FROM {relation}) TO '{_escaped(path)}' (FORMAT parquet)")
+                warehouse.execute(f"COPY (FROM {relation}) TO {literal(path)} (FORMAT parquet)")
                 if before.exists() and filecmp.cmp(before, path, shallow=False):
                     path.unlink()
                     _share(before, path)
@@ -209,7 +210,3 @@ def _share(before: Path, path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("'", "''")

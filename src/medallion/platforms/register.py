@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from medallion.errors import LakeError, SettingsError
+from medallion.errors import LakeError
+from medallion.platforms.s3 import connect
 
-_ATTEMPTS = 6
 _NOT_THERE = ("NoSuchKey", "404")
 _NOT_AS_SEEN = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
@@ -46,7 +46,7 @@ def register(url: str, key: str) -> Register:
 
 class _S3Register:
     def __init__(self, bucket: str, key: str) -> None:
-        self._client, self._told = _client(), {"Bucket": bucket, "Key": key}
+        self._client, self._told = connect(), {"Bucket": bucket, "Key": key}
         self._url = f"s3://{bucket}/{key}"
 
     def read(self) -> tuple[str, str]:
@@ -97,16 +97,6 @@ class _S3Register:
             raise LakeError(f"cannot {doing} {self._url}: {told}") from error
         except BotoCoreError as error:
             raise LakeError(f"cannot {doing} {self._url}: {error}") from error
-
-
-def _client() -> Any:
-    try:
-        import boto3
-        from botocore.config import Config
-    except ImportError as error:
-        raise SettingsError("a lake in s3:// needs the AWS client: pip install boto3") from error
-    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
-    return boto3.client("s3", config=Config(retries=retries))
 
 
 class _FileRegister:

@@ -218,6 +218,12 @@ def _version(entry: dict[str, Any], *, is_deletion: bool = False) -> Version:
 @cache
 def _client() -> Any:
     """One client for a process; its connections are shared by the threads."""
+    return connect()
+
+
+def connect() -> Any:
+    """A client of S3 that repeats what fails for a passing reason. Raises SettingsError when there
+    is no client library."""
     try:
         import boto3
         from botocore.config import Config

@@ -45,6 +45,11 @@ def total(*columns: str) -> str:
     return ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT)" for name in columns)
 
 
+def literal(value: object) -> str:
+    """A text or a path as a literal of SQL, where a parameter cannot stand."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def relations(warehouse: Warehouse) -> set[str]:
     """Every table and view of the layers, as schema.name. Raises WarehouseError when a layer's
     schema is missing, or hidden from who asks."""
