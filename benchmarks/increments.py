@@ -1,7 +1,8 @@
 """What a micro-batch of 1,000 events costs beside 0.1, 1 and 10 million events of history:
 `python benchmarks/increments.py FOLDER [--history 100000 1000000 10000000]`.
 
-Each batch goes from a new raw object to published gold: clean, load, dbt, publish. Prints the
+Each batch goes from a new raw object to published gold: clean, load, dbt, publish. The histories
+take turns, so that a machine that becomes slower or faster meanwhile does so for all. Prints the
 median milliseconds of each stage, and the whole beside that of the smallest history.
 """
 
@@ -20,7 +21,7 @@ from medallion.simulation import Producer, SimulationOptions
 from medallion.stream import MICRO_BATCH, open_pipeline
 
 EVENTS, TICK = 1_000, 1.5
-WARM_UP, BATCHES = 5, 25
+ROUNDS, WARM_UP, BATCHES = 4, 4, 10
 
 
 def main() -> None:
@@ -29,14 +30,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--history", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     asked = parser.parse_args()
-    smallest = None
-    for history in asked.history:
-        home = asked.folder.absolute() / str(history)
+    homes = {history: asked.folder.absolute() / str(history) for history in asked.history}
+    for history, home in homes.items():
         if not home.exists():
             command = [Path(sys.executable).parent / "medallion", "run", "--events", history]
             command += ["--home", home]
             subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
-        seconds = measure(home)
+    rounds = [{history: measure(home) for history, home in homes.items()} for _ in range(ROUNDS)]
+    smallest = None
+    for history in homes:
+        seconds = {
+            stage: statistics.median(value for taken in rounds for value in taken[history][stage])
+            for stage in rounds[0][history]
+        }
         whole = sum(seconds.values())
         smallest = smallest or whole
         stages = ", ".join(f"{stage} {taken * 1000:.0f}" for stage, taken in seconds.items())
@@ -47,8 +53,8 @@ def main() -> None:
         )
 
 
-def measure(home: Path) -> dict[str, float]:
-    """The median seconds of each stage of a micro-batch."""
+def measure(home: Path) -> dict[str, list[float]]:
+    """The seconds of each stage, one for each micro-batch after the first ones."""
     here = Platform.of(Settings(home))
     taken: dict[str, list[float]] = {}
     with open_pipeline(here) as pipeline:
@@ -62,7 +68,7 @@ def measure(home: Path) -> dict[str, float]:
             assert report.loaded.rows, "a batch came to nothing"
             for stage, seconds in report.seconds.items():
                 taken.setdefault(stage, []).append(seconds)
-    return {stage: statistics.median(values[WARM_UP:]) for stage, values in taken.items()}
+    return {stage: values[WARM_UP:] for stage, values in taken.items()}
 
 
 if __name__ == "__main__":

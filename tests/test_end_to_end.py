@@ -110,6 +110,21 @@ def test_everything_can_be_made_again_from_raw(
         assert query(again, sql) == query(copy, sql)
 
 
+def test_a_receipt_that_was_lost_counts_nothing_twice(
+    tmp_path: Path, cli: Cli, query: Query
+) -> None:
+    """Its object is cleaned again, to the same names; the ledger knows them."""
+    drop(tmp_path, "a.ndjson", event())
+    assert cli(tmp_path, "run", "--events", "0").exit_code == 0
+    (receipt,) = (tmp_path / "bronze/receipts").glob("*.parquet")
+    receipt.unlink()
+    result = cli(tmp_path, "run", "--events", "0")
+    assert result.exit_code == 0, result.output
+    assert receipt.exists()
+    assert query(tmp_path, "SELECT count(*) AS n FROM purchases_bronze") == [{"n": 1}]
+    assert cli(tmp_path, "audit").exit_code == 0
+
+
 def test_one_stage_at_a_time_gives_the_same_as_run(
     copy: Path, tmp_path: Path, cli: Cli, query: Query
 ) -> None:

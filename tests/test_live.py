@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from conftest import Cli, drop, event
 from medallion import stream
+from medallion.cleaning.receipts import Receipt
 from medallion.platforms.platform import Platform
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, schedule
@@ -70,6 +72,37 @@ def test_marts_wait_for_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         built = pipeline.advance().transformed
         assert built and {"live_sales", "sales_hourly", "dim_products"} <= built.models.keys()
         assert pipeline.advance().transformed is None
+
+
+def test_what_a_stream_remembers_hides_nothing_new(tmp_path: Path, query: Query) -> None:
+    """An object that grew in its place, one that was only touched, and one whose rows could not be
+    loaded at once: the next pass does right by each, and nothing is loaded twice."""
+    here = Platform.of(Settings(tmp_path))
+    hidden = tmp_path / "hidden.parquet"
+
+    def hide(receipt: Receipt) -> None:
+        (output,) = receipt.outputs
+        (tmp_path / output).rename(hidden)
+
+    with stream.open_pipeline(here) as pipeline:
+        path = drop(tmp_path, "grows.ndjson", event())
+        assert pipeline.advance().rows == 1
+        with path.open("a") as file:
+            file.write(event(event_id="e2") + "\n")
+        assert pipeline.advance().rows == 2
+        os.utime(path, (1e9, 1e9))
+        assert pipeline.advance().rows == 0
+        drop(tmp_path, "late.ndjson", event(event_id="e3"))
+        report = pipeline.advance(progress=hide)
+        assert report.rows == 0 and len(report.failures) == 1
+        assert pipeline.advance().failures == report.failures
+        (key,) = report.failures
+        stem = Path(key).stem
+        hidden.rename(tmp_path / f"bronze/purchases/dt=2026-03-01/{stem}-0000.parquet")
+        assert pipeline.advance().rows == 1
+        assert not pipeline.advance().rows
+    counted = "SELECT count(*) AS n FROM purchases_silver"
+    assert query(tmp_path, counted) == [{"n": 3}]
 
 
 def test_a_producer_that_is_too_fast_is_held_back(

@@ -48,16 +48,16 @@ earliest as (
 -- history, and a copy on another day is found too.
 hits as {{ materialized() }} (
 
-    select event_key from {{ this }} where event_key in (select event_key from earliest)
+    select dt, event_key from {{ this }} where event_key in (select event_key from earliest)
 
 ),
 
--- Of the few that are found, event_id decides; where none is, history is not read again.
+-- Of the few that are found, event_id decides. By their days an engine skips the rest of history.
 known as {{ materialized() }} (
 
     select event_id, ingested_at, source_file, source_line, first_load_seq
     from {{ this }}
-    where event_key in (select event_key from hits)
+    where dt in (select dt from hits) and event_key in (select event_key from hits)
 
 ),
 

@@ -28,7 +28,7 @@ from medallion.export import export
 from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
 from medallion.layers.marts import SNOWFLAKE, Transformer, publish
-from medallion.layers.staging import Loader, waiting_objects
+from medallion.layers.staging import Loader, create_tables, waiting_objects
 from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
 from medallion.process import Duration, leave_at_once, show_progress, stop_on_signals
@@ -316,7 +316,7 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
         else:
             warehouse = opened.enter_context(here.warehouse())
             transformer = Transformer(here.home)
-            Loader(here.lake, warehouse)
+            create_tables(warehouse)
         report = transformer.run(select=select, full_refresh=full_refresh)
         if not here.snowflake:
             publish(here.home, warehouse, transformer.published())

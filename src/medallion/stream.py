@@ -81,7 +81,7 @@ class Pipeline:
             cleaned = clean(self.lake, self._sweep, progress=progress)
             self.lines_taken += cleaned.lines
         with _timed(seconds, "load"):
-            loaded = self._loader.load()
+            loaded = self._loader.load(cleaned.receipts)
         report = BatchReport(cleaned, loaded, seconds=seconds)
         if loaded.rows:
             self._last_rows = time.monotonic()

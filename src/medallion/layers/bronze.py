@@ -43,8 +43,9 @@ PARALLEL_FROM_BYTES = 32 << 20
 
 @dataclass
 class CleanReport:
-    """What one pass of the cleaner did. `failures` are objects that could not be opened, by key;
-    they stay in raw/ and are tried again."""
+    """What one pass of the cleaner did. `receipts` are the keys of those that it published.
+    `failures` are objects that could not be opened, by key; they stay in raw/ and are tried
+    again."""
 
     objects: int = 0
     bytes: int = 0
@@ -52,10 +53,12 @@ class CleanReport:
     blank: int = 0
     accepted: int = 0
     quarantined: int = 0
+    receipts: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
-    def add(self, receipt: Receipt) -> None:
+    def add(self, found: LakeObject, receipt: Receipt) -> None:
         """Counts one more object."""
+        self.receipts.append(receipt_key(stem(found)))
         self.objects += 1
         self.bytes += receipt.size
         for name in ("lines", "blank", "accepted", "quarantined"):
@@ -71,16 +74,18 @@ class Sweep:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._done: set[str] | None = None
+        self._done: set[tuple[str, str]] | None = None
+        self._keys = set[str]()
 
     def waiting(self) -> list[LakeObject]:
         """Raw objects without a receipt, oldest arrival first."""
         found = list(raw_objects(self._lake))
         if self._done is None:
-            self._done = self._receipted(found)
-        found = [o for o in found if stem(o) not in self._done]
-        keys = {name.partition("-")[0] for name in self._done} if found else set()
-        found = [o for o in found if key_stem(o.key) not in keys or not self._only_touched(o)]
+            receipted = self._receipted(found)
+            self._done = {(o.key, o.version) for o in found if stem(o) in receipted}
+            self._keys = {name.partition("-")[0] for name in receipted}
+        found = [o for o in found if (o.key, o.version) not in self._done]
+        found = [o for o in found if key_stem(o.key) not in self._keys or not self._only_touched(o)]
         return sorted(found, key=lambda o: (o.modified, o.key))
 
     def _receipted(self, raw: list[LakeObject]) -> set[str]:
@@ -102,7 +107,8 @@ class Sweep:
     def finished(self, found: LakeObject) -> None:
         """Takes note of a receipt that was just published."""
         if self._done is not None:
-            self._done.add(stem(found))
+            self._done.add((found.key, found.version))
+            self._keys.add(key_stem(found.key))
 
     def _only_touched(self, found: LakeObject) -> bool:
         """Whether an earlier version of the object had the same bytes: copied, not rewritten."""
@@ -132,7 +138,7 @@ def clean(
             report.failures[found.key] = outcome.strerror or str(outcome)
             continue
         sweep.finished(found)
-        report.add(outcome)
+        report.add(found, outcome)
         progress(outcome)
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -84,7 +85,7 @@ def waiting_objects(lake: Lake, warehouse: Warehouse) -> int:
 
 
 class Loader:
-    """Loads what the receipts in the lake name and the ledger does not; remembers the ledger."""
+    """Loads what the receipts in the lake name and the ledger does not; remembers both."""
 
     def __init__(self, lake: Lake, warehouse: duckdb.DuckDBPyConnection) -> None:
         self._lake, self._db = lake, warehouse
@@ -93,11 +94,16 @@ class Loader:
             "SELECT bronze_file FROM staging.loads WHERE kind = 'receipts'"
         ).fetchall()
         self._loaded = {key for (key,) in rows}
+        receipts = {o.key for o in lake.list(RECEIPTS) if o.key.endswith(".parquet")}
+        self._waiting = receipts - self._loaded
 
-    def load(self) -> LoadReport:
-        """One pass: the outputs of every new receipt, and the receipts."""
+    def load(self, receipts: Iterable[str] = ()) -> LoadReport:
+        """One pass: the outputs of every receipt that waits, and the receipts. Those that came
+        since the lake was listed, which happens once, are named: listing costs more the longer
+        history is."""
+        self._waiting |= set(receipts) - self._loaded
         report, batch, rows = LoadReport(), list[_Delivery](), 0
-        for delivery in self._waiting(report):
+        for delivery in self._deliveries(report):
             batch.append(delivery)
             rows += delivery.rows_of_outputs
             if rows >= ROWS_PER_TRANSACTION:
@@ -107,12 +113,10 @@ class Loader:
             self._load_or_split(batch, report)
         return report
 
-    def _waiting(self, report: LoadReport) -> list[_Delivery]:
-        """New receipts objects, in the order of arrival of what they tell of."""
+    def _deliveries(self, report: LoadReport) -> list[_Delivery]:
+        """The receipts objects that wait, in the order of arrival of what they tell of."""
         found = []
-        for key in (o.key for o in self._lake.list(RECEIPTS)):
-            if key in self._loaded or not key.endswith(".parquet"):
-                continue
+        for key in sorted(self._waiting):
             try:
                 with self._lake.open(key) as stream:
                     found.append(_delivery(key, pq.read_table(stream).to_pylist()))
@@ -132,6 +136,7 @@ class Loader:
                 self._load_or_split([delivery], report)
             return
         for delivery in batch:
+            self._waiting.remove(delivery.receipts)
             self._loaded.add(delivery.receipts)
             report.objects += len(delivery.rows)
             report.rows += delivery.rows_of_outputs

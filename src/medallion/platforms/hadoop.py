@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from medallion.errors import LakeError
-from medallion.platforms.lake import LakeObject, finished
+from medallion.platforms.lake import LakeObject, file_object, finished
 
 _THREADS = 16
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class HadoopLake:
@@ -56,9 +54,7 @@ class HadoopLake:
         while found.hasNext():
             status = found.next()
             key = status.getPath().toString().removeprefix(root)
-            modified = status.getModificationTime()
-            moment = _EPOCH + timedelta(milliseconds=modified)
-            yield LakeObject(key, status.getLen(), moment, f"{status.getLen()}-{modified}")
+            yield file_object(key, status.getLen(), status.getModificationTime())
 
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         """Gives objects their final keys, several at a time. What was moved before stays as it is:

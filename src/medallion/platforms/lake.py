@@ -59,7 +59,7 @@ def batches(objects: Iterable[Sized]) -> Iterator[list[Sized]]:
 def is_finished(key: str) -> bool:
     """Whether an object is there already: producers write under a name that starts with a dot or
     ends in .tmp, and rename."""
-    return not key.endswith(".tmp") and not any(part.startswith(".") for part in key.split("/"))
+    return not key.endswith(".tmp") and not key.startswith(".") and "/." not in key
 
 
 ARRIVALS = "raw/.arrivals/"
@@ -72,6 +72,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def milliseconds(moment: datetime) -> int:
     """The moment as a number, without a detour over floats."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def moment(milliseconds: int) -> datetime:
+    """The same number as a moment in UTC."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def arrivals_of(key: str) -> str:
@@ -93,11 +98,13 @@ def finished(listed: Iterable[LakeObject], notes: Iterable[str]) -> Iterator[Lak
         if is_finished(found.key):
             name = f"{arrivals_of(found.key)}{milliseconds(found.modified)}" if known else ""
             at = known.get(name)
-            yield (
-                found
-                if at is None
-                else replace(found, modified=_EPOCH + timedelta(milliseconds=at))
-            )
+            yield found if at is None else replace(found, modified=moment(at))
+
+
+def file_object(key: str, size: int, modified: int) -> LakeObject:
+    """An object of a store that has no entity tags: its size and the moment of its modification, in
+    milliseconds since 1970, stand for its content."""
+    return LakeObject(key, size, moment(modified), f"{size}-{modified}")
 
 
 class Lake(Protocol):

@@ -8,12 +8,12 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from medallion.errors import HomeBusy, LakeError
-from medallion.platforms.lake import LakeObject, Version, is_finished, milliseconds
+from medallion.platforms.lake import LakeObject, Version, file_object, is_finished, milliseconds
 
 
 class LocalLake:
@@ -25,7 +25,7 @@ class LocalLake:
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
         folder, _, start = prefix.rpartition("/")
-        found = self._walk(self._path(folder) if folder else self.home, folder)
+        found = self._walk(folder)
         mine = (o for o in found if o.key.startswith(prefix) or not start)
         yield from sorted(mine, key=lambda o: o.key)
 
@@ -45,8 +45,8 @@ class LocalLake:
 
     def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
         if arrived:
-            moment = milliseconds(arrived) * 1_000_000
-            os.utime(path, ns=(moment, moment))
+            at = milliseconds(arrived) * 1_000_000
+            os.utime(path, ns=(at, at))
         self.publish(path, key)
 
     def remove(self, key: str) -> None:
@@ -93,20 +93,27 @@ class LocalLake:
             raise
         sync(final.parent)
 
-    def _walk(self, folder: Path, key: str) -> Iterator[LakeObject]:
-        try:
-            entries = list(os.scandir(folder))
-        except FileNotFoundError:
-            return
-        for entry in entries:
-            name = f"{key}/{_as_key(entry.name)}".lstrip("/")
-            if not is_finished(entry.name):
+    def _walk(self, folder: str) -> Iterator[LakeObject]:
+        folders = [(self._path(folder), f"{folder}/" if folder else "")]
+        while folders:
+            path, prefix = folders.pop()
+            try:
+                entries = os.scandir(path)
+            except FileNotFoundError:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from self._walk(Path(entry.path), name)
-            elif entry.is_file():
-                with suppress(FileNotFoundError):
-                    yield _object(name, entry.stat())
+            with entries:
+                for entry in entries:
+                    if not is_finished(entry.name):
+                        continue
+                    key = prefix + _as_key(entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append((Path(entry.path), f"{key}/"))
+                    elif entry.is_file():
+                        try:
+                            stat = entry.stat()
+                        except FileNotFoundError:
+                            continue
+                        yield file_object(key, stat.st_size, stat.st_mtime_ns // 1_000_000)
 
 
 def own_scratch(home: Path) -> Path:
@@ -132,14 +139,6 @@ def is_running(process: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _object(key: str, stat: os.stat_result) -> LakeObject:
-    milliseconds = stat.st_mtime_ns // 1_000_000
-    modified = datetime.fromtimestamp(milliseconds // 1000, UTC).replace(
-        microsecond=milliseconds % 1000 * 1000
-    )
-    return LakeObject(key, stat.st_size, modified, f"{stat.st_size}-{milliseconds}")
 
 
 def _as_key(name: str) -> str:
