@@ -24,7 +24,7 @@ BESIDE = ".rebuild"
 """Where in the home the new bronze and warehouse are made, over the same raw/."""
 
 _LAYERS = {
-    "silver": "SELECT * EXCLUDE (event_key, load_seq, first_load_seq, loaded_at) "
+    "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
     "FROM {db}.silver.purchases_silver",
     "gold": "SELECT * EXCLUDE (load_seq) FROM {db}.gold.purchases_gold",
     "quarantine": "SELECT feed, reason, raw, source_file, source_line FROM {db}.staging.quarantine",

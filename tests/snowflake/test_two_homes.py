@@ -25,9 +25,9 @@ from glue.harness import Glue, build_package, s3a_jars, stub_jar
 
 LAYERS = ("BRONZE.", "SILVER.", "GOLD.", "MARTS.", "OPS.")
 GRAMMAR = Path(__file__).with_name("grammar.py")
-ITS_OWN = ("_SEQ", "LOADED_AT", "STAGED_AT", "EVENT_KEY")
-"""Columns, by their end, that are a warehouse's own affair: when it took a row in, and the number
-by which it finds an event_id (each reads the bytes of the same digest in its own order)."""
+ITS_OWN = ("_SEQ", "LOADED_AT", "STAGED_AT", "EVENT_KEY", "EVENT_BUCKET")
+"""Columns, by their end, that are a warehouse's own affair: when it took a row in, and the
+numbers by which it finds an event_id (each reads the bytes of the same digest in its own order)."""
 
 
 @dataclass(frozen=True)
