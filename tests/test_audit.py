@@ -105,10 +105,49 @@ PLANTED: dict[str, Callable[[Path], None]] = {
         "DELETE FROM gold.purchases_gold WHERE sales_date = "
         "(SELECT min(sales_date) FROM gold.purchases_gold)",
     ),
+    "live model left empty": lambda home: change(home, "DELETE FROM marts.live_sales"),
+    "minute lost from the live model": lambda home: change(
+        home,
+        "DELETE FROM marts.live_sales WHERE minute_at = "
+        "(SELECT max(minute_at) FROM marts.live_sales)",
+    ),
+    "basket too many in the live model": lambda home: change(
+        home,
+        "UPDATE marts.live_sales SET transactions = transactions + 1 WHERE rowid = "
+        "(SELECT max(rowid) FROM marts.live_sales)",
+    ),
+    "a cent more in the live model": lambda home: change(
+        home,
+        "UPDATE marts.live_sales SET reporting_net_sales = reporting_net_sales + 0.01 WHERE "
+        "rowid = (SELECT max(rowid) FROM marts.live_sales)",
+    ),
+    "newest sale unknown to the live model": lambda home: change(
+        home, "UPDATE marts.live_sales SET last_sale_at = NULL"
+    ),
     "amount as float": lambda home: change(
         home, "ALTER TABLE gold.purchases_gold ALTER net_sales TYPE DOUBLE"
     ),
 }
+
+
+def test_what_the_live_model_has_not_seen_waits(copy: Path, cli: Cli) -> None:
+    """A build that was killed after silver and gold: no violation. What the marts have seen too and
+    the live model has not is one."""
+    change(
+        copy,
+        "UPDATE silver.purchases_silver SET load_seq = 99 WHERE event_id = "
+        "(SELECT max_by(event_id, ts) FROM silver.purchases_silver)",
+    )
+    result = cli(copy, "audit")
+    assert result.exit_code == 0, result.output
+    assert "1 rows not yet in the live model" in result.output
+    change(
+        copy,
+        "INSERT INTO marts.sales_hourly BY NAME (SELECT * REPLACE (99 AS load_seq) "
+        "FROM marts.sales_hourly LIMIT 1); DELETE FROM marts.live_sales WHERE minute_at = "
+        "(SELECT max(minute_at) FROM marts.live_sales)",
+    )
+    assert cli(copy, "audit").exit_code == 1
 
 
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)

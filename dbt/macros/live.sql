@@ -5,9 +5,15 @@
 {% macro live_days() %}{{ return(15) }}{% endmacro %}
 
 {#- The first UTC day of which lines are kept. The newest sale decides; one that is dated after its own
-    arrival does not count. -#}
+    arrival does not count. Where no sale counts, all are kept. -#}
 {% macro live_since(sold_at, relation) -%}
-(select cast({{ dbt.dateadd('day', -(live_days() + 1), 'max(' ~ sold_at ~ ')') }} as date) from {{ relation }})
+(
+    select coalesce(
+        cast({{ dbt.dateadd('day', -(live_days() + 1), 'max(' ~ sold_at ~ ')') }} as date),
+        cast('1970-01-01' as date)
+    )
+    from {{ relation }}
+)
 {%- endmacro %}
 
 {#- The clock, read once by a model, whose first expression this is. -#}

@@ -6,7 +6,7 @@ A test module takes the fixtures by importing them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -44,22 +44,7 @@ class Warehouse:
     def load(self, table: str, *rows: dict[str, Any], arrived: str = "2026-06-01") -> None:
         """One load: rows of a staging table, in one file of their own unless they say otherwise."""
         self._loads += 1
-        for line, row in enumerate(rows, 1):
-            technical = {
-                "source_file": f"raw/{table}/f{self._loads:03}.ndjson",
-                "source_line": line,
-                "ingested_at": arrived,
-                "bronze_file": f"bronze/{table}/f{self._loads:03}.parquet",
-                "load_seq": self._loads,
-                "loaded_at": "2026-06-01",
-            }
-            values = technical | row
-            names = [name for name in TABLES[table] if name in values]
-            places = ", ".join(f"CAST(? AS {TABLES[table][n].duckdb})" for n in names)
-            self.db.execute(
-                f"INSERT INTO staging.{table} ({', '.join(names)}) VALUES ({places})",
-                [values[n] for n in names],
-            )
+        load_rows(self.db, table, self._loads, rows, arrived)
 
     def sell(self, *events: dict[str, Any], arrived: str = "2026-06-01") -> None:
         """One load of purchases; what an event leaves out is as in PURCHASE."""
@@ -97,6 +82,26 @@ class Warehouse:
     def _invoke(self, verb: str, *arguments: str) -> Any:
         os.environ["MEDALLION_HOME"] = str(self.home)
         return self._runner.invoke([verb, *arguments, *common(self.home), "--no-write-json"])
+
+
+def load_rows(db: Any, table: str, load: int, rows: Sequence[dict[str, Any]], arrived: Any) -> None:
+    """One load: rows of a staging table, in one file of their own unless they say otherwise."""
+    for line, row in enumerate(rows, 1):
+        technical = {
+            "source_file": f"raw/{table}/f{load:03}.ndjson",
+            "source_line": line,
+            "ingested_at": arrived,
+            "bronze_file": f"bronze/{table}/f{load:03}.parquet",
+            "load_seq": load,
+            "loaded_at": "2026-06-01",
+        }
+        values = technical | row
+        names = [name for name in TABLES[table] if name in values]
+        places = ", ".join(f"CAST(? AS {TABLES[table][n].duckdb})" for n in names)
+        db.execute(
+            f"INSERT INTO staging.{table} ({', '.join(names)}) VALUES ({places})",
+            [values[n] for n in names],
+        )
 
 
 def common(home: Path) -> list[str]:

@@ -1,6 +1,13 @@
+-- Where every sale is dated after its own arrival, the newest of those arrivals has to serve.
 with newest as (
 
-    select max(last_sale_at) as as_of from {{ ref('live_sales') }}
+    select coalesce(
+        max(last_sale_at),
+        case when count(*) > 0 then (
+            select max(modified_at) from {{ ref('receipts') }} where feed = 'purchases' and accepted > 0
+        ) end
+    ) as as_of
+    from {{ ref('live_sales') }}
 
 ),
 

@@ -4,21 +4,59 @@
 with
 
 {% if is_incremental() %}
-touched as {{ materialized() }} (
+-- Where the lines stood, or may have stood, that another copy of their event has replaced.
+moved as {{ materialized() }} (
 
-    select ts, dt, basket_id
-    from (
-        {{ touched_lines(this) }}
-    ) as lines
-    where dt >= {{ live_since('last_sale_at', this) }}
-    union all
     select ts, dt, basket_id
     from {{ ref('bronze') }}
     where event_id in (
         select event_id from {{ ref('silver') }}
         where load_seq > {{ watermark(this) }} and load_seq > first_load_seq
     )
-    and dt >= {{ live_since('last_sale_at', this) }}
+
+),
+
+-- The newest sale. Where a line was replaced (rare), it may have been that one: then all are asked.
+newest as {{ materialized() }} (
+
+    select max(sold_at) as sold_at
+    from (
+        select max(last_sale_at) as sold_at from {{ this }} where not exists (select 1 from moved)
+        union all
+        select max(ts) from {{ ref('silver') }} where load_seq > {{ watermark(this) }} and ts <= ingested_at
+        union all
+        select max(silver.ts)
+        from {{ ref('silver') }} as silver
+        cross join (select 1 as found from moved limit 1) as any_moved
+        where silver.ts <= silver.ingested_at
+    ) as candidates
+
+),
+
+-- From which day on lines are to be kept, and from which day on the table has them: the window moves
+-- on with the newest sale, and back when that one was replaced. An empty table lacks nothing, because
+-- all lines are newer than its watermark.
+bounds as {{ materialized() }} (
+
+    select
+        {{ live_since('sold_at', 'newest') }} as since,
+        {{ live_since('last_sale_at', this) }} as present_since
+
+),
+
+touched as {{ materialized() }} (
+
+    select ts, dt, basket_id
+    from (
+        {{ touched_lines(this) }}
+    ) as lines
+    where dt >= (select since from bounds)
+    union all
+    select ts, dt, basket_id from moved where dt >= (select since from bounds)
+    union all
+    select ts, dt, basket_id
+    from {{ ref('silver') }}
+    where dt >= (select since from bounds) and dt < (select present_since from bounds)
 
 ),
 
@@ -124,3 +162,12 @@ select
     totals.* exclude (minute_at)
 from minutes
 left join totals on minutes.minute_at = totals.minute_at
+{% if is_incremental() %}
+union all
+-- Minutes that the window has left behind: only their key, so that they are deleted.
+select
+    left_behind.minute_at,
+    totals.* exclude (minute_at)
+from (select distinct minute_at from {{ this }} where minute_at < (select since from bounds)) as left_behind
+left join totals on false
+{% endif %}

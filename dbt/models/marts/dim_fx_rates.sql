@@ -1,9 +1,17 @@
+{{ config(incremental_strategy='replace_keys', unique_key='currency', tmp_relation_type='table') }}
+
 with rates as (
 
     select *
     from {{ source('staging', 'fx_rates') }}
     where reporting_currency = '{{ var("reporting_currency") }}'
         and currency <> '{{ var("reporting_currency") }}'
+        {% if is_incremental() %}
+        and currency in (
+            select currency from {{ source('staging', 'fx_rates') }}
+            where load_seq > {{ watermark(this) }}
+        )
+        {% endif %}
     qualify row_number() over (
         partition by currency, ts
         order by ingested_at desc, source_file desc, source_line desc, load_seq desc
@@ -22,6 +30,7 @@ select
     load_seq
 from rates
 
+{% if not is_incremental() -%}
 union all
 
 select
@@ -31,3 +40,4 @@ select
     '{{ var("reporting_currency") }}',
     cast(1 as decimal(18,8)),
     cast(0 as bigint)
+{%- endif %}

@@ -4,6 +4,8 @@
 -- depends_on: {{ ref('dim_products') }}
 -- depends_on: {{ ref('dim_stores') }}
 -- depends_on: {{ ref('dim_fx_rates') }}
+-- What is looked at comes first; and so the audit knows that live_sales has seen what this has.
+-- depends_on: {{ ref('live_sales') }}
 
 {{ rebuilt_days(this) }},
 

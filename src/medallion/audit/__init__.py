@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from medallion.audit.bronze import bronze_checks
 from medallion.audit.checks import Check, count
 from medallion.audit.gold import gold_checks, silver_checks
+from medallion.audit.live import NEEDED, live_checks
 from medallion.audit.raw import raw_checks
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations
@@ -42,4 +43,6 @@ def audit(
         report.waiting["rows not yet in silver"] = count(warehouse, "staging.purchases")
     if "gold.purchases_gold" in built:
         report.checks += gold_checks(warehouse)
+    if built >= NEEDED:
+        report.checks += live_checks(warehouse, report.waiting)
     return report
