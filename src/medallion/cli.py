@@ -28,11 +28,13 @@ from medallion.export import export
 from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
 from medallion.layers.marts import SNOWFLAKE, Transformer, publish
+from medallion.layers.orphans import some
 from medallion.layers.staging import Loader, create_tables, waiting_objects
 from medallion.live_view import live_view
+from medallion.platforms.home import freed_by_removing, remove_replaced, replaced_copies
 from medallion.platforms.platform import Platform
 from medallion.process import Duration, leave_at_once, show_progress, stop_on_signals
-from medallion.rebuild import RebuildReport, rebuild
+from medallion.rebuild import DROP, KEEP, RebuildReport, rebuild
 from medallion.replay import CHOSEN, ReplayReport, chosen, replay
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
@@ -61,16 +63,16 @@ def verb(group: click.Group, function: Callable[..., None]) -> click.Command:
             settings = Settings.from_environment(os.environ, home)
             function(Platform.of(settings), **options)
         except MedallionError as error:
-            _fail(str(error))
+            _fail(str(error), error.exit_code)
         except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
             _fail(str(error).splitlines()[0])
 
     return run
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     click.echo(f"error: {message}", err=True)
-    sys.exit(2)
+    sys.exit(code)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -340,6 +342,7 @@ def status(here: Platform, as_json: bool) -> None:
         print_json(rows)
     else:
         _print_layers(rows)
+        _print_copies("old copy", replaced_copies(here.home))
 
 
 @command
@@ -356,12 +359,31 @@ def audit_(here: Platform, as_json: bool) -> None:
 
 
 @command
+@click.option(
+    "--keep-missing",
+    "missing",
+    flag_value=KEEP,
+    help="Carry over what bronze holds of raw objects that are gone.",
+)
+@click.option(
+    "--drop-missing",
+    "missing",
+    flag_value=DROP,
+    help="Leave it out; the old bronze and warehouse are kept.",
+)
+@click.option("--remove-old", is_flag=True, help="Only remove what earlier rebuilds have kept.")
 @as_json
-def rebuild_(here: Platform, as_json: bool) -> None:
-    """Make everything again from raw/, beside the old, and swap it in when the audit holds."""
+def rebuild_(here: Platform, missing: str | None, remove_old: bool, as_json: bool) -> None:
+    """Make everything again from raw/, beside the old, and swap it in when the audit holds; exit 1
+    when rows would be lost."""
     here.require_home()
+    if remove_old:
+        with here.lock():
+            copies = remove_replaced(here.home)
+        _print_copies("removed", copies, as_json)
+        return
     with here.lock():
-        report = rebuild(here, progress=show_progress)
+        report = rebuild(here, missing, progress=show_progress)
     if as_json:
         print_json(vars(report) | {"audit": report.audit.holds})
     else:
@@ -552,6 +574,16 @@ def _print_days(days: list[tuple[Any, ...]]) -> None:
     print_rows("Revenue by day, the last of them", columns, days)
 
 
+def _print_copies(word: str, copies: dict[Path, int], as_json: bool = False) -> None:
+    """Old copies that rebuilds have kept, with their size."""
+    if as_json:
+        print_json({str(folder): size for folder, size in copies.items()})
+        return
+    for folder, size in copies.items():
+        mend = "; 'medallion rebuild --remove-old' removes it" if word == "old copy" else ""
+        _say(False, f"{word:<10} {folder} ({size / 1e6:,.1f} MB){mend}")
+
+
 def _print_rebuilt(report: RebuildReport) -> None:
     compared = "with nothing: the warehouse before was of another version, or none"
     if report.differences is not None:
@@ -566,6 +598,12 @@ def _print_rebuilt(report: RebuildReport) -> None:
         f"audited    all {len(report.audit.checks)} checks hold",
         f"swapped in after {report.seconds:.1f} s",
     )
+    for word, keys in (("carried", report.carried), ("left out", report.dropped)):
+        if keys:
+            _say(False, f"{word:<10} what only bronze held of {len(keys):,} raw objects:")
+            _say(False, *(f"  {key}" for key in some(keys)))
+    if report.old_copy:
+        _print_copies("old copy", {report.old_copy: freed_by_removing(report.old_copy)})
 
 
 def _print_replayed(report: ReplayReport) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from medallion.layers.marts import PROJECT
+from medallion.platforms.home import replaced_copies
 from medallion.platforms.warehouse import warehouse_path
 
 NEEDED_FREE_BYTES = 1 << 30
@@ -44,6 +45,7 @@ def examine(home: Path) -> list[Finding]:
         Finding("warehouse", str(warehouse_path(home)), True, needed=False)
         if warehouse_path(home).exists()
         else Finding("warehouse", "none yet", False, False, "'medallion run' makes it"),
+        *[_old_copy(folder, size) for folder, size in replaced_copies(home).items()],
         *[_program(name, mend) for name, mend in _PROGRAMS.items()],
     ]
 
@@ -80,6 +82,11 @@ def _space(home: Path) -> Finding:
         free > NEEDED_FREE_BYTES,
         mend="free 1 GB, or choose another --home",
     )
+
+
+def _old_copy(folder: Path, size: int) -> Finding:
+    found = f"{folder}, {size / 1e6:,.1f} MB"
+    return Finding("old copy", found, False, False, "'medallion rebuild --remove-old' removes it")
 
 
 def _program(name: str, mend: str) -> Finding:

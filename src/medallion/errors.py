@@ -1,4 +1,5 @@
-"""What an operator must mend, as one tree; the command line prints one line of it and exits 2.
+"""What an operator must mend, as one tree; the command line prints one line of it and exits with
+its code: 2, or 1 for LossError.
 
     MedallionError
     ├── SettingsError     an option, variable or file that cannot be used as given
@@ -7,14 +8,19 @@
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
     ├── DashboardError    the dashboard has nothing to show, or cannot be shown
-    └── ExportError       an export cannot be written
+    ├── ExportError       an export cannot be written
+    └── LossError         what was asked would lose rows, and was not done
 
 A bad line is never an error: it is a row of the quarantine.
 """
 
+from collections.abc import Sequence
+
 
 class MedallionError(Exception):
     """Base of all: the message says what is wrong and how to mend it, in one line."""
+
+    exit_code = 2
 
 
 class SettingsError(MedallionError):
@@ -43,3 +49,12 @@ class DashboardError(MedallionError):
 
 class ExportError(MedallionError):
     """An export cannot be written."""
+
+
+class LossError(MedallionError):
+    """What was asked would lose rows, and was not done. `names` are the objects behind them."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, names: Sequence[str] = ()) -> None:
+        super().__init__("\n  ".join([message, *names]))

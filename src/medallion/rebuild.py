@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from medallion.audit import AuditReport, audit
-from medallion.errors import LakeError, SettingsError, WarehouseError
+from medallion.errors import LakeError, LossError, SettingsError, WarehouseError
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.marts import Transformer, publish
+from medallion.layers.orphans import (
+    Receipt,
+    carry_over,
+    known_receipts,
+    only_in_bronze,
+    retire,
+    retired,
+    some,
+)
+from medallion.layers.raw import raw_objects
 from medallion.layers.staging import Loader
+from medallion.platforms.home import BESIDE, REPLACED, swap
 from medallion.platforms.lake import Lake
-from medallion.platforms.local import LocalLake, make_folder, sync
+from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import FILE, literal, open_warehouse, warehouse_path
-
-BESIDE = ".rebuild"
-"""Where in the home the new bronze and warehouse are made, over the same raw/."""
 
 _LAYERS = {
     "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
@@ -32,10 +41,16 @@ _LAYERS = {
 """What is compared: all but what hangs on the order and the time of loading."""
 
 
+KEEP, DROP = "keep", "drop"
+"""What to do with rows of which raw/ does not hold the lines any more."""
+
+
 @dataclass
 class RebuildReport:
     """What was made. `differences` are rows by layer that only the old or only the new warehouse
-    has, `None` where there was nothing to compare with."""
+    has, `None` where there was nothing to compare with; `carried` and `dropped` the raw objects
+    whose rows bronze alone held; `old_copy` is where the old bronze and warehouse lie, which stay
+    where anything differs."""
 
     cleaned: CleanReport
     rows: int
@@ -43,15 +58,23 @@ class RebuildReport:
     audit: AuditReport
     differences: dict[str, int] | None
     seconds: float
+    carried: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    old_copy: Path | None = None
 
 
-def rebuild(here: Platform, progress: Callable[[str], None] = lambda _: None) -> RebuildReport:
-    """Makes bronze, warehouse and snapshots from raw/ alone, by the rules of today, and swaps them
-    in when the audit of the new ones holds. Killed anywhere, the home is the old one, or one that
-    the next run completes from what is there.
+def rebuild(
+    here: Platform, missing: str | None = None, progress: Callable[[str], None] = lambda _: None
+) -> RebuildReport:
+    """Make bronze, warehouse and snapshots from raw/ alone, by the rules of today, and swap them
+    in when nothing would be lost and the audit of the new ones holds. Rows whose lines raw/ does
+    not hold any more are carried over with KEEP, left out with DROP; those of objects that were
+    retired are always carried over. Killed anywhere, the home is the old one, or one that the next
+    runner completes.
 
-    Raises SettingsError for a lake that is not in the home; LakeError when a raw object cannot be
-    read and WarehouseError when a check fails: then everything stays as it was.
+    Raises SettingsError for a lake that is not in the home; LossError when rows would be lost;
+    LakeError when a raw object cannot be read and WarehouseError when a check fails: then
+    everything stays as it was.
     """
     if not isinstance(here.lake, LocalLake):
         raise SettingsError(
@@ -59,25 +82,70 @@ def rebuild(here: Platform, progress: Callable[[str], None] = lambda _: None) ->
             "--full-refresh' builds again from staging"
         )
     started, beside = time.monotonic(), here.home / BESIDE
+    receipts, consented = _known(here), retired(here.lake)
+    there = {found.key for found in raw_objects(here.lake)}
+    gone = [r for r in receipts if r.source_file not in there | consented]
+    if gone and missing is None:
+        raise _refusal(gone, "no longer holds")
     lake = _lake_over_raw(here.home, beside)
     progress("cleaning raw/")
     cleaned = clean(lake, progress=lambda receipt: progress(f"cleaned {receipt.source_file}"))
     if cleaned.failures:
         key, why = next(iter(cleaned.failures.items()))
         raise LakeError(f"cannot rebuild, and everything stays as it was: {key}: {why}")
+    again = {receipt.version for receipt in known_receipts(lake, None)}
+    orphans = [r for r in receipts if r.version not in again]
+    carried = [r for r in orphans if missing == KEEP or r.source_file in consented - there]
+    carry_over(here.lake, lake, carried)
+    retire(lake, (r.source_file for r in carried if r.source_file not in there))
     with open_warehouse(beside) as new:
         built = build(lake, beside, new, progress)
         if built.broken:
             raise WarehouseError(
                 f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
             )
+        dropped = [r for r in orphans if r not in carried]
+        lost = only_in_bronze(here.lake, dropped, new)
+        if lost and missing is None:
+            rewritten = [r for r in dropped if r.source_file in lost]
+            raise _refusal(rewritten, "holds other bytes by now of", lost.total())
         differences = _differences(new, warehouse_path(here.home))
         new.execute("CHECKPOINT")
-    _swap(here.home, beside)
+    old_copy = _swap(here.home)
     with open_warehouse(here.home) as warehouse:
         publish(here.home, warehouse, built.relations)
-    taken = time.monotonic() - started
-    return RebuildReport(cleaned, built.rows, built.models, built.audit, differences, taken)
+    report = RebuildReport(
+        cleaned, built.rows, built.models, built.audit, differences, time.monotonic() - started
+    )
+    report.carried = sorted({r.source_file for r in carried})
+    report.dropped = sorted(lost)
+    if old_copy.exists() and not lost and differences and not any(differences.values()):
+        shutil.rmtree(old_copy)
+    report.old_copy = old_copy if old_copy.exists() else None
+    return report
+
+
+def _known(here: Platform) -> list[Receipt]:
+    """The receipts of the home, as bronze and the warehouse know them. A warehouse that cannot be
+    opened is a reason to rebuild, and no source."""
+    try:
+        with open_warehouse(here.home, read_only=True) as warehouse:
+            return known_receipts(here.lake, warehouse)
+    except WarehouseError:
+        return known_receipts(here.lake, None)
+
+
+def _refusal(orphans: Sequence[Receipt], why: str, rows: int | None = None) -> LossError:
+    accepted, rejected = (sum(getattr(r, n) for r in orphans) for n in ("accepted", "quarantined"))
+    what = f"{accepted:,} accepted rows and {rejected:,} rejected lines"
+    names = sorted({r.source_file for r in orphans})
+    behind = what if rows is None else f"{rows:,} of {what}"
+    return LossError(
+        f"rebuild would lose {behind}, so everything stays as it was: raw/ {why} {len(names):,} "
+        "objects that bronze was made of; put them back, or say --keep-missing to carry over what "
+        "bronze holds of them, or --drop-missing to leave it out and keep the old copy:",
+        some(names),
+    )
 
 
 @dataclass
@@ -115,14 +183,9 @@ def build(
     return Built(loaded.rows, len(models), relations, found)
 
 
-def discard(home: Path) -> None:
-    """Removes what a rebuild that was killed has left: copies of bronze and of the warehouse."""
-    shutil.rmtree(home / BESIDE, ignore_errors=True)
-
-
 def _lake_over_raw(home: Path, beside: Path) -> LocalLake:
     """An empty lake that has the raw objects of the home."""
-    discard(home)
+    shutil.rmtree(beside, ignore_errors=True)
     make_folder(beside)
     make_folder(home / "raw")
     (beside / "raw").symlink_to(Path("..") / "raw", target_is_directory=True)
@@ -153,25 +216,8 @@ def _rows_of_one(new: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(counted.fetchall()[0][0])
 
 
-def _swap(home: Path, beside: Path) -> None:
-    """Takes the old warehouse and bronze out, then puts the new ones in. After each step the home
-    is one that a run completes: without a warehouse it loads bronze, without bronze it cleans
-    raw/."""
-    warehouse = warehouse_path(home)
-    for old, kept in (
-        (warehouse.with_name(f"{FILE}.wal"), beside / "old.wal"),
-        (warehouse, beside / "old.duckdb"),
-        (home / "bronze", beside / "old-bronze"),
-        (beside / "bronze", home / "bronze"),
-        (warehouse_path(beside), warehouse),
-    ):
-        if old.exists():
-            move(old, kept)
-    shutil.rmtree(beside)
-
-
-def move(old: Path, new: Path) -> None:
-    """Renames a file or folder, durably."""
-    old.rename(new)
-    sync(new.parent)
-    sync(old.parent)
+def _swap(home: Path) -> Path:
+    """Swap the new bronze and warehouse in; return where the old ones are."""
+    folder = home / REPLACED / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
+    swap(home, ("bronze", FILE), folder)
+    return folder

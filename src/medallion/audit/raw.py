@@ -11,6 +11,7 @@ from medallion.audit.checks import LOST, Check, count, rows, some
 from medallion.cleaning.lines import Source, Unreadable, read_blocks
 from medallion.cleaning.receipts import RECEIPTS, receipt_key, stem
 from medallion.contract import FEEDS, UNREADABLE
+from medallion.layers.orphans import retired
 from medallion.layers.raw import raw_objects
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
@@ -43,11 +44,14 @@ def raw_checks(
         if recount.lines != promised:
             broken.append(f"{found.key}: {recount.lines} lines, receipt says {promised}")
         broken += recount.unlike
+    gone, consented = known - seen, retired(lake)
     broken += [
-        f"{key}: its receipt is there, the raw object is gone" for key in sorted(known - seen)
+        f"{key}: its receipt is there, the raw object is gone" for key in sorted(gone - consented)
     ]
     waiting["raw objects not yet loaded"] = not_loaded
     figure = f"{lines:,} in {objects:,} objects"
+    if gone & consented:
+        figure += f", {len(gone & consented):,} more in bronze alone"
     yield Check(LOST, "raw lines = receipt lines", figure, some(broken))
     yield _sums(db)
     yield _coverage(db)

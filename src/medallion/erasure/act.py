@@ -17,11 +17,11 @@ from medallion.erasure.search import Search, search
 from medallion.erasure.versions import purge
 from medallion.erasure.warehouse import catch_up, rebuild
 from medallion.errors import HomeBusy, LakeError, SettingsError
+from medallion.platforms.home import UNFINISHED_ERASURE, replaced_copies
 from medallion.platforms.lake import Lake
-from medallion.platforms.local import UNFINISHED_ERASURE, sync
+from medallion.platforms.local import sync
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import FILE
-from medallion.rebuild import discard
 
 RECORDS = "erasures"
 
@@ -60,7 +60,7 @@ def forget(
     act = _Act.take_up(here, customer)
     if not act.is_resumed:
         _require_rest(here.lake)
-        discard(here.home)
+        _require_no_old_copy(here.home)
         catch_up(here)
     eraser = LakeEraser(here.lake, act.replacement)
     progress("searching raw/")
@@ -91,6 +91,15 @@ def _require_rest(lake: Lake) -> None:
         raise LakeError(
             f"{lake.url}/{begun.key} is of a run of the cleaner that has not ended: start the job "
             "again, let it end, and forget then"
+        )
+
+
+def _require_no_old_copy(home: Path) -> None:
+    """What a rebuild has kept may hold the id, and is nobody's to rewrite."""
+    if copies := replaced_copies(home):
+        raise SettingsError(
+            f"{next(iter(copies))} is an old copy that may hold the id; 'medallion rebuild "
+            "--remove-old' removes it, then forget"
         )
 
 

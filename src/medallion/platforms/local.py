@@ -1,8 +1,7 @@
-"""The lake as a directory: whole, durable writes by fsync and rename; one runner at a time."""
+"""The lake as a directory: whole, durable writes by fsync and rename."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from medallion.errors import HomeBusy, LakeError
 from medallion.platforms.lake import LakeObject, Version, file_object, is_finished, milliseconds
 
 
@@ -164,38 +162,5 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-UNFINISHED_ERASURE = ".forget.json"
-"""What an erasure leaves in the home until it has ended."""
-
-
-@contextmanager
-def runner_lock(home: Path, *, erasing: bool = False) -> Iterator[None]:
-    """Holds the home for one runner. Raises HomeBusy when another process holds it or, unless
-    `erasing`, when an erasure was cut short; LakeError when the home cannot be written."""
-    try:
-        make_folder(home.absolute())
-        descriptor = os.open(home / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise LakeError(
-            f"cannot write to the home {home}: {error.strerror}; choose another with --home"
-        ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode() or "unknown"
-        os.close(descriptor)
-        raise HomeBusy(
-            f"another runner (process {holder}) works on {home}; wait for it or stop it"
-        ) from None
-    try:
-        if not erasing and (home / UNFINISHED_ERASURE).exists():
-            raise HomeBusy("an erasure was interrupted; 'medallion forget --resume' finishes it")
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
     finally:
         os.close(descriptor)

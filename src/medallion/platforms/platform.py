@@ -10,8 +10,9 @@ from typing import Any
 import duckdb
 
 from medallion.errors import SettingsError, WarehouseError
+from medallion.platforms.home import runner_lock
 from medallion.platforms.lake import Lake
-from medallion.platforms.local import LocalLake, runner_lock
+from medallion.platforms.local import LocalLake
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
 from medallion.platforms.warehouse import Answer, Warehouse, open_warehouse
