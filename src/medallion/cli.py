@@ -27,6 +27,7 @@ from medallion.errors import MedallionError, SettingsError
 from medallion.export import export
 from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
+from medallion.layers.losses import require_no_smaller_snapshot, require_whole_staging
 from medallion.layers.marts import SNOWFLAKE, Transformer, publish
 from medallion.layers.orphans import some
 from medallion.layers.staging import Loader, create_tables, waiting_objects
@@ -313,14 +314,17 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
     with here.lock(), ExitStack() as opened:
         if here.snowflake:
             # Who cannot sign in shall hear it in one line, before dbt tries.
-            opened.enter_context(here.reader())
+            reader = opened.enter_context(here.reader())
             transformer = Transformer(here.home, SNOWFLAKE)
         else:
             warehouse = opened.enter_context(here.warehouse())
             transformer = Transformer(here.home)
             create_tables(warehouse)
+        if full_refresh:
+            require_whole_staging(reader if here.snowflake else warehouse)
         report = transformer.run(select=select, full_refresh=full_refresh)
         if not here.snowflake:
+            require_no_smaller_snapshot(here.home, warehouse)
             publish(here.home, warehouse, transformer.published())
         tested = transformer.test(select=select) if with_tests else None
         transformer.close()

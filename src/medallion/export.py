@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from medallion.errors import SettingsError, WarehouseError
+from medallion.errors import LossError, SettingsError, WarehouseError
 from medallion.hyper import hyper_library, write_hyper
 from medallion.platforms.local import is_running, make_folder, sync
 from medallion.platforms.platform import Platform
@@ -60,9 +60,9 @@ def export(
     numbers, negative ones too.
 
     A folder or extract appears whole or not at all, and replaces only an earlier export that nobody
-    has changed. Raises SettingsError when something else is there or a relation is not,
-    WarehouseError when the warehouse cannot be read, ExportError when Tableau's library cannot
-    write.
+    has changed. Raises SettingsError when something else is there or a relation is not, LossError
+    when the earlier export has rows or relations that the new one would not have, WarehouseError
+    when the warehouse cannot be read, ExportError when Tableau's library cannot write.
     """
     folder, hyper = folder.resolve(), hyper and hyper.resolve()
     _refuse_what_is_not_ours(here.home.resolve(), folder, hyper)
@@ -76,8 +76,9 @@ def export(
     ):
         relations = _relations(warehouse, only)
         report.rows = _copied(warehouse, relations, made, form)
+        _refuse_to_lose(folder, report.rows)
         extract = _extract(warehouse, relations, made, spare) if hyper else None
-        _write_manifest(made, extract)
+        _write_manifest(made, extract, report.rows)
         _swap(made, folder)
         if extract and hyper:
             extract.rename(hyper)
@@ -160,10 +161,10 @@ def _columns(
     return columns, texts
 
 
-def _write_manifest(folder: Path, extract: Path | None) -> None:
+def _write_manifest(folder: Path, extract: Path | None, rows: dict[str, int]) -> None:
     """Says what the export consists of, so that a later one may replace it."""
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
-    manifest = {"files": files, "hyper": _checksum(extract) if extract else None}
+    manifest = {"files": files, "hyper": _checksum(extract) if extract else None, "rows": rows}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -188,13 +189,35 @@ def _refuse_what_is_not_ours(home: Path, folder: Path, hyper: Path | None) -> No
         )
 
 
+GROWING = ("fct_sales_line", "dim_products", "dim_stores")
+"""Relations that never lose a row. Others may, but none ever loses all."""
+
+
+def _refuse_to_lose(folder: Path, rows: dict[str, int]) -> None:
+    """Raises LossError when the last export to this folder has what the new one would not."""
+    known = _manifest(folder)
+    lost = [
+        f"{name}: {before:,} rows, now {rows[name]:,}"
+        for name, before in known["rows"].items()
+        if name in rows and rows[name] < before and (name in GROWING or not rows[name])
+    ]
+    lost += [name for name in known["files"] if name.partition(".")[0] not in rows]
+    if lost:
+        raise LossError(
+            f"the last export to {folder} has what this one would lose, so it stays; give another "
+            "folder, or remove it:",
+            lost,
+        )
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     """What the last export wrote; nothing, when that is not known."""
     try:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return {"files": dict(found["files"]), "hyper": found["hyper"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {"files": {}, "hyper": None}
+        rows = {str(name): int(count) for name, count in found.get("rows", {}).items()}
+        return {"files": dict(found["files"]), "hyper": found["hyper"], "rows": rows}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"files": {}, "hyper": None, "rows": {}}
 
 
 def _is_as_written(path: Path, checksum: str | None) -> bool:

@@ -110,10 +110,10 @@ def rebuild(
             rewritten = [r for r in dropped if r.source_file in lost]
             raise _refusal(rewritten, "holds other bytes by now of", lost.total())
         differences = _differences(new, warehouse_path(here.home))
+        # Before the swap, so that no kill leaves the old snapshot over the new warehouse.
+        publish(here.home, new, built.relations)
         new.execute("CHECKPOINT")
     old_copy = _swap(here.home)
-    with open_warehouse(here.home) as warehouse:
-        publish(here.home, warehouse, built.relations)
     report = RebuildReport(
         cleaned, built.rows, built.models, built.audit, differences, time.monotonic() - started
     )

@@ -12,6 +12,7 @@ import duckdb
 
 from medallion.cleaning.receipts import Receipt
 from medallion.layers.bronze import CleanReport, Sweep, clean
+from medallion.layers.losses import require_no_smaller_snapshot
 from medallion.layers.marts import Transformer, TransformReport, publish
 from medallion.layers.staging import Loader, LoadReport
 from medallion.platforms.platform import Platform
@@ -103,6 +104,7 @@ class Pipeline:
         with _timed(report.seconds, "transform"):
             if select is ALL:
                 report.transformed = self._transformer.run()
+                require_no_smaller_snapshot(self.home, self.warehouse)
             else:
                 report.transformed = self._transformer.repeat(self.warehouse, select)
         with _timed(report.seconds, "publish"):

@@ -1,0 +1,84 @@
+"""The orders of arrival of tests/dbt on the account: increment by increment, the rows that one full
+refresh gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+from account_here import World, world
+from test_two_homes import LAYERS
+
+from dbt.arrivals import Arrival, arrivals
+
+FIRST_LOAD, APART = datetime(2026, 6, 1, tzinfo=UTC), timedelta(hours=3)
+"""When the first load was, and how long after it the next: longer than an increment looks back."""
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An account into which nothing has come."""
+    with world(tmp_path_factory.mktemp("account")) as made:
+        made.run_script()
+        yield made
+
+
+def load(account: World, number: int, arrival: Arrival) -> None:
+    """Stages what arrived, as one load of its pipes."""
+    place = {"warehouse": "RETAIL_TRANSFORM_WH", "database": "RETAIL"}
+    with account.server.connect(**place) as connection:
+        for table, rows in arrival.tables.items():
+            for line, row in enumerate(rows, 1):
+                values = {
+                    "source_file": f"raw/{table}/f{number:03}.ndjson",
+                    "source_line": line,
+                    "ingested_at": arrival.at,
+                    "bronze_file": f"bronze/{table}/f{number:03}.parquet",
+                    "scanned_at": FIRST_LOAD + number * APART,
+                } | row
+                if table == "receipts":
+                    del values["source_line"], values["ingested_at"]
+                spelled = ", ".join(_literal(value) for value in values.values())
+                connection.cursor().execute(
+                    f"INSERT INTO RETAIL.LANDING.{table} ({', '.join(values)}) SELECT {spelled}"
+                )
+
+
+def _literal(value: Any) -> str:
+    if value is None or isinstance(value, int):
+        return "NULL" if value is None else str(value)
+    return f"X'{value.hex()}'" if isinstance(value, bytes) else f"'{value}'"
+
+
+def rows(account: World) -> dict[str, Counter[Any]]:
+    """Every row of every relation of the layers."""
+    objects = account.server.state()["objects"]
+    names = [
+        name.partition("RETAIL.")[2]
+        for name in objects
+        if name.startswith(("TABLE RETAIL.", "VIEW RETAIL."))
+    ]
+    with account.session() as cursor:
+        return {
+            name: Counter(cursor.execute(f"SELECT * FROM {name}").fetchall())
+            for name in names
+            if name.startswith(LAYERS)
+        }
+
+
+@pytest.mark.parametrize("seed", (0, 3))
+def test_increments_equal_a_full_refresh(account: World, seed: int) -> None:
+    """Every relation, row by row."""
+    for number, arrival in enumerate(arrivals(Random(seed)), 1):
+        load(account, number, arrival)
+        if number % 3 == 1:
+            account.dbt("run")
+    account.dbt("run")
+    increments = rows(account)
+    account.dbt("run", "--full-refresh")
+    assert increments["SILVER.PURCHASES_SILVER"] and len(increments) > 30
+    assert rows(account) == increments
