@@ -54,9 +54,10 @@ touched as {{ materialized() }} (
     union all
     select ts, dt, basket_id from moved where dt >= (select since from bounds)
     union all
-    select ts, dt, basket_id
-    from {{ ref('silver') }}
-    where dt >= (select since from bounds) and dt < (select present_since from bounds)
+    select silver.ts, silver.dt, silver.basket_id
+    from {{ ref('silver') }} as silver
+    inner join (select * from bounds where since < present_since) as back
+        on silver.dt >= back.since and silver.dt < back.present_since
 
 ),
 
