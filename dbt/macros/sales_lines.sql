@@ -23,7 +23,10 @@ with lines as (
         case when stores.is_described then stores.load_seq end as store_seq,
         case
             when cost_rates.load_seq > coalesce(rates.load_seq, 0) then cost_rates.load_seq
-            else rates.load_seq
+            else coalesce(
+                rates.load_seq,
+                (select max(load_seq) from {{ ref('dim_fx_rates') }} where currency = reporting_currency)
+            )
         end as rate_seq
     from {{ silver }} as silver
     left join {{ ref('dim_products') }} as products
@@ -76,9 +79,9 @@ select
     payment_method,
     channel,
     category as till_category,
-    coalesce(product_name, '(unknown)') as product_name,
+    coalesce(product_name, product_id) as product_name,
     coalesce(brand, '(unknown)') as brand,
-    coalesce(product_category, '(unknown)') as category,
+    coalesce(nullif(product_category, '(unknown)'), category, '(unknown)') as category,
     coalesce(department, '(unknown)') as department,
     list_price,
     cost_currency,

@@ -109,7 +109,7 @@ select
     valid_to,
     valid_to = cast('2200-01-01' as timestamp) as is_current,
     changed_at,
-    coalesce(product_name, '(unknown)') as product_name,
+    coalesce(product_name, product_id) as product_name,
     coalesce(brand, '(unknown)') as brand,
     coalesce(category, '(unknown)') as category,
     coalesce(department, '(unknown)') as department,

@@ -40,7 +40,7 @@ from medallion.replay import CHOSEN, ReplayReport, chosen, replay
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, simulate
-from medallion.status import layers, revenue_by_day
+from medallion.status import layers, reporting_currency, revenue_by_day
 from medallion.stream import ALL, BatchReport, open_pipeline, stream
 
 DEFAULT_EVENTS = 20_000
@@ -132,12 +132,13 @@ def run(here: Platform, events: int, seed: int, faults: float, as_json: bool) ->
         _say(as_json, *_stages(batch))
         rows = layers(pipeline.lake, pipeline.warehouse)
         days = revenue_by_day(pipeline.warehouse, 7)
+        currency = reporting_currency(pipeline.warehouse)
         report = audit(pipeline.lake, pipeline.warehouse, progress=lambda _: None)
     if as_json:
         print_json({"layers": rows, "audit": report, "failures": batch.failures})
     else:
         _print_layers(rows)
-        _print_days(days)
+        _print_days(days, currency)
         print_audit(report)
         _print_failures(batch.failures)
         console.print(f"done in {time.monotonic() - started:.1f} s; the data is in {here.home}")
@@ -566,13 +567,13 @@ def _print_layers(rows: list[Any]) -> None:
     )
 
 
-def _print_days(days: list[tuple[Any, ...]]) -> None:
+def _print_days(days: list[tuple[Any, ...]], currency: str) -> None:
     columns = (
         "day (store-local)",
         "transactions",
         "lines",
-        "net sales USD",
-        "returns USD",
+        f"net sales {currency}",
+        f"returns {currency}",
         "no rate",
     )
     print_rows("Revenue by day, the last of them", columns, days)

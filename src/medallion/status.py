@@ -89,6 +89,12 @@ def _row(warehouse: Warehouse, query: str) -> tuple[Any, ...]:
     return found
 
 
+def reporting_currency(warehouse: duckdb.DuckDBPyConnection) -> str:
+    """Return the ISO 4217 code of the currency that amounts are converted to."""
+    found: tuple[str] = _row(warehouse, "SELECT max(reporting_currency) FROM marts.dim_fx_rates")
+    return found[0]
+
+
 def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tuple[Any, ...]]:
     """The last store-local days: date, transactions, lines, net sales and returns in the reporting
     currency, and how many lines have no rate to it and so are not in the two sums."""

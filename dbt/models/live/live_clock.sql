@@ -23,6 +23,12 @@ cleaned as (
 
 ),
 
+reporting as (
+
+    select max(reporting_currency) as currency from {{ ref('dim_fx_rates') }}
+
+),
+
 staged as (
 
     select max(loaded_at) as staged_at
@@ -39,7 +45,8 @@ select
     cleaned.cleaned_at,
     staged.staged_at,
     '{{ var("reporting_time_zone") }}' as time_zone,
-    '{{ var("reporting_currency") }}' as currency
+    reporting.currency
 from newest
 cross join cleaned
 cross join staged
+cross join reporting

@@ -1,43 +1,79 @@
 {{ config(incremental_strategy='replace_keys', unique_key='currency', tmp_relation_type='table') }}
 
-with rates as (
+-- Rates are few: an increment works all of them out anew.
+with sold as (
 
-    select *
-    from {{ source('staging', 'fx_rates') }}
-    where reporting_currency = '{{ var("reporting_currency") }}'
-        and currency <> '{{ var("reporting_currency") }}'
-        {% if is_incremental() %}
-        and currency in (
-            select currency from {{ source('staging', 'fx_rates') }}
-            where load_seq > {{ watermark(this) }}
-        )
-        {% endif %}
+    select
+        currency,
+        min(load_seq) as load_seq
+    from {{ ref('bronze') }}
+    group by currency
+
+),
+
+-- What is set counts; else the only currency that is sold in; else USD. The choice is as new as the
+-- load that made it: so new is every rate then, and whatever was converted is converted anew.
+chosen as (
+
+    {% if var('reporting_currency') -%}
+    select cast('{{ var("reporting_currency") }}' as varchar) as currency, cast(0 as bigint) as load_seq
+    {%- else -%}
+    select
+        case when count(*) = 1 then min(currency) else 'USD' end as currency,
+        cast(coalesce(max(case when place <= 2 then load_seq end), 0) as bigint) as load_seq
+    from (
+        select *, row_number() over (order by load_seq, currency) as place
+        from sold
+    ) as placed
+    {%- endif %}
+
+),
+
+rates as (
+
+    select
+        rates.*,
+        chosen.load_seq as chosen_seq
+    from {{ source('staging', 'fx_rates') }} as rates
+    inner join chosen on rates.reporting_currency = chosen.currency and rates.currency <> chosen.currency
     qualify row_number() over (
-        partition by currency, ts
-        order by ingested_at desc, source_file desc, source_line desc, load_seq desc
+        partition by rates.currency, rates.ts
+        order by rates.ingested_at desc, rates.source_file desc, rates.source_line desc, rates.load_seq desc
     ) = 1
+
+),
+
+valid as (
+
+    select
+        currency,
+        ts as valid_from,
+        coalesce(
+            lead(ts) over (partition by currency order by ts), cast('2200-01-01' as timestamp)
+        ) as valid_to,
+        reporting_currency,
+        rate,
+        cast(case when load_seq > chosen_seq then load_seq else chosen_seq end as bigint) as load_seq
+    from rates
+
+    union all
+
+    select
+        currency,
+        cast('1970-01-01' as timestamp),
+        cast('2200-01-01' as timestamp),
+        currency,
+        cast(1 as decimal(18,8)),
+        load_seq
+    from chosen
 
 )
 
-select
-    currency,
-    ts as valid_from,
-    coalesce(
-        lead(ts) over (partition by currency order by ts), cast('2200-01-01' as timestamp)
-    ) as valid_to,
-    reporting_currency,
-    rate,
-    load_seq
-from rates
-
-{% if not is_incremental() -%}
+select * from valid
+{% if is_incremental() %}
 union all
-
-select
-    '{{ var("reporting_currency") }}',
-    cast('1970-01-01' as timestamp),
-    cast('2200-01-01' as timestamp),
-    '{{ var("reporting_currency") }}',
-    cast(1 as decimal(18,8)),
-    cast(0 as bigint)
-{%- endif %}
+-- Currencies that have no rate any more: only their key, so that they are deleted.
+select left_behind.currency, valid.* exclude (currency)
+from (select distinct currency from {{ this }} where currency not in (select currency from valid)) as left_behind
+left join valid on false
+{% endif %}

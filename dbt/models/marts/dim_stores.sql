@@ -79,7 +79,7 @@ stores as (
 
 select
     store_id,
-    coalesce(store_name, '(unknown)') as store_name,
+    coalesce(store_name, store_id) as store_name,
     coalesce(city, '(unknown)') as city,
     coalesce(country, '(unknown)') as country,
     case

@@ -59,7 +59,7 @@ compared as (
 select
     last_date as as_of,
     store_id,
-    coalesce(store_name, '(unknown)') as store_name,
+    coalesce(store_name, store_id) as store_name,
     coalesce(city, '(unknown)') as city,
     coalesce(country, '(unknown)') as country,
     cast(row_number() over (order by net_sales desc, store_id) as bigint) as store_rank,
