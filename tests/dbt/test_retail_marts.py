@@ -203,3 +203,23 @@ def built(manifest: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     warehouse.run("--select", "dim_dates")
     yield warehouse
     warehouse.db.close()
+
+
+def test_a_shop_without_rates_and_master_data_shows_its_own(warehouse: Any) -> None:
+    """It reports in its only currency, by ids and the till's category; a second currency makes it
+    USD, and what has no rate is counted, not summed."""
+    figures = (
+        "SELECT sum(reporting_net_sales), sum(unconverted_lines) FROM marts.sales_hourly",
+        "SELECT currency FROM marts.live_clock",
+        "SELECT DISTINCT product_name, category FROM marts.fct_sales_line",
+        "SELECT store_name FROM marts.dim_stores WHERE store_id <> '(unknown)'",
+    )
+    first = sale("a", "2026-01-01", "2", currency="EUR", category="coffee")
+    warehouse.sell(first)
+    warehouse.run(*STREAM)
+    found = [warehouse.rows(sql) for sql in figures]
+    assert found == [[(2, 0)], [("EUR",)], [("P1", "coffee")], [("S1",)]]
+    warehouse.sell(sale("b", "2026-01-02", "3", currency="USD", category="coffee"))
+    warehouse.run(*STREAM)
+    assert [warehouse.rows(sql) for sql in figures[:2]] == [[(3, 1)], [("USD",)]]
+    assert_as_rebuilt(warehouse)
