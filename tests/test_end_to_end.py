@@ -149,12 +149,13 @@ def test_up_streams_for_its_duration_and_ends_clean(tmp_path: Path, cli: Cli, qu
 
 
 def test_ctrl_c_stops_a_stream_and_nothing_is_lost(tmp_path: Path, cli: Cli, query: Query) -> None:
-    """Exit code 0; what was not yet in gold waits in raw/, and the next run takes it."""
+    """One line and exit code 130; what was not yet in gold waits in raw/, and the next run takes
+    it."""
     process = medallion("up", "--rate", "300", "--no-dashboard", "--home", str(tmp_path))
     wait_for(lambda: (tmp_path / "gold" / "CURRENT").exists())
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, output + errors
+    assert process.returncode == 130 and errors.count("\n") == 1, output + errors
     assert cli(tmp_path, "audit").exit_code == 0
     assert cli(tmp_path, "run", "--events", "0").exit_code == 0
     agrees_with_answer_key(tmp_path, query)

@@ -47,7 +47,7 @@ def home(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
         drop(tmp_path, "broken.ndjson.gz", event(event_id="e5"))
         result = cli(tmp_path, "run", "--events", "0")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1 and "raw/broken.ndjson.gz" in result.output, result.output
     return tmp_path
 
 

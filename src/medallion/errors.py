@@ -12,6 +12,11 @@
 A bad line is never an error: it is a row of the quarantine.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class MedallionError(Exception):
     """Base of all: the message says what is wrong and how to mend it, in one line."""
@@ -43,3 +48,10 @@ class DashboardError(MedallionError):
 
 class ExportError(MedallionError):
     """An export cannot be written."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names the known word nearest to one that is not known;
+    nothing when none is near."""
+    near = difflib.get_close_matches(word, [*known], 1)
+    return f"; did you mean {near[0]}?" if near else ""

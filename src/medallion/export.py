@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from medallion.errors import SettingsError, WarehouseError
+from medallion.errors import SettingsError, WarehouseError, did_you_mean
 from medallion.hyper import hyper_library, write_hyper
 from medallion.platforms.local import is_running, make_folder, sync
 from medallion.platforms.platform import Platform
@@ -109,7 +109,8 @@ def _relations(warehouse: duckdb.DuckDBPyConnection, only: Sequence[str]) -> dic
     if not relations:
         raise WarehouseError("gold and marts are empty; 'medallion run' fills them")
     if unknown := [name for name in only if name not in relations]:
-        raise SettingsError(f"there is no {unknown[0]}; to export there are {', '.join(relations)}")
+        hint = did_you_mean(unknown[0], relations) or f"; there are {', '.join(relations)}"
+        raise SettingsError(f"there is no relation {unknown[0]} to export{hint}")
     return {name: full for name, full in relations.items() if not only or name in only}
 
 
@@ -180,12 +181,11 @@ def _refuse_what_is_not_ours(home: Path, folder: Path, hyper: Path | None) -> No
         for path in sorted(folder.iterdir()):
             if path.name != MANIFEST and not _is_as_written(path, known["files"].get(path.name)):
                 raise SettingsError(
-                    f"{path} is not as an export wrote it; remove it or give another folder"
+                    f"{folder} holds {path.name}, which no export wrote, or which was changed "
+                    "since: give a new or empty folder"
                 )
     if hyper and hyper.exists() and not _is_as_written(hyper, known["hyper"]):
-        raise SettingsError(
-            f"{hyper} is not of the last export to {folder}; remove it or give another name"
-        )
+        raise SettingsError(f"{hyper} is not of the last export to {folder}: give another name")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

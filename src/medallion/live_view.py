@@ -6,9 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 
 from medallion.stream import BatchReport
@@ -46,20 +48,34 @@ class _Totals:
         return self.quarantined / max(1, self.accepted + self.quarantined)
 
 
+@dataclass(frozen=True)
+class View:
+    """Something to report batches to, and until the first one came what is being done."""
+
+    batch: Callable[[BatchReport], None]
+    stage: Callable[[str], None]
+
+
 @contextmanager
-def live_view(console: Console) -> Iterator[Callable[[BatchReport], None]]:
-    """Something to report batches to while the block lasts."""
+def live_view(console: Console) -> Iterator[View]:
+    """A view for as long as the block lasts."""
     totals = _Totals()
     if not console.is_terminal:
-        yield _lines(console, totals)
+        yield View(_lines(console, totals), lambda _: None)
         return
-    with Live(console=console, refresh_per_second=4, transient=True) as screen:
+    with Live(console=console, refresh_per_second=8, transient=True) as screen:
+        waiting = Spinner("dots", "starting")
+        screen.update(waiting)
 
         def draw(batch: BatchReport) -> None:
             totals.add(batch)
             screen.update(_table(totals))
 
-        yield draw
+        def tell(doing: str) -> None:
+            if totals.last is None:
+                waiting.update(text=doing)
+
+        yield View(draw, tell)
 
 
 def _lines(console: Console, totals: _Totals) -> Callable[[BatchReport], None]:
@@ -71,7 +87,7 @@ def _lines(console: Console, totals: _Totals) -> Callable[[BatchReport], None]:
         if time.monotonic() - printed >= LINE_EVERY and totals.last:
             printed = time.monotonic()
             console.print(
-                f"{time.strftime('%H:%M:%S')}  {totals.accepted:,} events in gold, "
+                f"{time.strftime('%H:%M:%S')}  {totals.accepted:,} lines accepted since the start, "
                 f"{totals.rate:,.0f} lines/s, {totals.quarantined:,} quarantined, last batch "
                 f"{totals.last.cleaned.lines:,} lines in {sum(totals.last.seconds.values()):.2f} s"
             )
@@ -81,7 +97,7 @@ def _lines(console: Console, totals: _Totals) -> Callable[[BatchReport], None]:
 
 def _table(totals: _Totals) -> Table:
     table = Table.grid(padding=(0, 3))
-    table.add_row("events in gold", f"{totals.accepted:,}", f"{totals.rate:,.0f} lines/s")
+    table.add_row("lines accepted", f"{totals.accepted:,}", f"{totals.rate:,.0f} lines/s")
     rejected = f"{totals.quarantined:,}", f"{totals.share_quarantined:.2%} of all lines"
     table.add_row("quarantined", *rejected)
     if totals.last:

@@ -36,7 +36,7 @@ def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
         *_of_receipts(warehouse),
         _staging(lake, warehouse),
         _silver(warehouse) if "silver.purchases_silver" in built else _unbuilt("silver", "events"),
-        _gold(warehouse) if "gold.purchases_gold" in built else _unbuilt("gold", "days"),
+        _gold(warehouse) if "gold.purchases_gold" in built else _unbuilt("gold", "days (UTC)"),
     ]
 
 
@@ -46,17 +46,18 @@ def _of_receipts(warehouse: Warehouse) -> list[Layer]:
         warehouse,
         f"SELECT {totals}, max(modified_at), max(finished_at) FROM staging.receipts",
     )
+    share = f"{quarantined / (lines - blank):.1%} of the lines" if quarantined else ""
     return [
         Layer("raw", "lines", lines, _utc(arrived), f"{blank} blank"),
         Layer("bronze", "rows accepted", accepted, _utc(finished)),
-        Layer("bronze", "lines quarantined", quarantined, _utc(finished)),
+        Layer("bronze", "lines quarantined", quarantined, _utc(finished), share),
     ]
 
 
 def _staging(lake: Lake, warehouse: Warehouse) -> Layer:
     rows, loaded = _row(warehouse, "SELECT count(*), max(loaded_at) FROM staging.purchases")
     waiting = _waiting(waiting_objects(lake, warehouse), "objects ")
-    return Layer("staging", "purchases", rows, _utc(loaded), waiting)
+    return Layer("staging", "purchase rows", rows, _utc(loaded), waiting)
 
 
 def _silver(warehouse: Warehouse) -> Layer:
@@ -72,7 +73,7 @@ def _gold(warehouse: Warehouse) -> Layer:
         "WHERE currency IS NOT NULL",
     )
     midnight = newest and datetime.combine(newest, time.min)
-    return Layer("gold", "days", days, _utc(midnight))
+    return Layer("gold", "days (UTC)", days, _utc(midnight))
 
 
 def _unbuilt(layer: str, unit: str) -> Layer:

@@ -73,13 +73,18 @@ class Pipeline:
         *,
         build: str | None = CALLED_FOR,
         progress: Callable[[Receipt], None] = lambda _: None,
+        stage: Callable[[str], None] = lambda _: None,
     ) -> BatchReport:
         """One pass: clean, load, transform, publish. `build` selects the models; the first pass
-        calls for all of them."""
+        calls for all of them. `progress` hears of each object that is cleaned, `stage` of what is
+        being done."""
         seconds: dict[str, float] = {}
+        self._transformer.progress = stage
+        stage("looking for new objects in raw/")
         with _timed(seconds, "clean"):
             cleaned = clean(self.lake, self._sweep, progress=progress)
             self.lines_taken += cleaned.lines
+        stage(f"loading {cleaned.accepted + cleaned.quarantined:,} rows")
         with _timed(seconds, "load"):
             loaded = self._loader.load(cleaned.receipts)
         report = BatchReport(cleaned, loaded, seconds=seconds)
@@ -105,6 +110,7 @@ class Pipeline:
                 report.transformed = self._transformer.run()
             else:
                 report.transformed = self._transformer.repeat(self.warehouse, select)
+        self._transformer.progress("publishing")
         with _timed(report.seconds, "publish"):
             publish(self.home, self.warehouse, self._transformer.published(select))
         self._marts_due = select in (MICRO_BATCH, LIVE)
@@ -134,34 +140,41 @@ def stream(
     stop: threading.Event,
     *,
     report: Callable[[BatchReport], None] = lambda _: None,
-) -> None:
+    progress: Callable[[Receipt], None] = lambda _: None,
+    stage: Callable[[str], None] = lambda _: None,
+) -> dict[str, str]:
     """Runs the producer beside the pipeline until the producer is done, then brings all that was
     produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/,
-    and the next start goes on with it."""
+    and the next start goes on with it. Returns what the last batch could not take, and why."""
+    failures: dict[str, str] = {}
+
+    def advance(build: str | None = CALLED_FOR) -> BatchReport:
+        nonlocal failures
+        batch = pipeline.advance(build=build, progress=progress, stage=stage)
+        failures = batch.failures
+        report(batch)
+        return batch
+
     if producer is None:
-        _follow(pipeline, stop.is_set, report)
+        _follow(advance, stop.is_set)
     else:
         failure: list[BaseException] = []
         thread = threading.Thread(
             target=_produce, args=(producer, pipeline, stop, failure), daemon=True
         )
         thread.start()
-        _follow(pipeline, lambda: stop.is_set() or not thread.is_alive(), report)
+        _follow(advance, lambda: stop.is_set() or not thread.is_alive())
         thread.join()
         if failure:
             raise failure[0]
-    if stop.is_set():
-        return
-    report(pipeline.advance(build=ALL))
+    if not stop.is_set():
+        advance(build=ALL)
+    return failures
 
 
-def _follow(
-    pipeline: Pipeline, ended: Callable[[], bool], report: Callable[[BatchReport], None]
-) -> None:
+def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> None:
     while not ended():
-        batch = pipeline.advance()
-        report(batch)
-        if not batch.rows:
+        if not advance().rows:
             time.sleep(IDLE)
 
 

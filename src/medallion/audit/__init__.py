@@ -41,5 +41,5 @@ def audit(
     else:
         report.waiting["rows not yet in silver"] = count(warehouse, "staging.purchases")
     if "gold.purchases_gold" in built:
-        report.checks += gold_checks(warehouse)
+        report.checks += gold_checks(warehouse, report.waiting)
     return report
