@@ -70,9 +70,9 @@ def _print_json(names: Sequence[str], rows: Iterable[Row]) -> None:
     """Print one array with an object a row, a row a line."""
     separator = "["
     for row in rows:
-        click.echo(separator + json_text(dict(zip(names, row, strict=True))), nl=False)
+        sys.stdout.write(separator + json_text(dict(zip(names, row, strict=True))))
         separator = ",\n"
-    click.echo("[]" if separator == "[" else "]")
+    print("[]" if separator == "[" else "]")
 
 
 def _print_csv(names: Sequence[str], rows: Iterable[Row]) -> None:
@@ -80,7 +80,7 @@ def _print_csv(names: Sequence[str], rows: Iterable[Row]) -> None:
     on_screen = sys.stdout.isatty()
     for row in chain([names], rows):
         line = ",".join(map(_cell, row))
-        click.echo(visible(line) if on_screen else line)
+        print(visible(line) if on_screen else line)
 
 
 def _cell(value: Any) -> str:

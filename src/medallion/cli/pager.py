@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import chain, islice
 
-import click
-
 from medallion.process import current_ending
 
 
@@ -27,7 +25,7 @@ def print_lines(lines: Iterable[str]) -> None:
             _page(command, chain(first, lines))
             return
     for line in chain(first, lines):
-        click.echo(line)
+        print(line)
 
 
 def _pager() -> list[str] | None:

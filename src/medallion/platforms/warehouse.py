@@ -63,6 +63,7 @@ class Result:
     batches: Iterator[list[tuple[Any, ...]]]
 
 
+_NAMES = {duckdb.StatementType.MULTI: "a PIVOT without its values, as in PIVOT t ON c IN ('a')"}
 ONE_QUERY = "one query is run here, and nothing else"
 
 
@@ -73,7 +74,8 @@ def read(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
         _seal(connection)
         kinds = _kinds(connection, sql)
         if kinds != [duckdb.StatementType.SELECT]:
-            what = ", ".join(kind.name for kind in kinds) or "no statement"
+            names = (_NAMES.get(kind, kind.name) for kind in kinds)
+            what = ", ".join(names) or "no statement"
             raise WarehouseError(f"{ONE_QUERY}: this is {what}")
         answer = connection.execute(sql)
         columns = [column[0] for column in answer.description or ()]

@@ -84,7 +84,9 @@ class SimulationReport:
     def __str__(self) -> str:
         pace = f" ({self.events / self.seconds:,.0f}/s)" if self.seconds > 0 else ""
         return (
-            f"{self.events:,} events in {self.seconds:.1f} s{pace}: {self.lines:,} lines of them "
-            f"and {self.reference_rows:,} of products, stores and rates in {self.objects:,} "
-            f"objects, {self.faults:,} faults, {self.bytes / 1e6:,.1f} MB"
+            f"{self.events:,} events in {self.seconds:.1f} s{pace}: "
+            f"{self.lines + self.reference_rows:,} lines in {self.objects:,} objects "
+            f"({self.lines:,} of purchases, {self.reference_rows:,} of products, stores and "
+            f"rates), "
+            f"{self.faults:,} faults, {self.bytes / 1e6:,.1f} MB"
         )
