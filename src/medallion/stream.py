@@ -107,6 +107,7 @@ class Pipeline:
     def _build(self, select: str | None, report: BatchReport) -> None:
         with _timed(report.seconds, "transform"):
             if select is ALL:
+                self._transformer.progress("reading the dbt project")
                 report.transformed = self._transformer.run()
             else:
                 report.transformed = self._transformer.repeat(self.warehouse, select)

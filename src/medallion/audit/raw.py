@@ -33,7 +33,14 @@ def raw_checks(
     for found, kept in _with_rejected_lines(lake, db):
         progress(found.key)
         seen.add(found.key)
-        recount = _recount(lake, found, kept)
+        try:
+            recount = _recount(lake, found, kept)
+        except OSError as error:
+            if found.key in known:
+                broken.append(f"{found.key}: cannot be read: {error.strerror or error}")
+            else:
+                not_loaded += 1
+            continue
         if (promised := receipts.get((found.key, recount.checksum))) is None:
             if receipt_key(stem(found)) in cleaned and found.key in known:
                 broken.append(f"{found.key}: its bytes are not those of its receipt")

@@ -29,7 +29,7 @@ def print_layers(rows: Sequence[Layer]) -> None:
     newest = [f"{row.newest:%Y-%m-%d %H:%M:%S}Z" if row.newest else None for row in rows]
     print_rows(
         "Layers",
-        ("layer", "", "count", "newest", "note"),
+        ("layer", "unit", "count", "newest", "note"),
         [(r.layer, r.unit, r.count, at, r.note) for r, at in zip(rows, newest, strict=True)],
     )
 

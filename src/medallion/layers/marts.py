@@ -142,7 +142,7 @@ class Transformer:
         """Hands on which model dbt begins to build."""
         if event.info.name == "LogStartLine":
             told = event.data
-            self.progress(f"building {told.index} of {told.total}: {told.description}")
+            self.progress(f"building {told.index} of {told.total}: {told.description.split()[-1]}")
 
     def _invoke(self, verb: str, select: str | None, options: list[str]) -> TransformReport:
         arguments = [verb, *self._options(), "--no-write-json", *options]
