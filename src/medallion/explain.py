@@ -75,9 +75,11 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
         text = raw.decode()
         found = list(members(text))
     except UnicodeDecodeError as error:
-        return Explanation(f"byte {raw[error.start]:#04x} is no UTF-8", position=error.start + 1)
+        position = len(raw[: error.start].decode()) + 1
+        return Explanation(f"byte {raw[error.start]:#04x} is no UTF-8", position=position)
     except json.JSONDecodeError as error:
-        return Explanation(f"this is no JSON: {error.msg}", position=error.pos + 1)
+        why = error.msg.removesuffix(" starting at")
+        return Explanation(f"this is no JSON: {why[0].lower()}{why[1:]}", position=error.pos + 1)
     except RecursionError:
         return Explanation(f"nested deeper than {MAX_DEPTH}")
     if reason == MALFORMED:
@@ -90,6 +92,8 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
     if field is None:
         return Explanation("this version of the contract has no such reason")
     member = last.get(name)
+    if member is None and kind == "bad":
+        return Explanation(f"{name} is computed: {_wanted(field)}", name)
     if member is None:
         return Explanation(f"{name} is required, and the line has none", name)
     why = "it is required" if kind == "missing" else _broken_rule(field, member)
@@ -185,8 +189,13 @@ def _wanted(field: Field) -> str:
         return f"it must be a date such as 2026-03-01, from {EARLIEST} and before {BEFORE}"
     if kind == "integer":
         return "it must be a whole number"
+    if kind == "timestamp":
+        return _MOMENT
     precision, scale = map(int, re.findall(r"\d+", field.type.duckdb))
     return f"it must be a number of at most {precision - scale} digits before the point"
+
+
+_MOMENT = "it must be RFC 3339 with an offset, such as 2026-03-01T10:00:00Z, or epoch milliseconds"
 
 
 def _broken_time(text: str) -> str:
@@ -198,7 +207,7 @@ def _broken_time(text: str) -> str:
         r"[Zz]|\d[-+]", text[16:]
     ):
         return "it must say its offset from UTC, such as 2026-03-01T10:00:00Z or +02:00"
-    return "it must be RFC 3339 with an offset, such as 2026-03-01T10:00:00Z, or epoch milliseconds"
+    return _MOMENT
 
 
 def _mismatch(found: dict[str, Member]) -> Explanation:
