@@ -73,6 +73,7 @@ def test_a_slip_in_a_verb_names_the_nearest_verb(word: str) -> None:
         ("clean",),
         ("load",),
         ("transform",),
+        ("run", "--events", "0"),
         ("rebuild",),
         ("forget", "--customer", "C1"),
         ("dashboard",),

@@ -61,6 +61,8 @@ def run(
 ) -> None:
     """Bring N simulated events, and all that waits in raw/, to gold; then audit."""
     started, tally, steps = time.monotonic(), Tally(), list[str]()
+    if not events and not here.snowflake:
+        here.require_existing()
     with open_pipeline(here) as pipeline, progress("starting") as tell:
         if events:
             options = SimulationOptions(events=events, seed=seed, faults=faults)
