@@ -55,14 +55,9 @@ def verb(
                 settings = Settings.from_environment(os.environ, home)
                 function(Platform.of(settings), **options)
                 sys.stdout.flush()
-            except MedallionError as error:
-                fail(str(error))
-            except OSError as error:
-                if error.errno == errno.EPIPE:
-                    _leave_reader_alone()
-                fail(str(error))
-            except duckdb.Error as error:
-                fail(one_line(error))
+            except Exception as error:
+                exit_when_stopped()
+                _explain(error)
             exit_when_stopped()
 
         return run
@@ -89,9 +84,14 @@ def say_other_versions(versions: Iterable[tuple[str, int]]) -> None:
         )
 
 
-def fail(message: str) -> None:
-    """Exit with 2 and one line."""
-    click.echo(f"error: {visible(' '.join(message.split()))}", err=True)
+def _explain(error: Exception) -> None:
+    """Exit with one line for an error that somebody can mend; raise all others."""
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        _leave_reader_alone()
+    if not isinstance(error, MedallionError | OSError | duckdb.Error):
+        raise error
+    message = one_line(error) if isinstance(error, duckdb.Error) else " ".join(str(error).split())
+    click.echo(f"error: {visible(message)}", err=True)
     sys.exit(UNUSABLE)
 
 
