@@ -133,6 +133,24 @@ def test_workers_of_the_cleaner_end_too(tmp_path: Path, cli: Cli) -> None:
     assert cli(tmp_path, "clean").exit_code == 0
 
 
+def test_a_worker_never_hears_ctrl_c() -> None:
+    """Whatever it is at, also while it starts: its parent ends it."""
+    script = (
+        "import signal\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        "from medallion.process import ending_on_signals\n"
+        "if __name__ == '__main__':\n"
+        "    with ending_on_signals():\n"
+        "        with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:\n"
+        "            blocked = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()\n"
+        "    print(signal.SIGINT in blocked, signal.SIGTERM in blocked)\n"
+        "    print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "True False\nset()\n", done.stderr
+
+
 def test_sigterm_ends_a_stream_as_a_service(small: Path, tmp_path: Path) -> None:
     """Exit code 0 for what runs until somebody stops it, 143 for work that was not done."""
     home = Path(shutil.copytree(small, tmp_path / "home"))

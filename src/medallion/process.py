@@ -109,11 +109,14 @@ def ending_on_signals() -> Iterator[Ending]:
     wakeup = signal.set_wakeup_fd(hearing.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_listen, args=(heard, ending), daemon=True).start()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Or else multiprocessing would unblock SIGINT here when it starts its first process.
+    unblocks, resource_tracker._HAVE_SIGMASK = resource_tracker._HAVE_SIGMASK, False  # type: ignore[attr-defined]
     _ending = ending
     try:
         yield ending
     finally:
         _ending = None
+        resource_tracker._HAVE_SIGMASK = unblocks  # type: ignore[attr-defined]
         signal.set_wakeup_fd(wakeup)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in handlers.items():
