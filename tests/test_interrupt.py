@@ -106,6 +106,15 @@ def test_the_dashboard_ends_with_its_server(small: Path) -> None:
         assert_one_line(outcome)
 
 
+def test_an_export_that_is_interrupted_leaves_nothing(small: Path, tmp_path: Path) -> None:
+    """Neither the folder nor what was on its way to it, which would lie among somebody's files."""
+    outcome = interrupted(
+        small, "export", str(tmp_path / "out"), when=lambda _: any(tmp_path.glob(".out.*/*"))
+    )
+    assert_one_line(outcome)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_was_interrupted_goes_on(small: Path, tmp_path: Path, cli: Cli) -> None:
     """Between its stages: what is there stays, and the next run makes the rest."""
     home = Path(shutil.copytree(small, tmp_path / "home"))

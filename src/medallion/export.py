@@ -20,6 +20,7 @@ from medallion.hyper import hyper_library, write_hyper
 from medallion.platforms.local import is_running, make_folder, sync
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import literal
+from medallion.process import current_ending
 
 MANIFEST = "export.json"
 SCHEMAS = ("gold", "marts")
@@ -215,6 +216,7 @@ def _new_folder(beside: Path) -> Iterator[Path]:
     while (made := beside.parent / f".{beside.name}.{os.getpid()}.{number}.tmp").exists():
         number += 1
     made.mkdir()
+    current_ending().leftovers.append(made)
     try:
         yield made
         for path in beside.parent.iterdir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -46,6 +48,8 @@ class Ending:
 
     def __init__(self) -> None:
         self.message = GOES_ON
+        self.leftovers: list[Path] = []
+        """Folders outside of a home, where nobody else would remove them."""
         self._stop: threading.Event | None = None
         self._then: Callable[[], None] = lambda: None
         self._signal: int | None = None
@@ -80,6 +84,8 @@ class Ending:
         """End this process and its workers at once, with one line."""
         for child in multiprocessing.active_children():
             child.kill()
+        for folder in self.leftovers:
+            shutil.rmtree(folder, ignore_errors=True)
         # The tracker would complain of semaphores that the kernel frees anyway.
         if tracker := getattr(resource_tracker._resource_tracker, "_pid", None):
             os.kill(tracker, signal.SIGKILL)
