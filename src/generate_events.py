@@ -1,7 +1,7 @@
 """Streams simulated purchase events into the raw layer until Ctrl-C.
 
 python generate_events.py                   500 events a second, live
-python generate_events.py --events 20000    the last five days, at once, then stop
+python generate_events.py --events 20000    the last two weeks, at once, then stop
 
 MEDALLION_LAKE=s3://bucket sends them to a bucket.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import time
@@ -72,11 +73,20 @@ def test_a_second_run_adds_up_and_a_third_changes_nothing(
     copy: Path, cli: Cli, query: Query
 ) -> None:
     """New events are added to old days; a run over nothing new leaves every row as it is."""
-    assert cli(copy, "run", "--events", "1000", "--seed", "9", "--faults", "0.1").exit_code == 0
+    result = cli(copy, "run", "--events", "1000", "--seed", "9", "--faults", "0.1")
+    assert result.exit_code == 0
+    assert_lines_add_up(result.output)
     agrees_with_answer_key(copy, query)
     before = query(copy, "SELECT * FROM purchases_gold ORDER BY ALL")
     assert cli(copy, "run", "--events", "0").exit_code == 0
     assert query(copy, "SELECT * FROM purchases_gold ORDER BY ALL") == before
+
+
+def assert_lines_add_up(output: str) -> None:
+    """What the simulator says that it put into raw/ is what the cleaner says that it took."""
+    counts = [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:\w+ )?lines", output)]
+    purchases, reference, cleaned = counts[:3]
+    assert purchases + reference == cleaned, output
 
 
 def test_late_and_repeated_events_change_only_their_own_day(
