@@ -17,12 +17,13 @@ from medallion.metrics import metrics, page
 
 PACKAGE = ROOT / "src" / "medallion"
 FLOORS = (
-    {"contract", "errors", "settings", "process", "__init__"},
+    {"contract", "errors", "settings", "process", "heartbeat", "__init__"},
     {"platforms", "cleaning"},
     {"layers"},
     {"simulation", "importing"},
     {
         "stream",
+        "freshness",
         "audit",
         "status",
         "doctor",

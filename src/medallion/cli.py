@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from medallion.doctor import examine
 from medallion.erasure import ForgetReport, forget
 from medallion.errors import MedallionError, SettingsError
 from medallion.export import export
+from medallion.freshness import freshness
+from medallion.heartbeat import read_runner
 from medallion.importing import import_complete_journey, import_files
 from medallion.layers.bronze import clean
 from medallion.layers.marts import SNOWFLAKE, Transformer, publish
@@ -36,11 +39,11 @@ from medallion.rebuild import RebuildReport, rebuild
 from medallion.replay import CHOSEN, ReplayReport, chosen, replay
 from medallion.report import console, print_audit, print_json, print_rows
 from medallion.settings import Settings
-from medallion.simulation import Producer, SimulationOptions, simulate
-from medallion.status import layers, revenue_by_day
+from medallion.simulation import Producer, SimulationOptions, calm_tick, simulate
+from medallion.status import layers, newest, revenue_by_day
 from medallion.stream import ALL, BatchReport, open_pipeline, stream
 
-DEFAULT_EVENTS = 20_000
+DEFAULT_EVENTS = 300_000
 PATIENCE = 1.5
 """Seconds that Ctrl-C leaves a batch to end."""
 
@@ -190,17 +193,19 @@ def up(
         timer.start()
     with ExitStack() as opened:
         opened.callback(patience.cancel)
+        view = opened.enter_context(live_view(console, here.home))
         pipeline = opened.enter_context(open_pipeline(here))
         if not no_dashboard:
             served = opened.enter_context(dashboard(here.home, port))
         producer = None
         if not no_simulator:
-            options = SimulationOptions(rate=rate, duration=duration, seed=seed, faults=faults)
+            options = SimulationOptions(
+                rate=rate, duration=duration, seed=seed, faults=faults, tick=calm_tick(rate)
+            )
             producer = Producer(pipeline.lake, options, answers=here.home / "answer_key")
         address = f"dashboard at {served.url}" if served else "no dashboard"
         console.print(f"streaming into {here.lake.url}; {address}; Ctrl-C stops")
-        with live_view(console) as view:
-            stream(pipeline, producer, stop, report=view)
+        stream(pipeline, producer, stop, report=view)
         _print_layers(layers(pipeline.lake, pipeline.warehouse))
 
 
@@ -217,7 +222,7 @@ def dashboard_(here: Platform, port: int) -> None:
 
 
 @command
-@click.option("--events", type=click.IntRange(min=0), help="How many. [20000; no end with --rate]")
+@click.option("--events", type=click.IntRange(min=0), help="How many. [300000; no end with --rate]")
 @click.option("--duration", type=Duration(), help="With --rate: how long: 90, 90s, 15m.")
 @click.option(
     "--rate",
@@ -334,12 +339,18 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
 @as_json
 def status(here: Platform, as_json: bool) -> None:
     """Where each layer stands, what waits, how fresh it is."""
+    now = datetime.now(UTC)
     with here.reader() as warehouse:
         rows = layers(here.lake, warehouse)
+        clock = newest(warehouse)
+    runner = None if here.snowflake else read_runner(here.home)
+    fresh = str(freshness(clock, runner, now))
     if as_json:
-        print_json(rows)
+        *rows, gold = rows
+        print_json([*rows, replace(gold, note="; ".join(filter(None, (gold.note, fresh))))])
     else:
         _print_layers(rows)
+        console.print(f"freshness  {fresh}", markup=False)
 
 
 @command

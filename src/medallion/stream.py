@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import duckdb
 
 from medallion.cleaning.receipts import Receipt
+from medallion.contract import PURCHASES
+from medallion.heartbeat import Heartbeat
 from medallion.layers.bronze import CleanReport, Sweep, clean
 from medallion.layers.marts import Transformer, TransformReport, publish
 from medallion.layers.staging import Loader, LoadReport
@@ -39,12 +41,14 @@ buffer, and what waits there is only late."""
 
 @dataclass
 class BatchReport:
-    """What one pass through all stages did, with the seconds of each."""
+    """What one pass through all stages did, with the seconds of each. `events` are the accepted
+    lines of purchases."""
 
     cleaned: CleanReport
     loaded: LoadReport
     transformed: TransformReport | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    events: int = 0
 
     @property
     def rows(self) -> int:
@@ -58,8 +62,11 @@ class BatchReport:
 class Pipeline:
     """All stages of one home, opened once. One runner holds the home while it is open."""
 
-    def __init__(self, here: Platform, warehouse: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, here: Platform, warehouse: duckdb.DuckDBPyConnection, heartbeat: Heartbeat
+    ) -> None:
         self.home, self.lake, self.warehouse = here.home, here.lake, warehouse
+        self.heartbeat = heartbeat
         self._sweep = Sweep(self.lake)
         self._loader = Loader(self.lake, warehouse)
         self._transformer = Transformer(self.home)
@@ -77,12 +84,19 @@ class Pipeline:
         """One pass: clean, load, transform, publish. `build` selects the models; the first pass
         calls for all of them."""
         seconds: dict[str, float] = {}
-        with _timed(seconds, "clean"):
-            cleaned = clean(self.lake, self._sweep, progress=progress)
+        events = 0
+
+        def count(receipt: Receipt) -> None:
+            nonlocal events
+            events += receipt.accepted if receipt.feed == PURCHASES.name else 0
+            progress(receipt)
+
+        with self._stage("clean", seconds):
+            cleaned = clean(self.lake, self._sweep, progress=count)
             self.lines_taken += cleaned.lines
-        with _timed(seconds, "load"):
+        with self._stage("load", seconds):
             loaded = self._loader.load(cleaned.receipts)
-        report = BatchReport(cleaned, loaded, seconds=seconds)
+        report = BatchReport(cleaned, loaded, seconds=seconds, events=events)
         if loaded.rows:
             self._last_rows = time.monotonic()
         if build != CALLED_FOR:
@@ -100,16 +114,26 @@ class Pipeline:
         return time.monotonic() - self._last_rows >= RESTING
 
     def _build(self, select: str | None, report: BatchReport) -> None:
-        with _timed(report.seconds, "transform"):
+        with self._stage("transform", report.seconds):
             if select is ALL:
                 report.transformed = self._transformer.run()
             else:
                 report.transformed = self._transformer.repeat(self.warehouse, select)
-        with _timed(report.seconds, "publish"):
+        with self._stage("publish", report.seconds):
             publish(self.home, self.warehouse, self._transformer.published(select))
         self._marts_due = select in (MICRO_BATCH, LIVE)
         if not self._marts_due:
             self._marts_built = time.monotonic()
+
+    @contextmanager
+    def _stage(self, name: str, seconds: dict[str, float]) -> Iterator[None]:
+        started = time.monotonic()
+        self.heartbeat.at(name)
+        try:
+            yield
+        finally:
+            self.heartbeat.at("")
+            seconds[name] = time.monotonic() - started
 
     def close(self) -> None:
         """Lets go of what a pass keeps open for the next."""
@@ -119,8 +143,8 @@ class Pipeline:
 @contextmanager
 def open_pipeline(here: Platform) -> Iterator[Pipeline]:
     """The pipeline of a platform. Raises HomeBusy when another runner has its home."""
-    with here.lock(), here.warehouse() as warehouse:
-        pipeline = Pipeline(here, warehouse)
+    with here.lock() as heartbeat, here.warehouse() as warehouse:
+        pipeline = Pipeline(here, warehouse, heartbeat)
         try:
             yield pipeline
             warehouse.execute("CHECKPOINT")
@@ -138,6 +162,7 @@ def stream(
     """Runs the producer beside the pipeline until the producer is done, then brings all that was
     produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/,
     and the next start goes on with it."""
+    pipeline.heartbeat.ends_with(stop)
     if producer is None:
         _follow(pipeline, stop.is_set, report)
     else:
@@ -181,12 +206,3 @@ def _produce(
         producer.close()
     except BaseException as error:
         failure.append(error)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[stage] = time.monotonic() - started

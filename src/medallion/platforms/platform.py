@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import duckdb
 
 from medallion.errors import SettingsError, WarehouseError
+from medallion.heartbeat import Heartbeat
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, runner_lock
 from medallion.platforms.s3 import S3Lake
@@ -33,9 +35,12 @@ class Platform:
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
         return cls(home, lake, settings.snowflake)
 
-    def lock(self, *, erasing: bool = False) -> AbstractContextManager[None]:
-        """Holds the home for one runner. Raises HomeBusy when another process has it."""
-        return runner_lock(self.home, erasing=erasing)
+    @contextmanager
+    def lock(self, *, erasing: bool = False) -> Iterator[Heartbeat]:
+        """Holds the home for one runner, which gives a sign of life meanwhile. Raises HomeBusy when
+        another process has it."""
+        with runner_lock(self.home, erasing=erasing), Heartbeat(self.home) as heartbeat:
+            yield heartbeat
 
     def warehouse(
         self, *, read_only: bool = False
