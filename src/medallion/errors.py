@@ -6,7 +6,8 @@
     ├── WarehouseError    the warehouse is missing, locked or refuses
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
-    ├── DashboardError    the dashboard has nothing to show, or cannot be shown
+    ├── DashboardError    the dashboard cannot be shown
+    │   └── NothingYet    no snapshot with a sale has been published so far
     └── ExportError       an export cannot be written
 
 A bad line is never an error: it is a row of the quarantine.
@@ -38,7 +39,11 @@ class TransformError(MedallionError):
 
 
 class DashboardError(MedallionError):
-    """The dashboard has nothing to show, or cannot be shown."""
+    """The dashboard cannot be shown."""
+
+
+class NothingYet(DashboardError):
+    """No snapshot with a sale has been published so far."""
 
 
 class ExportError(MedallionError):
