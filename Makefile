@@ -6,13 +6,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 run: .venv/.ready  ## simulate purchases, bring them to gold, audit
 	$(BIN)/medallion run
 live: .venv/.ready-live  ## stream until Ctrl-C, with the dashboard on http://127.0.0.1:8501
-	$(BIN)/medallion up
+	$(BIN)/medallion up --rate 1
 setup: .venv/.ready-test  ## .venv with the medallion command, and all that the tests need
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
 	$(PIP) --require-hashes -r requirements.lock
 	$(PIP) --no-build-isolation -e .
+	$(BIN)/python -c 'from medallion.cleaning.plain import load; load(print)'
 	@touch $@
 .venv/.ready-live: .venv/.ready requirements-dashboard.lock
 	$(PIP) --require-hashes -r requirements-dashboard.lock

@@ -1,7 +1,7 @@
 """Streams simulated purchase events into the raw layer until Ctrl-C.
 
 python generate_events.py                   500 events a second, live
-python generate_events.py --events 20000    the last five days, at once, then stop
+python generate_events.py --events 20000    the last two weeks, at once, then stop
 
 MEDALLION_LAKE=s3://bucket sends them to a bucket.
 """
@@ -12,16 +12,23 @@ import os
 import sys
 from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def leave_without(module: str) -> None:
+    """Start again with the project's own Python, where there is one; else say how to get it."""
+    python = PROJECT / ".venv" / "bin" / "python"
+    if python.exists() and Path(sys.prefix) != PROJECT / ".venv":
+        os.execv(python, [str(python), *sys.argv])
+    sys.exit(f"{module} is not installed here: run `make setup`, then use .venv/bin/python")
+
+
 try:
     import click
 
-    from medallion.errors import MedallionError
-    from medallion.platforms.platform import Platform
-    from medallion.process import Duration, show_progress, stop_on_signals
-    from medallion.settings import Settings
-    from medallion.simulation import SimulationOptions, SimulationReport, simulate
+    from medallion.process import Duration, current_ending, ending_on_signals
 except ModuleNotFoundError as missing:
-    sys.exit(f"{missing.name} is not installed here: run `make setup`, then use .venv/bin/python")
+    leave_without(str(missing.name))
 
 DEFAULT_RATE = 500.0
 
@@ -29,12 +36,7 @@ DEFAULT_RATE = 500.0
 def default_home() -> Path:
     """MEDALLION_HOME, or data beside src."""
     given = os.environ.get("MEDALLION_HOME")
-    return Path(given) if given else Path(__file__).resolve().parent.parent / "data"
-
-
-def show(report: SimulationReport) -> None:
-    """Tells how far the run is."""
-    show_progress(str(report))
+    return Path(given) if given else PROJECT / "data"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,7 +95,13 @@ def main(
         raise click.UsageError("give either --events or --duration")
     if rate is None and events is None:
         rate = DEFAULT_RATE
-    stop = stop_on_signals()
+    from medallion.cli.progress import progress
+    from medallion.errors import MedallionError
+    from medallion.platforms.platform import Platform
+    from medallion.settings import Settings
+    from medallion.simulation import SimulationOptions, simulate
+
+    stop = current_ending().stop()
     try:
         options = SimulationOptions(
             events=events,
@@ -105,20 +113,20 @@ def main(
         )
         here = Platform.of(Settings.from_environment(os.environ, home))
         click.echo(f"streaming into {here.lake.url}/raw; Ctrl-C stops", err=True)
-        report = simulate(
-            here.lake,
-            options,
-            answers=here.home / "answer_key",
-            stop=stop.is_set,
-            progress=show,
-        )
+        with progress("simulating") as tell:
+            report = simulate(
+                here.lake,
+                options,
+                answers=here.home / "answer_key",
+                stop=stop.is_set,
+                progress=lambda report: tell(str(report)),
+            )
     except (MedallionError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    if sys.stderr.isatty():
-        click.echo(err=True)
     click.echo(str(report))
 
 
 if __name__ == "__main__":
-    main()
+    with ending_on_signals():
+        main()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from medallion.errors import SettingsError
+from processes import free_port, running, wait_for
 
+REVENUE = '[data-metric="reporting_net_sales"] .value'
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -90,3 +94,32 @@ def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
 def _check(asked: str, url: str, watched: Watched) -> None:
     if not asked.startswith((url, "data:", "blob:")):
         watched.strangers.append(f"asked for {asked}")
+
+
+@contextmanager
+def dashboard(home: Path, port: int | None = None, verb: str = "dashboard", *more: str) -> Any:
+    """The command `medallion dashboard`, or another that shows it."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "medallion.cli", verb, "--home", home, "--port", port, *more]
+    with running(home.parent / f"{verb}-{port}.log", *command):
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/_stcore/health")
+        yield url
+
+
+@contextmanager
+def page_kept(browser: Browser, home: Path, port: int) -> Iterator[Watched]:
+    """A page whose server has gone."""
+    with ExitStack() as opened:
+        with dashboard(home, port) as served:
+            watched = opened.enter_context(page_of(browser, served))
+            watched.server_leaves = True
+            watched.page.wait_for_selector(REVENUE)
+        yield watched
+
+
+def point(current: Path, version: str) -> None:
+    """Make a version of the snapshots of a home the current one, as publishing does."""
+    temporary = current.with_name(".CURRENT.test")
+    temporary.write_text(version)
+    temporary.rename(current)

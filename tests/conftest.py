@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from click.testing import CliRunner, Result
 from xdist.scheduler import LoadScopeScheduling
 
 from medallion.cli import main
+from medallion.platforms.local import LocalLake
+from medallion.simulation import SimulationOptions, simulate
 
 ROOT = Path(__file__).parents[1]
 Cli = Callable[..., Result]
@@ -90,9 +93,15 @@ def medallion(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
-    """A home with 6,000 simulated events, 8 % of them with a fault, in gold. Never changed."""
+    """A home with 6,000 simulated events, 8 % of them with a fault, in gold. Never changed. Its
+    history ends at the last 20:00 UTC, so that its newest day is well under way at any hour."""
     home = tmp_path_factory.mktemp("built")
-    result = cli(home, "run", "--events", "6000", "--faults", "0.08", "--seed", "3")
+    evening = datetime.now(UTC).replace(hour=20, minute=0, second=0, microsecond=0)
+    if evening > datetime.now(UTC):
+        evening -= timedelta(days=1)
+    options = SimulationOptions(events=6000, faults=0.08, seed=3)
+    simulate(LocalLake(home), options, answers=home / "answer_key", now=lambda: evening)
+    result = cli(home, "run", "--events", "0")
     assert result.exit_code == 0, result.output
     return home
 

@@ -1,12 +1,14 @@
 """Takes the pictures in docs/images: `python tests/screenshots.py`.
 
-A home of a fortnight's simulated sales is made, streamed into for a while, and looked at in both
-themes and on a phone. `SOURCES` says of what the pictures were taken; a test holds it current.
+They are of what a reader of the README sees: the commands of `make run` and `make live`, two
+minutes later, in both themes and on a phone. `SOURCES` says of what the pictures were taken; a test
+holds it current.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,7 +26,16 @@ PICTURES = {
     "dashboard-dark": ("dark", 1440, 1330),
     "dashboard-phone": ("light", 390, 844),
 }
-_LOOKS = ("app.py", "drawing.py", "page.py", "server.py", "style.css", "text.py")
+_LOOKS = (
+    "app.py",
+    "drawing.py",
+    "header.py",
+    "page.py",
+    "server.py",
+    "style.css",
+    "tables.py",
+    "text.py",
+)
 
 
 def looks() -> str:
@@ -38,16 +49,24 @@ def main() -> None:
     medallion = [sys.executable, "-m", "medallion.cli"]
     with tempfile.TemporaryDirectory() as folder:
         home, port = Path(folder) / "home", free_port()
-        made = ["run", "--events", "60000", "--faults", "0.02", "--seed", "7", "--home", str(home)]
-        subprocess.run([*medallion, *made], check=True, stdout=subprocess.DEVNULL)
-        up = [*medallion, "up", "--rate", "3", "--port", str(port), "--home", str(home)]
+        run = [*medallion, *made_by("run"), "--home", str(home)]
+        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+        up = [*medallion, *made_by("live"), "--port", str(port), "--home", str(home)]
         with running(Path(folder) / "up.log", *up):
             take(f"http://127.0.0.1:{port}")
     (IMAGES / "SOURCES").write_text(looks() + "\n")
 
 
+def made_by(target: str) -> list[str]:
+    """The verb and options of `medallion` that a target of the Makefile runs."""
+    makefile = (ROOT / "Makefile").read_text()
+    found = re.search(rf"^{target}:.*\n\t\S+/medallion (.+)$", makefile, re.MULTILINE)
+    assert found, target
+    return found[1].split()
+
+
 def take(url: str) -> None:
-    """One picture a theme and width, once sales have come in for a few minutes."""
+    """One picture a theme and width, once sales have come in for two minutes."""
     wait_for(f"{url}/_stcore/health")
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
@@ -56,9 +75,9 @@ def take(url: str) -> None:
             size = {"width": width, "height": height}
             page = browser.new_page(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
             page.goto(url)
-            page.wait_for_selector('[data-state="live"]', timeout=180_000)
+            page.wait_for_selector('[data-state="streaming"]', timeout=180_000)
             page.wait_for_selector('[data-testid="stSelectbox"] input')
-            page.wait_for_timeout(75_000 if name == next(iter(PICTURES)) else 3_000)
+            page.wait_for_timeout(120_000 if name == next(iter(PICTURES)) else 3_000)
             page.screenshot(path=IMAGES / f"{name}.png")
         browser.close()
 

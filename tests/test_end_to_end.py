@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 import time
@@ -72,11 +73,27 @@ def test_a_second_run_adds_up_and_a_third_changes_nothing(
     copy: Path, cli: Cli, query: Query
 ) -> None:
     """New events are added to old days; a run over nothing new leaves every row as it is."""
-    assert cli(copy, "run", "--events", "1000", "--seed", "9", "--faults", "0.1").exit_code == 0
+    result = cli(copy, "run", "--events", "1000", "--seed", "9", "--faults", "0.1")
+    assert result.exit_code == 0
+    assert_lines_add_up(result.output)
     agrees_with_answer_key(copy, query)
     before = query(copy, "SELECT * FROM purchases_gold ORDER BY ALL")
     assert cli(copy, "run", "--events", "0").exit_code == 0
     assert query(copy, "SELECT * FROM purchases_gold ORDER BY ALL") == before
+
+
+def assert_lines_add_up(output: str) -> None:
+    """What the simulator says that it put into raw/ is what the cleaner says that it took."""
+    numbers = re.search(
+        r"([\d,]+) lines in [\d,]+ objects \(([\d,]+) of purchases, ([\d,]+) of products.*?"
+        r"cleaned +([\d,]+) lines",
+        output,
+        re.DOTALL,
+    )
+    assert numbers, output
+    lines, purchases, reference, cleaned = (int(n.replace(",", "")) for n in numbers.groups())
+    assert lines == cleaned, output
+    assert purchases + reference == cleaned, output
 
 
 def test_late_and_repeated_events_change_only_their_own_day(
@@ -149,12 +166,13 @@ def test_up_streams_for_its_duration_and_ends_clean(tmp_path: Path, cli: Cli, qu
 
 
 def test_ctrl_c_stops_a_stream_and_nothing_is_lost(tmp_path: Path, cli: Cli, query: Query) -> None:
-    """Exit code 0; what was not yet in gold waits in raw/, and the next run takes it."""
+    """One line and exit code 130; what was not yet in gold waits in raw/, and the next run takes
+    it."""
     process = medallion("up", "--rate", "300", "--no-dashboard", "--home", str(tmp_path))
     wait_for(lambda: (tmp_path / "gold" / "CURRENT").exists())
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, output + errors
+    assert process.returncode == 130 and errors.count("\n") == 1, output + errors
     assert cli(tmp_path, "audit").exit_code == 0
     assert cli(tmp_path, "run", "--events", "0").exit_code == 0
     agrees_with_answer_key(tmp_path, query)

@@ -281,10 +281,11 @@ def test_the_proof_believes_nobody(home: Path, cli: Cli, monkeypatch: pytest.Mon
 
 
 def test_an_unknown_customer_changes_nothing(home: Path, cli: Cli) -> None:
-    """It says so, and leaves no record."""
+    """It says so in one line, names the nearest one, and leaves no record."""
     before = contents(home)
-    result = cli(home, "forget", "--customer", "C-5000")
-    assert result.exit_code == 0 and "0 places" in result.stdout
+    result = cli(home, "forget", "--customer", f"{ID[:-1]}x")
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert "nothing was changed" in result.stderr and f"did you mean {ID}?" in result.stderr
     assert contents(home) == before
 
 
@@ -292,7 +293,7 @@ def test_an_archive_that_cannot_be_read_is_named(home: Path, cli: Cli) -> None:
     """Nobody can say what is in it: exit 1, the rest is done."""
     damaged = gzip.compress(event(customer_id=ID).encode() * 50)[:-9]
     (home / "raw/purchases/cut.json.gz").write_bytes(damaged)
-    assert cli(home, "run", "--events", "0").exit_code == 0
+    assert cli(home, "run", "--events", "0").exit_code == 1
     result = cli(home, "forget", "--customer", ID)
     assert result.exit_code == 1 and "raw/purchases/cut.json.gz" in result.stdout
     assert not (home / ".forget.json").exists()

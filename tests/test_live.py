@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from conftest import Cli, drop, event
 from medallion import stream
 from medallion.cleaning.receipts import Receipt
+from medallion.layers.bronze import CleanReport
+from medallion.layers.staging import LoadReport
+from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, schedule
@@ -61,9 +68,14 @@ def test_marts_wait_for_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """An object that comes builds what people watch; the marts are built once the producer rests,
     so that the next object need not wait for them."""
     here = Platform.of(Settings(tmp_path))
+    monkeypatch.setattr(stream, "RESTING", 600.0)
+    monkeypatch.setattr(stream, "MARTS_EVERY", 600.0)
     with stream.open_pipeline(here) as pipeline:
-        drop(tmp_path, "first.ndjson", event())
-        pipeline.advance()
+        product = {"product_id": "P1", "ts": "2026-03-01T09:00:00Z", "product_name": "Milk"}
+        drop(tmp_path, "products/first.ndjson", json.dumps(product | {"price": 2}))
+        drop(tmp_path, "first.ndjson", event(), event(event_id="e0", price=-1))
+        first = pipeline.advance()
+        assert (first.events, first.cleaned.lines, first.cleaned.quarantined) == (1, 3, 1)
         drop(tmp_path, "second.ndjson", event(event_id="e2"))
         built = pipeline.advance().transformed
         assert built and "live_sales" in built.models and "sales_hourly" not in built.models
@@ -72,6 +84,20 @@ def test_marts_wait_for_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         built = pipeline.advance().transformed
         assert built and {"live_sales", "sales_hourly", "dim_products"} <= built.models.keys()
         assert pipeline.advance().transformed is None
+
+
+def test_the_view_counts_events_and_lines_apart(tmp_path: Path) -> None:
+    """From the first moment on, within 80 columns: a product is a line and no event."""
+    out = io.StringIO()
+    cleaned = CleanReport(lines=3, accepted=2, quarantined=1)
+    batch = stream.BatchReport(cleaned, LoadReport(rows=2), seconds={"clean": 0.1}, events=1)
+    with live_view(Console(file=out, force_terminal=True, width=80), tmp_path) as view:
+        view(batch)
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue())
+    assert "the first batch builds every model" in shown
+    assert "1 events in 3 lines of all feeds" in shown
+    assert re.search(r"quarantined +1 lines, 33.33% of these lines", shown)
+    assert re.search(r"● idle +newest event –, last batch –", shown)
 
 
 def test_what_a_stream_remembers_hides_nothing_new(tmp_path: Path, query: Query) -> None:

@@ -55,6 +55,22 @@ def test_a_rebuild_changes_nothing(built: Path, copy: Path, cli: Cli, query: Que
     assert not (copy / home_module.BESIDE).exists()
 
 
+def test_a_copied_home_is_the_same_home(
+    built: Path, tmp_path: Path, cli: Cli, query: Query
+) -> None:
+    """A copy or restore gives every file a new time of modification, and that changes nothing: the
+    next run takes nothing, a rebuild makes the same rows, and the audit still compares the text of
+    rejected lines."""
+    home = tmp_path / "restored"
+    shutil.copytree(built, home, copy_function=shutil.copyfile)
+    assert json.loads(cli(home, "clean", "--json").stdout)["objects"] == 0
+    assert told(cli, home)["differences"] == {"silver": 0, "gold": 0, "quarantine": 0}
+    assert rows(home, query) == rows(built, query) and holds(cli, home)
+    with duckdb.connect(str(home / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("UPDATE staging.quarantine SET raw = 'another'::BLOB")
+    assert not holds(cli, home)
+
+
 def test_damage_is_mended_and_counted(built: Path, copy: Path, cli: Cli, query: Query) -> None:
     """A bronze object that is lost and a sum that is wrong: both are as they were before."""
     shutil.rmtree(next((copy / "bronze" / "purchases").glob("dt=*")))

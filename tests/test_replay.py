@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Cli, drop, event
-from medallion.cleaning.duckdb_engine import Cleaner
+from medallion.cleaning.cleaner import Cleaner
 from medallion.contract import MAX_LINE_BYTES, Feed
 from medallion.layers import bronze
 
@@ -29,7 +29,7 @@ def home(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two purchases that only yesterday's rules rejected, and lines that no rules accept: a mark
     of byte order within an object, one too long, no event, an archive that is none."""
     with monkeypatch.context() as yesterday:
-        yesterday.setattr(bronze, "cleaner", stricter)
+        yesterday.setattr(bronze, "Cleaner", stricter)
         drop(
             tmp_path,
             "till.ndjson",
@@ -47,7 +47,7 @@ def home(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
         )
         drop(tmp_path, "broken.ndjson.gz", event(event_id="e5"))
         result = cli(tmp_path, "run", "--events", "0")
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1 and "raw/broken.ndjson.gz" in result.output, result.output
     return tmp_path
 
 

@@ -15,6 +15,11 @@
 {% macro default__lookback() %}{% endmacro %}
 {% macro snowflake__lookback() %} - {{ var('load_seq_lookback') }}{% endmacro %}
 
+{#- `dbt show` shows what a model holds, not what the next run would add to it. -#}
+{% macro is_incremental() -%}
+{{ return(flags.WHICH != 'show' and dbt.is_incremental()) }}
+{%- endmacro %}
+
 {#- The UTC days whose lines in silver changed after the watermark of `relation`: the days of the
     lines that came, and the days that a line has left. A line that took the place of another one
     shows by load_seq > first_load_seq; only for those (rare) is bronze asked for the other dates. -#}

@@ -7,6 +7,11 @@ locals {
 
   package = coalesce(var.package_path, "${path.module}/../../build/medallion.zip")
   script  = "${path.module}/../../src/glue/glue_job_cleaner.py"
+
+  wheels = [
+    for module in split(",", var.glue_python_modules) :
+    "arn:${local.partition}:s3:::${trimprefix(module, "s3://")}" if startswith(module, "s3://")
+  ]
 }
 
 # --- code: uploaded when its bytes change -----------------------------------------------------------
@@ -109,6 +114,23 @@ resource "aws_iam_role_policy" "glue_cleaner" {
         Condition = { StringEquals = { "cloudwatch:namespace" = "Glue" } }
       },
     ], local.kms_writes)
+  })
+}
+
+resource "aws_iam_role_policy" "wheels" {
+  count = length(local.wheels) > 0 ? 1 : 0
+
+  name = "install"
+  role = aws_iam_role.glue_cleaner.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid      = "ReadWheels"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = local.wheels
+    }]
   })
 }
 

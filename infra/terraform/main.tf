@@ -51,15 +51,16 @@ resource "aws_glue_job" "glue_cleaner" {
     max_concurrent_runs = 1
   }
 
-  default_arguments = {
+  default_arguments = merge({
     "--job-language"                 = "python"
     "--LAKE"                         = "s3://${var.bucket_name}"
     "--extra-py-files"               = "s3://${aws_s3_object.package.bucket}/${aws_s3_object.package.key}"
+    "--additional-python-modules"    = var.glue_python_modules
     "--TempDir"                      = "s3://${var.bucket_name}/tmp/glue/"
     "--custom-logGroup-prefix"       = local.log_prefix
     "--enable-metrics"               = "true"
     "--enable-observability-metrics" = "true"
-  }
+  }, length(local.wheels) > 0 ? { "--python-modules-installer-option" = "--no-index" } : {})
 }
 
 resource "aws_sns_topic" "s3_notifications" {

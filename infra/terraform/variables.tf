@@ -222,6 +222,22 @@ variable "glue_workers" {
   }
 }
 
+variable "glue_python_modules" {
+  description = "The compiler of the cleaner, beside what Glue 5.1 brings: modules with their versions, or s3:// URLs of wheels (.whl, .gluewheels.zip) for a job without a way to the package index."
+  type        = string
+  nullable    = false
+  # These fit the numpy 2.3.4 and pyarrow 22.0.0 of Glue 5.1.
+  default = "numba==0.68.1,llvmlite==0.50.0"
+
+  validation {
+    condition = alltrue([
+      for module in split(",", var.glue_python_modules) :
+      can(regex("^([A-Za-z0-9_.-]+==[A-Za-z0-9_.+-]+|s3://[^, ]+[.](whl|gluewheels[.]zip))$", module))
+    ])
+    error_message = "glue_python_modules must be a list like numba==0.68.1,llvmlite==0.50.0, or s3:// URLs that end in .whl or .gluewheels.zip; commas, no spaces."
+  }
+}
+
 variable "glue_flex" {
   description = "Flex: a third cheaper, but a run may wait for spare capacity and be interrupted."
   type        = bool

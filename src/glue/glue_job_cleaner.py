@@ -1,7 +1,8 @@
 """AWS Glue 5.1 job `retail_glue_cleaner`: cleans what waits in raw/ into bronze/.
 
 Arguments: --LAKE, the lake's URL (s3://bucket). Optional: --KEYS, a comma-separated list of raw
-keys; without it, whatever has no receipt yet. The package `medallion` comes by --extra-py-files.
+keys; without it, whatever has no receipt yet. The package `medallion` comes by --extra-py-files,
+the compiler of its cleaner by --additional-python-modules; without that all is done, but slowly.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """Packs what the Glue job imports into one zip: `python src/glue/package.py OUT.zip`.
 
-The same sources always give the same bytes, so that an upload by checksum changes only when the
-code does.
+The compiler of the cleaner is not in it: the service installs that by `--additional-python-modules`
+(infra/terraform, `glue_python_modules`). The same sources always give the same bytes, so that an
+upload by checksum changes only when the code does.
 """
 
 from __future__ import annotations

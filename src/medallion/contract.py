@@ -19,6 +19,7 @@ Rules that hold for every field:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 VERSION = 1
 
@@ -37,13 +38,13 @@ MAX_UNKNOWN_NAMES = 100
 OTHER_NAMES = "(others)"
 
 OVERSIZE, MALFORMED, UNREADABLE = "oversize_line", "malformed_json", "unreadable_file"
-
-WRONG_TYPE = "\x00"
-"""What a decoder hands on for a JSON value whose type the field cannot take: no text can be this,
-because a line with an escaped NUL is malformed."""
+TOTAL_MISMATCH = "total_mismatch"
 
 WHITE_SPACE = " \t\r\n"
 """White space of JSON, which is trimmed from texts and makes a line blank."""
+
+INTEGER_DECIMALS = 10
+"""Decimals with which an integer is read, rounded; it must be whole then."""
 
 NUMBER = "^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]{1,3})?$"
 """A decimal number, of at most MAX_NUMBER_LENGTH characters."""
@@ -83,11 +84,14 @@ CURRENCIES = tuple(_ISO_4217.split())
 
 @dataclass(frozen=True)
 class Type:
-    """A column type as each engine spells it."""
+    """A column type as each engine spells it; of a decimal also its digits, and how many of them
+    stand behind the point."""
 
     kind: str
     duckdb: str
     snowflake: str
+    precision: int = 0
+    scale: int = 0
 
     @property
     def spark(self) -> str:
@@ -104,7 +108,7 @@ BYTES = Type("bytes", "BLOB", "BINARY")
 def decimal(precision: int, scale: int) -> Type:
     """A decimal of `precision` digits, `scale` of them after the point."""
     name = f"DECIMAL({precision},{scale})"
-    return Type("decimal", name, name.replace("DECIMAL", "NUMBER"))
+    return Type("decimal", name, name.replace("DECIMAL", "NUMBER"), precision, scale)
 
 
 UNIT_PRICE = decimal(18, 6)
@@ -140,17 +144,32 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Feed:
-    """One kind of event: its folder under raw/ and bronze/, its fields in order, its key.
+class Total:
+    """A field that is price x quantity - discount: computed when absent, checked when present.
 
-    `totals` says that total_amount is computed when absent and checked when present.
+    It may differ by `fixed` + `each` x quantity: a cent, and what rounding the unit price to six
+    decimals can add. Amounts are kept in the scale of the total, the check is made in that of the
+    price.
     """
+
+    field: str = "total_amount"
+    price: str = "price"
+    quantity: str = "quantity"
+    discount: str = "discount_amount"
+    fixed: Decimal = Decimal("0.01")
+    each: Decimal = Decimal("0.0000005")
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One kind of event: its folder under raw/ and bronze/, its fields in order, its key, and
+    which of them is a total of others."""
 
     name: str
     description: str
     key: str
     fields: tuple[Field, ...]
-    totals: bool = False
+    total: Total | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,7 +181,7 @@ class Feed:
         found = [UNREADABLE, OVERSIZE, MALFORMED]
         for f in self.fields:
             found += [f.missing] * f.required + [f.bad]
-        return (*found, *(["total_mismatch"] * self.totals))
+        return (*found, *([TOTAL_MISMATCH] if self.total else []))
 
     @property
     def columns(self) -> dict[str, Type]:
@@ -218,7 +237,7 @@ PURCHASES = Feed(
     name="purchases",
     description="One line of a receipt: a product bought, or returned.",
     key="event_id",
-    totals=True,
+    total=Total(),
     fields=(
         Field("event_id", TEXT, "Identity of the event, given by the producer.", required=True),
         Field(

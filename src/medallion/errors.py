@@ -7,14 +7,18 @@ its code: 2, or 1 for LossError.
     ├── WarehouseError    the warehouse is missing, locked or refuses
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
-    ├── DashboardError    the dashboard has nothing to show, or cannot be shown
+    ├── DashboardError    the dashboard cannot be shown
+    │   └── NothingYet    no snapshot with a sale has been published so far
     ├── ExportError       an export cannot be written
     └── LossError         what was asked would lose rows, and was not done
 
 A bad line is never an error: it is a row of the quarantine.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class MedallionError(Exception):
@@ -44,7 +48,11 @@ class TransformError(MedallionError):
 
 
 class DashboardError(MedallionError):
-    """The dashboard has nothing to show, or cannot be shown."""
+    """The dashboard cannot be shown."""
+
+
+class NothingYet(DashboardError):
+    """No snapshot with a sale has been published so far."""
 
 
 class ExportError(MedallionError):
@@ -57,4 +65,12 @@ class LossError(MedallionError):
     exit_code = 1
 
     def __init__(self, message: str, names: Sequence[str] = ()) -> None:
-        super().__init__("\n  ".join([message, *names]))
+        super().__init__(message)
+        self.names = tuple(names)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names the known word nearest to one that is not known;
+    nothing when none is near."""
+    near = difflib.get_close_matches(word, [*known], 1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -15,11 +15,12 @@ from typing import Any
 
 import duckdb
 
-from medallion.errors import LossError, SettingsError, WarehouseError
+from medallion.errors import LossError, SettingsError, WarehouseError, did_you_mean
 from medallion.hyper import hyper_library, write_hyper
 from medallion.platforms.local import is_running, make_folder, sync
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import literal
+from medallion.process import current_ending
 
 MANIFEST = "export.json"
 SCHEMAS = ("gold", "marts")
@@ -110,7 +111,8 @@ def _relations(warehouse: duckdb.DuckDBPyConnection, only: Sequence[str]) -> dic
     if not relations:
         raise WarehouseError("gold and marts are empty; 'medallion run' fills them")
     if unknown := [name for name in only if name not in relations]:
-        raise SettingsError(f"there is no {unknown[0]}; to export there are {', '.join(relations)}")
+        hint = did_you_mean(unknown[0], relations) or f"; there are {', '.join(relations)}"
+        raise SettingsError(f"there is no relation {unknown[0]} to export{hint}")
     return {name: full for name, full in relations.items() if not only or name in only}
 
 
@@ -181,12 +183,11 @@ def _refuse_what_is_not_ours(home: Path, folder: Path, hyper: Path | None) -> No
         for path in sorted(folder.iterdir()):
             if path.name != MANIFEST and not _is_as_written(path, known["files"].get(path.name)):
                 raise SettingsError(
-                    f"{path} is not as an export wrote it; remove it or give another folder"
+                    f"{folder} holds {path.name}, which no export wrote, or which was changed "
+                    "since: give a new or empty folder"
                 )
     if hyper and hyper.exists() and not _is_as_written(hyper, known["hyper"]):
-        raise SettingsError(
-            f"{hyper} is not of the last export to {folder}; remove it or give another name"
-        )
+        raise SettingsError(f"{hyper} is not of the last export to {folder}: give another name")
 
 
 GROWING = ("fct_sales_line", "dim_products", "dim_stores")
@@ -238,6 +239,7 @@ def _new_folder(beside: Path) -> Iterator[Path]:
     while (made := beside.parent / f".{beside.name}.{os.getpid()}.{number}.tmp").exists():
         number += 1
     made.mkdir()
+    current_ending().leftovers.append(made)
     try:
         yield made
         for path in beside.parent.iterdir():

@@ -76,15 +76,16 @@ def _calculated(node: ast.expr, values: Mapping[str, Decimal | None]) -> Decimal
 
 
 def _metric(entry: dict[str, Any]) -> Metric:
-    meta = entry["config"]["meta"]
-    meaning = " ".join(entry["description"].partition("Formula:")[0].split())
+    # What only documents it may be missing: that is no reason to show nobody a figure.
+    meta = (entry.get("config") or {}).get("meta") or {}
+    meaning = " ".join((entry.get("description") or "").partition("Formula:")[0].split())
     return Metric(
         entry["name"],
-        entry["label"],
+        entry.get("label") or entry["name"],
         meaning,
-        str(meta["formula"]),
-        meta["unit"],
-        meta["source"],
+        str(meta.get("formula", "")),
+        meta.get("unit", ""),
+        meta.get("source", ""),
         entry["type"],
         entry["type_params"],
     )

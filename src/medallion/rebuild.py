@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from medallion.audit import AuditReport, audit
+from medallion.cleaning.lines import Source
 from medallion.errors import LakeError, LossError, SettingsError, WarehouseError
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.marts import Transformer, publish
@@ -27,7 +30,7 @@ from medallion.layers.orphans import (
 from medallion.layers.raw import raw_objects
 from medallion.layers.staging import Loader
 from medallion.platforms.home import BESIDE, REPLACED, swap
-from medallion.platforms.lake import Lake
+from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import FILE, literal, open_warehouse, warehouse_path
@@ -87,7 +90,7 @@ def rebuild(
     gone = [r for r in receipts if r.source_file not in there | consented]
     if gone and missing is None:
         raise _refusal(gone, "no longer holds")
-    lake = _lake_over_raw(here.home, beside)
+    lake = _lake_over_raw(here.home, beside, receipts)
     progress("cleaning raw/")
     cleaned = clean(lake, progress=lambda receipt: progress(f"cleaned {receipt.source_file}"))
     if cleaned.failures:
@@ -183,13 +186,40 @@ def build(
     return Built(loaded.rows, len(models), relations, found)
 
 
-def _lake_over_raw(home: Path, beside: Path) -> LocalLake:
+class RawAsReceived(LocalLake):
+    """A lake whose raw objects have the arrival that receipts know of their bytes: to copy or
+    restore a home gives every file a new time of modification, and changes no row."""
+
+    def __init__(self, home: Path, receipts: Iterable[Receipt]) -> None:
+        super().__init__(home)
+        self._seen: dict[LakeObject, datetime] = {}
+        self._arrivals: dict[str, dict[str, datetime]] = defaultdict(dict)
+        for receipt in receipts:
+            arrived = receipt.arrived.replace(tzinfo=UTC)
+            self._arrivals[receipt.source_file][receipt.checksum] = arrived
+
+    def list(self, prefix: str) -> Iterator[LakeObject]:
+        for found in super().list(prefix):
+            known = self._arrivals.get(found.key)
+            yield replace(found, modified=self._arrival(found, known)) if known else found
+
+    def _arrival(self, found: LakeObject, known: dict[str, datetime]) -> datetime:
+        if found.modified in known.values():
+            return found.modified
+        if found not in self._seen:
+            self._seen[found] = found.modified
+            with suppress(OSError), self.open(found.key) as stream:
+                self._seen[found] = known.get(Source(stream).checksum(), found.modified)
+        return self._seen[found]
+
+
+def _lake_over_raw(home: Path, beside: Path, receipts: Iterable[Receipt]) -> LocalLake:
     """An empty lake that has the raw objects of the home."""
     shutil.rmtree(beside, ignore_errors=True)
     make_folder(beside)
     make_folder(home / "raw")
     (beside / "raw").symlink_to(Path("..") / "raw", target_is_directory=True)
-    return LocalLake(beside)
+    return RawAsReceived(beside, receipts)
 
 
 def _differences(new: duckdb.DuckDBPyConnection, old: Path) -> dict[str, int] | None:

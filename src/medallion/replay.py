@@ -6,10 +6,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from io import BytesIO
 
-from medallion.cleaning.duckdb_engine import Tally, cleaner
-from medallion.cleaning.lines import Source, read_blocks
+from medallion.cleaning.exact import Validator
 from medallion.cleaning.receipts import key_stem
 from medallion.contract import FEEDS, UNREADABLE
 from medallion.layers.raw import RAW
@@ -62,16 +60,13 @@ def replay(
 
 def _accepted(feed: str, lines: list[bytes], report: ReplayReport) -> list[bytes]:
     """The lines that the rules of today accept."""
-    judge = cleaner(FEEDS[feed])
-    judge.clear()
-    # After an empty line: a mark that an object may begin with is no part of one of its lines.
-    for block in read_blocks(Source(BytesIO(b"\n" + b"\n".join(lines))), "lines"):
-        judge.add(block, Tally())
-    found = judge.db.execute("SELECT source_line, reason FROM rejected").fetchall()
-    judge.clear()
-    refused = dict(found)
-    report.refused.update(refused.values())
-    return [line for number, line in enumerate(lines, 2) if number not in refused]
+    validator, accepted = Validator(FEEDS[feed]), list[bytes]()
+    for line in lines:
+        if reason := validator.validate(line, len(line)).reason:
+            report.refused[reason] += 1
+        else:
+            accepted.append(line)
+    return accepted
 
 
 def _send(lake: Lake, feed: str, source: str, lines: Iterable[bytes], report: ReplayReport) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from typing import Any
 
 import duckdb
 
+from medallion.freshness import Clock, utc
 from medallion.layers.bronze import Sweep
 from medallion.layers.raw import raw_objects
 from medallion.layers.staging import waiting_objects
@@ -36,8 +37,15 @@ def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
         *_of_receipts(warehouse),
         _staging(lake, warehouse),
         _silver(warehouse) if "silver.purchases_silver" in built else _unbuilt("silver", "events"),
-        _gold(warehouse) if "gold.purchases_gold" in built else _unbuilt("gold", "days"),
+        _gold(warehouse) if "gold.purchases_gold" in built else _unbuilt("gold", "days (UTC)"),
     ]
+
+
+def newest(warehouse: Warehouse) -> Clock:
+    """Return the times that freshness is counted from, as the models have them."""
+    if "marts.live_clock" not in relations(warehouse):
+        return Clock()
+    return Clock(*map(utc, _row(warehouse, "SELECT as_of, staged_at FROM marts.live_clock")))
 
 
 def _of_receipts(warehouse: Warehouse) -> list[Layer]:
@@ -46,23 +54,24 @@ def _of_receipts(warehouse: Warehouse) -> list[Layer]:
         warehouse,
         f"SELECT {totals}, max(modified_at), max(finished_at) FROM staging.receipts",
     )
+    share = f"{quarantined / (lines - blank):.1%} of the lines" if quarantined else ""
     return [
-        Layer("raw", "lines", lines, _utc(arrived), f"{blank} blank"),
-        Layer("bronze", "rows accepted", accepted, _utc(finished)),
-        Layer("bronze", "lines quarantined", quarantined, _utc(finished)),
+        Layer("raw", "lines", lines, utc(arrived), f"{blank} blank"),
+        Layer("bronze", "rows accepted", accepted, utc(finished)),
+        Layer("bronze", "lines quarantined", quarantined, utc(finished), share),
     ]
 
 
 def _staging(lake: Lake, warehouse: Warehouse) -> Layer:
     rows, loaded = _row(warehouse, "SELECT count(*), max(loaded_at) FROM staging.purchases")
     waiting = _waiting(waiting_objects(lake, warehouse), "objects ")
-    return Layer("staging", "purchases", rows, _utc(loaded), waiting)
+    return Layer("staging", "purchase rows", rows, utc(loaded), waiting)
 
 
 def _silver(warehouse: Warehouse) -> Layer:
     events, newest = _row(warehouse, "SELECT count(*), max(ts) FROM silver.purchases_silver")
     (staged,) = _row(warehouse, "SELECT count(*) FROM staging.purchases")
-    return Layer("silver", "events", events, _utc(newest), f"{staged - events} duplicates")
+    return Layer("silver", "events", events, utc(newest), f"{staged - events} duplicates")
 
 
 def _gold(warehouse: Warehouse) -> Layer:
@@ -72,7 +81,7 @@ def _gold(warehouse: Warehouse) -> Layer:
         "WHERE currency IS NOT NULL",
     )
     midnight = newest and datetime.combine(newest, time.min)
-    return Layer("gold", "days", days, _utc(midnight))
+    return Layer("gold", "days (UTC)", days, utc(midnight))
 
 
 def _unbuilt(layer: str, unit: str) -> Layer:
@@ -105,7 +114,3 @@ def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tupl
         "ORDER BY 1 DESC LIMIT ?",
         [days],
     ).fetchall()[::-1]
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.replace(tzinfo=UTC) if moment else None

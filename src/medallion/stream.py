@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 
 import duckdb
 
+from medallion.cleaning import plain
 from medallion.cleaning.receipts import Receipt
+from medallion.contract import PURCHASES
+from medallion.heartbeat import Heartbeat
 from medallion.layers.bronze import CleanReport, Sweep, clean
 from medallion.layers.losses import require_no_smaller_snapshot
 from medallion.layers.marts import Transformer, TransformReport, publish
@@ -40,12 +43,14 @@ buffer, and what waits there is only late."""
 
 @dataclass
 class BatchReport:
-    """What one pass through all stages did, with the seconds of each."""
+    """What one pass through all stages did, with the seconds of each. `events` are the accepted
+    lines of purchases."""
 
     cleaned: CleanReport
     loaded: LoadReport
     transformed: TransformReport | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    events: int = 0
 
     @property
     def rows(self) -> int:
@@ -59,8 +64,11 @@ class BatchReport:
 class Pipeline:
     """All stages of one home, opened once. One runner holds the home while it is open."""
 
-    def __init__(self, here: Platform, warehouse: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, here: Platform, warehouse: duckdb.DuckDBPyConnection, heartbeat: Heartbeat
+    ) -> None:
         self.home, self.lake, self.warehouse = here.home, here.lake, warehouse
+        self.heartbeat = heartbeat
         self._sweep = Sweep(self.lake)
         self._loader = Loader(self.lake, warehouse)
         self._transformer = Transformer(self.home)
@@ -74,16 +82,28 @@ class Pipeline:
         *,
         build: str | None = CALLED_FOR,
         progress: Callable[[Receipt], None] = lambda _: None,
+        stage: Callable[[str], None] = lambda _: None,
     ) -> BatchReport:
         """One pass: clean, load, transform, publish. `build` selects the models; the first pass
-        calls for all of them."""
+        calls for all of them. `progress` hears of each object that is cleaned, `stage` of what is
+        being done."""
         seconds: dict[str, float] = {}
-        with _timed(seconds, "clean"):
-            cleaned = clean(self.lake, self._sweep, progress=progress)
+        events = 0
+
+        def count(receipt: Receipt) -> None:
+            nonlocal events
+            events += receipt.accepted if receipt.feed == PURCHASES.name else 0
+            progress(receipt)
+
+        self._transformer.progress = stage
+        stage("looking for new objects in raw/")
+        with self._stage("clean", seconds):
+            cleaned = clean(self.lake, self._sweep, progress=count)
             self.lines_taken += cleaned.lines
-        with _timed(seconds, "load"):
+        stage(f"loading {cleaned.accepted + cleaned.quarantined:,} rows")
+        with self._stage("load", seconds):
             loaded = self._loader.load(cleaned.receipts)
-        report = BatchReport(cleaned, loaded, seconds=seconds)
+        report = BatchReport(cleaned, loaded, seconds=seconds, events=events)
         if loaded.rows:
             self._last_rows = time.monotonic()
         if build != CALLED_FOR:
@@ -101,17 +121,29 @@ class Pipeline:
         return time.monotonic() - self._last_rows >= RESTING
 
     def _build(self, select: str | None, report: BatchReport) -> None:
-        with _timed(report.seconds, "transform"):
+        with self._stage("transform", report.seconds):
             if select is ALL:
+                self._transformer.progress("reading the dbt project")
                 report.transformed = self._transformer.run()
                 require_no_smaller_snapshot(self.home, self.warehouse)
             else:
                 report.transformed = self._transformer.repeat(self.warehouse, select)
-        with _timed(report.seconds, "publish"):
+        self._transformer.progress("publishing")
+        with self._stage("publish", report.seconds):
             publish(self.home, self.warehouse, self._transformer.published(select))
         self._marts_due = select in (MICRO_BATCH, LIVE)
         if not self._marts_due:
             self._marts_built = time.monotonic()
+
+    @contextmanager
+    def _stage(self, name: str, seconds: dict[str, float]) -> Iterator[None]:
+        started = time.monotonic()
+        self.heartbeat.at(name)
+        try:
+            yield
+        finally:
+            self.heartbeat.at("")
+            seconds[name] = time.monotonic() - started
 
     def close(self) -> None:
         """Lets go of what a pass keeps open for the next."""
@@ -119,10 +151,14 @@ class Pipeline:
 
 
 @contextmanager
-def open_pipeline(here: Platform) -> Iterator[Pipeline]:
-    """The pipeline of a platform. Raises HomeBusy when another runner has its home."""
-    with here.lock(), here.warehouse() as warehouse:
-        pipeline = Pipeline(here, warehouse)
+def open_pipeline(
+    here: Platform, notice: Callable[[str], None] = lambda _: None
+) -> Iterator[Pipeline]:
+    """The pipeline of a platform; `notice` is told when the cleaner must be compiled first. Raises
+    HomeBusy when another runner has its home."""
+    plain.load(notice)
+    with here.lock() as heartbeat, here.warehouse() as warehouse:
+        pipeline = Pipeline(here, warehouse, heartbeat)
         try:
             yield pipeline
             warehouse.execute("CHECKPOINT")
@@ -136,34 +172,42 @@ def stream(
     stop: threading.Event,
     *,
     report: Callable[[BatchReport], None] = lambda _: None,
-) -> None:
+    progress: Callable[[Receipt], None] = lambda _: None,
+    stage: Callable[[str], None] = lambda _: None,
+) -> dict[str, str]:
     """Runs the producer beside the pipeline until the producer is done, then brings all that was
     produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/,
-    and the next start goes on with it."""
+    and the next start goes on with it. Returns what the last batch could not take, and why."""
+    pipeline.heartbeat.ends_with(stop)
+    failures: dict[str, str] = {}
+
+    def advance(build: str | None = CALLED_FOR) -> BatchReport:
+        nonlocal failures
+        batch = pipeline.advance(build=build, progress=progress, stage=stage)
+        failures = batch.failures
+        report(batch)
+        return batch
+
     if producer is None:
-        _follow(pipeline, stop.is_set, report)
+        _follow(advance, stop.is_set)
     else:
         failure: list[BaseException] = []
         thread = threading.Thread(
             target=_produce, args=(producer, pipeline, stop, failure), daemon=True
         )
         thread.start()
-        _follow(pipeline, lambda: stop.is_set() or not thread.is_alive(), report)
+        _follow(advance, lambda: stop.is_set() or not thread.is_alive())
         thread.join()
         if failure:
             raise failure[0]
-    if stop.is_set():
-        return
-    report(pipeline.advance(build=ALL))
+    if not stop.is_set():
+        advance(build=ALL)
+    return failures
 
 
-def _follow(
-    pipeline: Pipeline, ended: Callable[[], bool], report: Callable[[BatchReport], None]
-) -> None:
+def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> None:
     while not ended():
-        batch = pipeline.advance()
-        report(batch)
-        if not batch.rows:
+        if not advance().rows:
             time.sleep(IDLE)
 
 
@@ -183,12 +227,3 @@ def _produce(
         producer.close()
     except BaseException as error:
         failure.append(error)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.monotonic()
-    try:
-        yield
-    finally:
-        seconds[stage] = time.monotonic() - started

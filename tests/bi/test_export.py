@@ -98,7 +98,7 @@ def test_an_export_replaces_only_what_an_export_wrote(
     with (folder / "dim_stores.csv").open("a") as file:
         file.write("mine\n")
     before = files(folder)
-    refused(cli(built, "export", str(folder)), "dim_stores.csv", "another folder")
+    refused(cli(built, "export", str(folder)), "dim_stores.csv", "new or empty folder")
     assert files(folder) == before
 
     mine = tmp_path / "mine"
@@ -145,5 +145,5 @@ def test_what_cannot_be_exported_is_said(built: Path, tmp_path: Path, cli: Cli) 
     refused(cli(built, "export", out, "--only", "dim_shops"), "dim_shops", "dim_stores")
     refused(cli(built, "export", out, "--only", "live_today"), "live_today")
     refused(cli(built, "export", str(built / "raw" / "out")), "lies in the lake")
-    refused(cli(built, "export", str(built)), "another folder")
+    refused(cli(built, "export", str(built)), "new or empty folder")
     assert not Path(out).exists()

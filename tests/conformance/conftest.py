@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from medallion.cleaning import spark_engine
+from medallion.layers.spark_cleaning import configure
 from spark_here import session as spark_session
 
 __all__ = ["spark_session"]
@@ -14,5 +14,5 @@ __all__ = ["spark_session"]
 @pytest.fixture(scope="session")
 def session(spark_session: SparkSession) -> SparkSession:
     """Spark, configured as the cleaner needs it."""
-    spark_engine.configure(spark_session)
+    configure(spark_session)
     return spark_session

@@ -258,7 +258,7 @@ def events(draw: st.DrawFn, feed: Feed) -> str:
     a field added or doubled, or the order changed."""
     left_out = set(draw(st.lists(st.sampled_from(feed.names), max_size=2)))
     left_out -= {f.name for f in feed.fields if f.required and draw(st.integers(0, 9))}
-    if feed.totals and draw(st.integers(0, 3)):
+    if feed.total and draw(st.integers(0, 3)):
         left_out.add("total_amount")
     changed = draw(st.lists(st.sampled_from(feed.fields), max_size=4, unique=True))
     values = {f.name: _plain(f) for f in feed.fields if f.name not in left_out}

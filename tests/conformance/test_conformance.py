@@ -13,7 +13,7 @@ from conformance.engines import Answers
 from medallion.contract import FEEDS, MALFORMED, MAX_LINE_BYTES, OVERSIZE, UNREADABLE
 
 CASES = read_cases()
-ENGINES = ("exact", "duckdb", "spark")
+ENGINES = ("exact", "laptop", "spark")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def answers(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("objects")
     return {
         "exact": engines.exact(found),
-        "duckdb": engines.fast(found),
+        "laptop": engines.laptop(found),
         "spark": engines.spark(session, folder, found),
     }
 

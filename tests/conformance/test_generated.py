@@ -31,7 +31,7 @@ def test_engines_agree_on_generated_lines(
     }
     reference = engines.exact(objects)
     found = {
-        "duckdb": engines.fast(objects),
+        "laptop": engines.laptop(objects),
         "spark": engines.spark(session, tmp_path, objects),
     }
     reports = [

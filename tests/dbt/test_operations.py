@@ -47,6 +47,24 @@ def test_the_documentation_builds_and_describes_everything(
         assert node["description"].startswith("One row per "), key
 
 
+def test_dbt_makes_no_warehouse(manifest: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    """In a home that has none it says what to set."""
+    monkeypatch.setenv("MEDALLION_HOME", str(tmp_path))
+    outcome = dbtRunner(manifest=manifest).invoke(["run", *common(tmp_path)])
+    assert not outcome.success
+    assert "set MEDALLION_HOME" in str(outcome.exception)
+    assert not (tmp_path / "warehouse.duckdb").exists()
+
+
+def test_dbt_shows_what_an_incremental_model_holds(warehouse: Any) -> None:
+    """Not what the next run would add, which is nothing."""
+    warehouse.sell({"event_id": "a", "ts": "2026-01-01 10:00", "price": "2"})
+    warehouse.run("--select", "bronze", "silver", "gold")
+    results = warehouse._invoke("show", "--select", "gold").result
+    (shown,) = [r for r in results if r.node.name == "gold" and r.agate_table]
+    assert len(shown.agate_table.rows) == 1
+
+
 @pytest.mark.parametrize("days, status", [(0, "pass"), (2, "warn"), (8, "error")])
 def test_stale_sources_are_told(
     warehouse: Any, monkeypatch: pytest.MonkeyPatch, days: int, status: str

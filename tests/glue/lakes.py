@@ -14,6 +14,7 @@ import pyarrow as pa
 from conformance.cases import objects, read_cases
 from conftest import event
 from medallion.layers.bronze import clean
+from medallion.layers.spark_cleaning import COMPILED_FROM_BYTES
 from medallion.platforms.local import LocalLake
 
 TABLES = ("purchases", "products", "stores", "fx_rates", "quarantine")
@@ -55,6 +56,17 @@ def hostile_objects() -> dict[str, bytes]:
         "raw/purchases/unfinished.json.tmp": lines,
     }
     return objects(read_cases()) | names
+
+
+def large_object() -> bytes:
+    """So many lines that a run is worth its compiled pass; long ones, so that they are few."""
+    note = "x" * 400_000
+    count = 1 + COMPILED_FROM_BYTES // len(note)
+    lines = (
+        event(event_id=f"l{n}", ts=f"2026-03-{1 + n % 9:02}T10:00:00Z", note=note)
+        for n in range(count)
+    )
+    return "\n".join(lines).encode()
 
 
 def write_lake(home: Path, raw: dict[str, bytes], modified: dict[str, datetime]) -> None:

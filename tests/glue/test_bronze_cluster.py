@@ -15,10 +15,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conftest import drop, event
-from medallion.cleaning.spark_lines import Counts
 from medallion.errors import LakeError
 from medallion.layers import bronze_cluster, cluster_run
 from medallion.layers.bronze_cluster import ClusterReport, clean
+from medallion.layers.spark_cleaning import Counts
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.register import _FileRegister
 
@@ -236,15 +236,15 @@ def test_counts_that_do_not_add_up_stop_the_run(
     run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line that nobody accounts for: the error names the object, and nothing is published."""
-    read = cluster_run.read_lines
+    cleaner = cluster_run.clean
 
     def one_more(*arguments: Any) -> Any:
-        lines = read(*arguments)
-        for key, counts in lines.counts.items():
-            lines.counts[key] = Counts(counts.lines + 1, counts.blank)
-        return lines
+        cleaned = cleaner(*arguments)
+        for key, counts in cleaned.counts.items():
+            cleaned.counts[key] = Counts(counts.lines + 1, counts.blank)
+        return cleaned
 
-    monkeypatch.setattr(cluster_run, "read_lines", one_more)
+    monkeypatch.setattr(cluster_run, "clean", one_more)
     with pytest.raises(LakeError, match=r"raw/(purchases/a|stores/b)\.ndjson has \d+ lines"):
         run()
     assert not bronze(lake)

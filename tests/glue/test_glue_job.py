@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -12,45 +14,71 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from conftest import Cli, event, medallion
 from glue.cluster import cluster, executors_of_tasks
 from glue.harness import Glue, s3a_jars
-from glue.lakes import clean_here, differences, hostile_objects, write_lake
+from glue.lakes import clean_here, differences, hostile_objects, large_object, write_lake
 from s3_here import S3, emulator
 
 
 def test_package_needs_only_what_the_service_has(glue: Glue) -> None:
-    """The zip alone, without the laptop's engines, is enough to import the job's code."""
+    """The zip alone, without the laptop's engines and without the compiler, is enough to import
+    the job's code; and what decides about lines imports no Spark."""
     program = (
         "import sys\n"
         f"sys.path.insert(0, {str(glue.package)!r})\n"
-        "for name in ('duckdb', 'numpy', 'dbt', 'click', 'rich'): sys.modules[name] = None\n"
+        "gone = ['duckdb', 'dbt', 'click', 'rich', 'numba', 'llvmlite']\n"
+        "for name in gone: sys.modules[name] = None\n"
         "import medallion.layers.bronze_cluster as job\n"
-        "print(job.__file__)"
+        "print(job.__file__)\n"
+        "for name in [n for n in sys.modules if n.startswith(('medallion', 'pyspark', 'py4j'))]:\n"
+        "    del sys.modules[name]\n"
+        "sys.modules |= dict.fromkeys([*gone, 'pyspark', 'py4j'])\n"
+        "import medallion.layers.packets\n"
     )
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=glue.logs)
     assert found.stdout.startswith(str(glue.package))
 
 
+def test_without_the_compiler_the_job_says_so(glue: Glue, tmp_path: Path) -> None:
+    """More lines than the exact lane should take, and no compiler: they are cleaned all the same,
+    and the log names what is missing."""
+    write_lake(tmp_path, {"raw/purchases/a.ndjson": large_object()}, {})
+    blocked = tmp_path / "blocked" / "numba"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text("raise ImportError(\"No module named 'numba'\")\n")
+    job = replace(glue, variables={"PYTHONPATH": str(blocked.parent)})
+    log = job.submit(tmp_path.as_uri()).wait()
+    assert "WARNING: cleaned line by line, for want of the compiled pass: No module named" in log
+    (receipts,) = (tmp_path / "bronze" / "receipts").glob("*.parquet")
+    (receipt,) = pq.read_table(receipts).to_pylist()
+    assert receipt["accepted"] == receipt["lines"] > 100
+
+
 def test_cluster_gives_what_the_laptop_gives(glue: Glue, tmp_path: Path) -> None:
     """On a standalone cluster of one master and two workers, over file://: both executors take
-    tasks, and bronze equals the laptop's, row for row."""
+    tasks, the compiled pass reads the lines, and bronze equals the laptop's, row for row."""
     lake, home = tmp_path / "lake", tmp_path / "home"
-    write_lake(lake, hostile_objects(), {})
+    write_lake(lake, hostile_objects() | {"raw/purchases/large.ndjson": large_object()}, {})
     subprocess.run(["cp", "-a", lake, home], check=True)
     clean_here(home)
     with cluster(tmp_path) as master:
         settings = {"spark.executor.memory": "512m", "spark.cores.max": "2"}
         settings |= {"spark.executor.cores": "1", "spark.eventLog.enabled": "true"}
         settings |= {"spark.eventLog.dir": tmp_path.as_uri()}
-        replace(glue, master=master, settings=settings).submit(lake.as_uri()).wait()
+        job = replace(glue, master=master, settings=settings).submit(lake.as_uri())
+        assert "WARNING: cleaned line by line" not in job.wait()
     assert differences(home, lake) == []
     assert [path.name for path in (lake / "tmp").rglob("*.json")] == ["current.json"]
     tasks = executors_of_tasks(tmp_path)
     assert len(tasks) == 2 and min(tasks.values()) > 5, tasks
+    version = hashlib.sha256(glue.package.read_bytes()).hexdigest()[:16]
+    compiled = Path(tempfile.gettempdir()) / f"medallion-{os.getuid()}" / version
+    assert list(compiled.rglob("scan.scan-*.nbc")), "the machine code is not kept"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from medallion.cleaning import spark_engine, spark_lines
-from medallion.cleaning.spark_lines import RawObject, Staged, read_lines, stage
+from medallion.contract import PURCHASES, UNREADABLE
+from medallion.layers import spark_lines
+from medallion.layers.spark_cleaning import clean, configure
+from medallion.layers.spark_lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
 
 BOM = b"\xef\xbb\xbf"
@@ -25,7 +27,7 @@ BOM = b"\xef\xbb\xbf"
 @pytest.fixture
 def read(spark_session: SparkSession, tmp_path: Path) -> Reader:
     """Reads raw objects given by name."""
-    spark_engine.configure(spark_session)
+    configure(spark_session)
     return Reader(spark_session, tmp_path)
 
 
@@ -48,24 +50,33 @@ class Reader:
         return stage(self._spark, raw, lake.path("staged"))
 
     def lines(self, objects: dict[str, bytes]) -> tuple[dict[str, dict[int, bytes]], set[str]]:
-        """The lines by object and number, and the unreadable objects."""
-        lines = read_lines(self._spark, self.staged(objects))
+        """The lines by object and number, and the unreadable objects. No line is JSON: but for
+        blank ones, which are counted, all are rejected as they are."""
+        cleaned = clean(self._spark, PURCHASES, self.staged(objects), is_compiled=False)
         found: dict[str, dict[int, bytes]] = {}
-        for key, number, line in lines.relation.selectExpr(
-            "source_file", "source_line", "CAST(line AS BINARY)"
+        unreadable = set()
+        for key, number, line, reason in cleaned.rejected.selectExpr(
+            "source_file", "source_line", "raw", "reason"
         ).collect():
-            assert number not in found.setdefault(key.removeprefix("raw/"), {})
-            found[key.removeprefix("raw/")][number] = bytes(line)
-        for key, counts in lines.counts.items():
-            mine = found.get(key.removeprefix("raw/"), {})
-            assert counts.lines == len(mine)
-            assert counts.blank == sum(not line.strip(b" \t\r") for line in mine.values())
-        return found, {key.removeprefix("raw/") for key in lines.unreadable}
+            name = key.removeprefix("raw/")
+            if reason == UNREADABLE:
+                unreadable.add(name)
+                continue
+            assert number not in found.setdefault(name, {})
+            found[name][number] = bytes(line)
+        assert cleaned.accepted.count() == 0
+        cleaned.packets.unpersist()
+        for key, counts in cleaned.counts.items():
+            name = key.removeprefix("raw/")
+            if name not in unreadable:
+                assert counts.lines == len(found.get(name, {})) + counts.blank
+        return found, unreadable
 
 
 def numbered(data: bytes) -> dict[int, bytes]:
-    lines = data.removeprefix(BOM).split(b"\n")
-    return dict(enumerate(lines if lines[-1] else lines[:-1], 1))
+    """The lines that are not blank, by number."""
+    lines = enumerate(data.removeprefix(BOM).split(b"\n"), 1)
+    return {number: line for number, line in lines if line.strip(b" \t\r")}
 
 
 def test_numbers_hold_across_splits(read: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,11 +170,12 @@ def test_line_beyond_memory_makes_its_object_unreadable(
     objects = {
         "monster.json": b"a\n" + b"x" * (3 << 20) + b"\nb\n",
         "last.json": b"a\n" + b"x" * (3 << 20),
+        "alone.json": b"x" * (3 << 20) + b"\n",
         "fine.json": b"a\nb\n",
     }
     found, unreadable = read.lines(objects)
     assert found == {"fine.json": {1: b"a", 2: b"b"}}
-    assert unreadable == {"monster.json", "last.json"}
+    assert unreadable == {"monster.json", "last.json", "alone.json"}
 
 
 def test_objects_that_changed_since_they_were_listed_are_left_out(

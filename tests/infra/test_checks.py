@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ WRONG: dict[str, list[Any]] = {
     "package_path": ["medallion.whl"],
     "glue_worker_type": ["Standard", "G.025X"],
     "glue_workers": [1, 2.5, 300],
+    "glue_python_modules": ["", "numba", "numba==1, llvmlite==1", "s3://b/numba.zip", "numba>=0.6"],
     "glue_timeout_minutes": [0, 4.5, 2881],
     "glue_retries": [-1, 11],
     "arrivals_per_run": [0, 101],
@@ -67,6 +69,7 @@ RIGHT: list[dict[str, Any]] = [
     {"region": "us-gov-west-1", "bucket_name": "a1b", "name": "ab", "log_days": 3653},
     {"sweep_cron": "0/15 6-22 ? * MON-FRI *", "raw_days": {"infrequent": 30, "delete": 31}},
     {"sweep_cron": "5,35 0 L * ? 2027", "glue_flex": True, "glue_worker_type": "G.2X"},
+    {"glue_python_modules": "s3://b/w/numba-0.68.1-cp311.whl,s3://b/all.gluewheels.zip,x==1.0+b"},
     {"snowflake_principal_arn": USER, "snowflake_external_id": "x" * 1224},
     {"snowflake_principal_arn": USER, "snowflake_error_external_id": "y" * 1224},
     {"snowflake_principal_arn": USER.replace("aws", "aws-cn"), "snowflake_external_id": "A=2_/+"},
@@ -142,6 +145,13 @@ def test_every_validation_is_tried() -> None:
     assert validated == WRONG.keys() | {"glue_flex"}
     for name, block in blocks:
         assert "description" in block and "type " in block, name
+
+
+def test_the_job_s_compiler_is_that_of_the_tests() -> None:
+    """The versions that the job installs are those that the cleaner is tested with."""
+    text = (SOURCE / "variables.tf").read_text()
+    (told,) = re.findall(r'default = "(numba==[^"]+)"', text)
+    assert told == ",".join(f"{name}=={version(name)}" for name in ("numba", "llvmlite"))
 
 
 def test_the_configuration_is_formatted_and_valid(cloud: Cloud) -> None:

@@ -29,6 +29,7 @@ def test_the_owner_s_resources_are_there(applied: Cloud, again: dict[str, Any]) 
     job = applied.client("glue").get_job(JobName="retail_glue_cleaner")["Job"]
     assert job["GlueVersion"] == "5.1"
     script, package = job["Command"]["ScriptLocation"], job["DefaultArguments"]["--extra-py-files"]
+    assert job["DefaultArguments"]["--additional-python-modules"].startswith("numba==")
     for url in (script, package):
         bucket, _, key = url.removeprefix("s3://").partition("/")
         applied.client("s3").head_object(Bucket=bucket, Key=key)

@@ -10,11 +10,73 @@ with arrived as (
 
 ),
 
+-- An event is late against the middle sale of its own object, not against the clock: of history that
+-- arrives as a whole nothing is late. An object whose middle half spans more than a day is such a whole,
+-- too. Few objects span a day at all.
+wide as (
+
+    select source_file, ingested_at
+    from {{ ref('silver') }}
+    where ingested_at >= {{ arrivals_since() }}
+    group by source_file, ingested_at
+    having min(ts) < {{ dbt.dateadd('day', -1, 'max(ts)') }}
+
+),
+
+lines_of_wide as (
+
+    select sales.source_file, sales.ingested_at, sales.ts
+    from {{ ref('silver') }} as sales
+    inner join wide
+        on sales.source_file = wide.source_file and sales.ingested_at = wide.ingested_at
+    where sales.ingested_at >= {{ arrivals_since() }}
+
+),
+
+middle as (
+
+    select
+        source_file,
+        ingested_at,
+        percentile_disc(0.25) within group (order by ts) as first_quartile,
+        percentile_disc(0.5) within group (order by ts) as median_ts,
+        percentile_disc(0.75) within group (order by ts) as third_quartile
+    from lines_of_wide
+    group by source_file, ingested_at
+
+),
+
+late_of_objects as (
+
+    select
+        lines_of_wide.ingested_at,
+        count(*) as events
+    from lines_of_wide
+    inner join middle
+        on lines_of_wide.source_file = middle.source_file
+        and lines_of_wide.ingested_at = middle.ingested_at
+    where middle.first_quartile >= {{ dbt.dateadd('day', -1, 'middle.third_quartile') }}
+        and lines_of_wide.ts < {{ dbt.dateadd('day', -1, 'middle.median_ts') }}
+        and lines_of_wide.ts < {{ dbt.dateadd('day', -1, 'lines_of_wide.ingested_at') }}
+    group by lines_of_wide.ingested_at
+
+),
+
 late as (
 
     select
         cast({{ reporting_time('ingested_at') }} as date) as arrival_day,
-        cast(count(*) as bigint) as late_events
+        cast(sum(events) as bigint) as late_events
+    from late_of_objects
+    group by 1
+
+),
+
+old as (
+
+    select
+        cast({{ reporting_time('ingested_at') }} as date) as arrival_day,
+        cast(count(*) as bigint) as events
     from {{ ref('silver') }}
     where ingested_at >= {{ arrivals_since() }}
         and ingested_at > {{ dbt.dateadd('day', 1, 'ts') }}
@@ -26,6 +88,8 @@ select
     arrived.arrival_day,
     arrived.lines,
     arrived.quarantined,
-    coalesce(late.late_events, 0) as late_events
+    coalesce(late.late_events, 0) as late_events,
+    coalesce(old.events, 0) - coalesce(late.late_events, 0) as history_events
 from arrived
 left join late on arrived.arrival_day = late.arrival_day
+left join old on arrived.arrival_day = old.arrival_day

@@ -22,6 +22,8 @@ totals as (
         extract(hour from local_minute) * 60 + extract(minute from local_minute)
             <= extract(hour from local_as_of) * 60 + extract(minute from local_as_of)
             as is_to_date,
+        cast(sum(lines) as bigint) as lines,
+        cast(sum(unconverted_lines) as bigint) as unconverted_lines,
         cast(sum(units_sold) as bigint) as units_sold,
         cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales
     from sales

@@ -70,6 +70,14 @@ run "owner_s_names_and_defaults" {
   }
 
   assert {
+    condition = (
+      aws_glue_job.glue_cleaner.default_arguments["--additional-python-modules"] == "numba==0.68.1,llvmlite==0.50.0" &&
+      !contains(keys(aws_glue_job.glue_cleaner.default_arguments), "--python-modules-installer-option")
+    )
+    error_message = "The job does not ask for the compiler that fits Glue 5.1."
+  }
+
+  assert {
     condition     = one(one(aws_s3_bucket_server_side_encryption_configuration.retail.rule).apply_server_side_encryption_by_default).sse_algorithm == "AES256"
     error_message = "The bucket is not encrypted with AES-256."
   }
@@ -94,6 +102,21 @@ run "switches" {
     bucket_encryption = "aws:kms"
     alert_email       = "data@example.com"
     queue_age_minutes = 30
+
+    glue_python_modules = "s3://wheels.of.the.account/cleaner-1.0.gluewheels.zip"
+  }
+
+  assert {
+    condition     = aws_glue_job.glue_cleaner.default_arguments["--python-modules-installer-option"] == "--no-index"
+    error_message = "A job with its own wheels looks for an index."
+  }
+
+  assert {
+    condition = endswith(
+      one(jsondecode(one(aws_iam_role_policy.wheels).policy).Statement[0].Resource),
+      ":s3:::wheels.of.the.account/cleaner-1.0.gluewheels.zip"
+    )
+    error_message = "The job may not read its wheels."
   }
 
   assert {

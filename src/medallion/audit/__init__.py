@@ -42,7 +42,8 @@ def audit(
     else:
         report.waiting["rows not yet in silver"] = count(warehouse, "staging.purchases")
     if "gold.purchases_gold" in built:
-        report.checks += gold_checks(warehouse)
+        report.checks += gold_checks(warehouse, report.waiting)
     if built >= NEEDED:
         report.checks += live_checks(warehouse, report.waiting)
+    report.checks.sort(key=lambda check: check.promise)
     return report

@@ -34,7 +34,14 @@ def raw_checks(
     for found, kept in _with_rejected_lines(lake, db):
         progress(found.key)
         seen.add(found.key)
-        recount = _recount(lake, found, kept)
+        try:
+            recount = _recount(lake, found, kept)
+        except OSError as error:
+            if found.key in known:
+                broken.append(f"{found.key}: cannot be read: {error.strerror or error}")
+            else:
+                not_loaded += 1
+            continue
         if (promised := receipts.get((found.key, recount.checksum))) is None:
             if receipt_key(stem(found)) in cleaned and found.key in known:
                 broken.append(f"{found.key}: its bytes are not those of its receipt")
@@ -63,16 +70,19 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
     objects = raw_objects(lake)
     while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
         keys = [found.key for found in batch]
-        kept: dict[tuple[str, datetime], Lines] = {}
+        kept: dict[str, dict[datetime, Lines]] = {}
         for key, arrived, line, raw in rows(
             db,
             "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
             "WHERE source_file BETWEEN ? AND ? AND reason <> ?",
             [min(keys), max(keys), UNREADABLE],
         ):
-            kept.setdefault((key, arrived), {})[line] = raw
+            kept.setdefault(key, {}).setdefault(arrived, {})[line] = raw
         for found in batch:
-            yield found, kept.pop((found.key, found.modified.replace(tzinfo=None)), {})
+            by_arrival = kept.pop(found.key, {})
+            # A home that was copied or restored has other times of modification.
+            only = next(iter(by_arrival.values())) if len(by_arrival) == 1 else {}
+            yield found, by_arrival.get(found.modified.replace(tzinfo=None), only)
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ def _recount(lake: Lake, found: LakeObject, kept: Lines) -> _Recount:
                 lines += len(block)
                 here = range(block.first_line, block.first_line + len(block))
                 for number in [n for n in kept if n in here] if kept else []:
-                    if kept.pop(number) != block.line(number - block.first_line):
+                    if kept.pop(number) != block.line(number - block.first_line)[0]:
                         unlike.append(f"{found.key}: line {number} differs from the quarantine")
         except Unreadable:
             lines = 1

@@ -1,130 +1,308 @@
-"""The reference reader: one line at a time, in plain Python, strict to the letter of RFC 8259.
+"""The exact lane: one line at a time, in plain Python, strict to the letter of RFC 8259.
 
-It reads what the fast decoders cannot be sure to read right, and the tests hold every engine
-against it.
+It says what becomes of every line that the compiled pass does not take, and it alone says why a
+line is rejected. The tests hold the compiled pass against it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from typing import Any, NamedTuple
 
 from medallion.contract import (
+    BEFORE,
+    DATE,
+    EARLIEST,
+    EPOCH_MS,
+    INTEGER_DECIMALS,
+    LOWER_FROM,
+    LOWER_TO,
     MALFORMED,
     MAX_DEPTH,
+    MAX_LINE_BYTES,
     MAX_NUMBER_LENGTH,
+    NUMBER,
+    OVERSIZE,
+    RFC3339,
+    TOTAL_MISMATCH,
+    UPPER_FROM,
+    UPPER_TO,
     WHITE_SPACE,
-    WRONG_TYPE,
     Feed,
+    Field,
+    Total,
 )
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_LONG_NUMBER = re.compile(rf"[-+.0-9eE]{{{MAX_NUMBER_LENGTH + 1}}}")
-UNREADABLE_NUMBER = "1e999"
-"""A number that no field can hold."""
+Value = str | int | Decimal | datetime | date
+
+
+class JsonNumber(str):
+    """The text of a JSON number."""
 
 
 class _Malformed(ValueError):
     """The line is not one JSON object that the contract can hold."""
 
 
-class _Number(str):
-    """The text of a JSON number."""
+class _Bad(ValueError):
+    """A value that its field cannot take."""
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What one line says: its damage, or the text of each field and the names of all members."""
+class Verdict(NamedTuple):
+    """What became of a line: its values in the order of the fields (absent ones are None), or the
+    reason why it is rejected; and the names of its members that the feed does not know."""
 
-    damage: str | None
-    texts: dict[str, str | None] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
+    reason: str | None
+    values: tuple[Value | None, ...] = ()
+    unknown: frozenset[str] = frozenset()
 
 
-def decode_line(raw: bytes, feed: Feed) -> Decoded:
-    """Reads one line, given without its line feed, as the relation that the judge expects."""
+class Validator:
+    """Decides about the lines of one feed."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._total = feed.total
+        self._rules = {
+            f.name: _Rule(
+                _READERS[f.type.kind](f), _absent(feed, f), f.missing if f.required else None, f.bad
+            )
+            for f in feed.fields
+        }
+
+    def validate(self, line: bytes, size: int) -> Verdict:
+        """Return what becomes of a line.
+
+        Args:
+            line: its bytes without the line feed; of an oversize line any part.
+            size: how many bytes the whole line has.
+        """
+        if size > MAX_LINE_BYTES:
+            return Verdict(OVERSIZE)
+        if (members := read_object(line)) is None:
+            return Verdict(MALFORMED)
+        unknown = frozenset(members.keys() - self._rules.keys())
+        values: dict[str, Any] = {}
+        for name, rule in self._rules.items():
+            given = members.get(name)
+            if type(given) is str:
+                given = given.strip(WHITE_SPACE) or None
+            if given is None and rule.missing:
+                return Verdict(rule.missing, unknown=unknown)
+            try:
+                values[name] = rule.absent(values) if given is None else rule.read(given)
+            except (_Bad, InvalidOperation):
+                return Verdict(rule.bad, unknown=unknown)
+        if self._total and not _is_total_right(self._total, values):
+            return Verdict(TOTAL_MISMATCH, unknown=unknown)
+        return Verdict(None, tuple(values.values()), unknown)
+
+
+def read_object(line: bytes) -> dict[str, Any] | None:
+    """Return the members of the one JSON object in a line, its numbers as JsonNumber; None where
+    the line is not that, or is one that the contract cannot hold."""
     try:
-        pairs = _parse(raw.decode("utf-8"))
-    except (UnicodeDecodeError, _Malformed, json.JSONDecodeError):
-        return Decoded(MALFORMED)
-    values = dict(pairs)
-    texts = {f.name: _text(values.get(f.name), f.type.kind) for f in feed.fields}
-    return Decoded(None, texts, tuple(name for name, _ in pairs))
-
-
-def _parse(text: str) -> tuple[tuple[str, Any], ...]:
-    """The members of the one object in `text`, numbers as _Number, objects as tuples of pairs."""
-    structure = _STRING.sub('""', text)
-    if _LONG_NUMBER.search(structure) or _depth(structure) > MAX_DEPTH:
-        raise _Malformed
-    pairs = json.loads(
-        text,
-        object_pairs_hook=_members,
-        parse_int=_Number,
-        parse_float=_Number,
-        parse_constant=_refuse,
-    )
-    if not isinstance(pairs, tuple) or len(pairs) != len(dict(pairs)):
-        raise _Malformed
-    return pairs
-
-
-def _depth(structure: str) -> int:
-    depth = deepest = 0
-    for character in structure:
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
-
-
-def _members(pairs: list[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    for name, value in pairs:
-        _check_text(name)
-        _check_text(value)
-    return tuple(pairs)
-
-
-def _check_text(value: Any) -> None:
-    """Refuses text that UTF-8, or a warehouse, cannot hold: lone surrogates and NUL."""
-    if isinstance(value, list):
-        for item in value:
-            _check_text(item)
-    elif isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise _Malformed from None
-        if "\x00" in value:
-            raise _Malformed
+        text = line.decode()
+        if len(text) > MAX_DEPTH:
+            _check_size(text)
+        pairs = _DECODER.decode(text)
+        if type(pairs) is not tuple or len(members := dict(pairs)) < len(pairs):
+            return None
+        if "\\u" in text:
+            _check_texts(pairs)
+    except ValueError:  # of UTF-8, of JSON, of this module
+        return None
+    return members
 
 
 def _refuse(constant: str) -> None:
     raise _Malformed(constant)
 
 
-def _text(value: Any, kind: str) -> str | None:
-    if isinstance(value, _Number):
-        return _digits(value) if kind == "text" else _canonical(value)
-    if value is None or isinstance(value, str):
-        return value and value.strip(WHITE_SPACE)
-    return WRONG_TYPE
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=tuple,
+    parse_int=JsonNumber,
+    parse_float=JsonNumber,
+    parse_constant=_refuse,  # NaN and Infinity
+)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_LONG_NUMBER = re.compile(rf"[-+.0-9eE]{{{MAX_NUMBER_LENGTH + 1}}}")
+_BRACKET = re.compile(r"[][{}]")
 
 
-def _digits(number: _Number) -> str:
-    return str(number) if number.isdigit() else WRONG_TYPE
+def _check_size(text: str) -> None:
+    """Raise _Malformed where numbers are too long or brackets nest too deep."""
+    structure = _STRING.sub('""', text)
+    depth = 0
+    for bracket in _BRACKET.findall(structure):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise _Malformed
+    if _LONG_NUMBER.search(structure):
+        raise _Malformed
 
 
-def _canonical(number: _Number) -> str:
-    """The number as text that the contract's pattern matches whenever a decimal can hold it: its
-    exponent without leading zeros, or none where it leaves nothing or too much of the number."""
-    mantissa, _, exponent = number.lower().partition("e")
+def _check_texts(value: Any) -> None:
+    """Raise ValueError where a text holds what UTF-8 or a warehouse cannot: half of a surrogate
+    pair, or NUL."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_texts(item)
+    elif isinstance(value, str) and b"\0" in value.encode():
+        raise _Malformed
+
+
+class _Rule(NamedTuple):
+    """How a field reads what is given, what it takes where nothing is, and the reasons: `missing`
+    where it is required, `bad` for a value that it cannot take."""
+
+    read: Callable[[Any], Value]
+    absent: Callable[[dict[str, Any]], Value | None]
+    missing: str | None
+    bad: str
+
+
+def _absent(feed: Feed, field: Field) -> Callable[[dict[str, Any]], Value | None]:
+    total, default = feed.total, field.default
+    if total and field.name == total.field:
+        unit = Decimal(1).scaleb(-field.type.scale)
+        context = Context(prec=field.type.precision, rounding=ROUND_HALF_UP)
+        return lambda values: _expected(total, values).quantize(unit, context=context)
+    if default in feed.names:
+        return lambda values: values[default]
+    value = None if default is None else _READERS[field.type.kind](field)(default.strip("'"))
+    return lambda _: value
+
+
+def _expected(total: Total, values: dict[str, Any]) -> Decimal:
+    """What the total must be: exact, because no amount has more digits than _WIDE keeps."""
+    product = _WIDE.multiply(values[total.price], values[total.quantity])
+    return _WIDE.subtract(product, values[total.discount])
+
+
+def _is_total_right(total: Total, values: dict[str, Any]) -> bool:
+    difference = _WIDE.subtract(values[total.field], _expected(total, values))
+    return abs(difference) <= total.fixed + total.each * values[total.quantity]
+
+
+_WIDE = Context(prec=60)
+_FOLDS: dict[str, tuple[Callable[[str], str], dict[int, int]]] = {
+    "lower": (str.lower, str.maketrans(LOWER_FROM, LOWER_TO)),
+    "upper": (str.upper, str.maketrans(UPPER_FROM, UPPER_TO)),
+}
+_NUMBER, _RFC3339, _EPOCH_MS, _DATE = map(re.compile, (NUMBER, RFC3339, EPOCH_MS, DATE))
+_EPOCH = datetime.fromisoformat(EARLIEST)
+_FIRST, _END = date.fromisoformat(EARLIEST), date.fromisoformat(BEFORE)
+
+
+def _text_reader(field: Field) -> Callable[[Any], Value]:
+    fold, table = _FOLDS.get(field.fold or "", (None, {}))
+    allowed = frozenset(field.allowed)
+
+    def read(given: Any) -> Value:
+        if not isinstance(given, str) or (type(given) is JsonNumber and not given.isdigit()):
+            raise _Bad
+        text = str(given)
+        if fold:
+            text = fold(text) if text.isascii() else text.translate(table)
+        if allowed and text not in allowed:
+            raise _Bad
+        return text
+
+    return read
+
+
+def _number_reader(field: Field) -> Callable[[Any], Value]:
+    is_integer = field.type.kind == "integer"
+    unit = Decimal(1).scaleb(-(INTEGER_DECIMALS if is_integer else field.type.scale))
+    context = Context(prec=38 if is_integer else field.type.precision, rounding=ROUND_HALF_UP)
+    low, high = field.minimum, field.maximum
+
+    def read(given: Any) -> Value:
+        if type(given) is JsonNumber:
+            given = _with_short_exponent(given)
+        elif not isinstance(given, str) or len(given) > MAX_NUMBER_LENGTH:
+            raise _Bad
+        if not _NUMBER.fullmatch(given):
+            raise _Bad
+        number = Decimal(given).quantize(unit, context=context)
+        if (low is not None and number < low) or (high is not None and number > high):
+            raise _Bad
+        if not is_integer:
+            return number
+        if number != int(number):
+            raise _Bad
+        return int(number)
+
+    return read
+
+
+def _with_short_exponent(number: str) -> str:
+    """The same number with an exponent of at most three digits; 0 where a longer one leaves nothing
+    of it. Raises _Bad where it leaves too much."""
+    mantissa, mark, exponent = number.lower().partition("e")
+    if not mark:
+        return number
     digits = exponent.lstrip("+-").lstrip("0")
     if len(digits) <= 3:
-        sign = "-" if exponent.startswith("-") else ""
-        return f"{mantissa}e{sign}{digits or 0}" if exponent else mantissa
-    return "0" if exponent.startswith("-") or not mantissa.strip("-0.") else UNREADABLE_NUMBER
+        return f"{mantissa}e{'-' * exponent.startswith('-')}{digits or 0}"
+    if exponent.startswith("-") or not mantissa.strip("-0."):
+        return "0"
+    raise _Bad
+
+
+def _instant_reader(_: Field) -> Callable[[Any], Value]:
+    def read(given: Any) -> Value:
+        if not isinstance(given, str):
+            raise _Bad
+        try:
+            instant = _instant(given)
+        except (ValueError, OverflowError):
+            raise _Bad from None
+        if not _FIRST <= instant.date() < _END:
+            raise _Bad
+        return instant
+
+    return read
+
+
+def _instant(text: str) -> datetime:
+    """The instant of an RFC 3339 text or of epoch milliseconds in UTC, cut to the millisecond."""
+    if _EPOCH_MS.fullmatch(text):
+        return _EPOCH + timedelta(milliseconds=int(text))
+    if not (found := _RFC3339.fullmatch(text)):
+        raise _Bad
+    fraction, offset = (found[2] or "")[1:4], found[3]
+    local = datetime.fromisoformat(f"{text[:10]}T{text[11:19]}")
+    local += timedelta(milliseconds=int(fraction.ljust(3, "0")))
+    if offset in "Zz":
+        return local
+    shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[4:6]))
+    return local + shift if offset[0] == "-" else local - shift
+
+
+def _day_reader(_: Field) -> Callable[[Any], Value]:
+    def read(given: Any) -> Value:
+        if not isinstance(given, str) or not _DATE.fullmatch(given):
+            raise _Bad
+        try:
+            day = date.fromisoformat(given)
+        except ValueError:
+            raise _Bad from None
+        if not _FIRST <= day < _END:
+            raise _Bad
+        return day
+
+    return read
+
+
+_READERS = {
+    "text": _text_reader,
+    "decimal": _number_reader,
+    "integer": _number_reader,
+    "timestamp": _instant_reader,
+    "date": _day_reader,
+}

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from medallion.contract import MAX_LINE_BYTES
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
 _LINE_FEED = 10
 _CODECS = {".gz": "gzip", ".zst": "zstd"}
@@ -27,23 +27,24 @@ class Block:
     """Consecutive lines of an object.
 
     Line i (from 0) has the number `first_line` + i and the bytes
-    `data[offsets[i] : offsets[i + 1]]`, its line feed included; `data` may go on after the last.
-    `sizes[i]` is its whole length without the line feed: more than MAX_LINE_BYTES where the line is
-    too long, and then `data` may hold only its head.
+    `data[offsets[i] : offsets[i + 1]]`, with or without its line feed; `data` may go on after the
+    last. `sizes[i]` is its whole length without the line feed: more than MAX_LINE_BYTES where the
+    line is too long, and then `data` may hold only its head, which is too long, too.
     """
 
     first_line: int
-    data: bytes
+    data: bytes | pa.Buffer
     offsets: np.ndarray
     sizes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def line(self, index: int) -> bytes:
-        """The bytes of a line without its line feed, at most MAX_LINE_BYTES of them."""
-        start = int(self.offsets[index])
-        return self.data[start : start + min(int(self.sizes[index]), MAX_LINE_BYTES)]
+    def line(self, index: int) -> tuple[bytes, int]:
+        """Return the bytes of a line without its line feed, at most MAX_LINE_BYTES of them, and
+        how many the whole line has."""
+        start, size = self.offsets.item(index), self.sizes.item(index)
+        return bytes(self.data[start : start + min(size, MAX_LINE_BYTES)]), size
 
 
 class Source:
@@ -73,12 +74,17 @@ class Source:
         return self._hash.hexdigest()
 
 
+def codec_of(key: str) -> str | None:
+    """Return how an object is compressed by the suffix of its key, in any case: gzip, zstd, not."""
+    return _CODECS.get(key[key.rfind(".") :].lower())
+
+
 def read_blocks(source: Source, key: str, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """The lines of an object; the suffix of its key tells whether it is compressed.
 
     Raises Unreadable after the last whole block when the archive is damaged or cut.
     """
-    codec = next((c for suffix, c in _CODECS.items() if key.endswith(suffix)), None)
+    codec = codec_of(key)
     stream: Source | pa.NativeFile = source
     if codec:
         stream = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec)
@@ -94,7 +100,7 @@ def read_blocks(source: Source, key: str, block_bytes: int = BLOCK_BYTES) -> Ite
         rest = data[cut:]
         if len(rest) > MAX_LINE_BYTES:
             size, chunk = _skip_line(chunk, chunks, len(rest))
-            head = rest[:MAX_LINE_BYTES]
+            head = rest[: MAX_LINE_BYTES + 1]
             yield Block(first_line, head, np.array([0, len(head)], np.int32), np.array([size]))
             first_line, rest = first_line + 1, b""
 

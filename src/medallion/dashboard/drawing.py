@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from math import ceil, floor, log10
 
-from medallion.dashboard.text import money, short_money
+from medallion.dashboard.text import ABSENT, money, short_money
 
 _STEPS = (1, 2, 2.5, 5, 10)
 _LINE = 4.0
@@ -59,10 +59,11 @@ def _shape(kind: str, outline: list[tuple[float, float]]) -> str:
     return f'<div class="{kind}" style="clip-path:polygon({corners})"></div>'
 
 
-def bars_by_hour(hours: Sequence[tuple[int, Decimal, Decimal]], currency: str) -> str:
+def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], currency: str) -> str:
     """A bar an hour, the week before as a line over each, and an axis of round amounts. An hour may
-    lie below zero where more was returned than sold."""
-    amounts = [v for _, now, before in hours for v in (now, before)]
+    lie below zero where more was returned than sold; of one that is not known nothing is drawn. To
+    a screen reader it is a list of sentences."""
+    amounts = [v for _, now, before in hours for v in (now, before) if v is not None]
     most, least = max(amounts, default=Decimal(0)), min(amounts, default=Decimal(0))
     step = _round_step(most, least)
     high = max(ceil(most / step), 1) * step
@@ -74,21 +75,31 @@ def bars_by_hour(hours: Sequence[tuple[int, Decimal, Decimal]], currency: str) -
 
     zero = share(Decimal(0))
     drawn = [
-        f'<div class="tick" style="bottom:{share(n * step):.2f}%">'
+        f'<div class="tick" aria-hidden="true" style="bottom:{share(n * step):.2f}%">'
         f"<span>{short_money(n * step, currency)}</span></div>"
         for n in range(ceil(low / step), int(high / step) + 1)
     ]
     for hour, now, before in hours:
-        told = f"{hour:02}:00  {money(now, currency)}, a week before {money(before, currency)}"
-        bottom, top = sorted((zero, share(now)))
-        label = f'<span class="hour">{hour:02}</span>' if hour % 3 == 0 else ""
+        reading = f"{hour:02}:00  {money(now, currency)}, a week before {money(before, currency)}"
+        label = f'<span class="hour" aria-hidden="true">{hour:02}</span>' if hour % 3 == 0 else ""
+        fill = then = ""
+        if now is not None:
+            bottom, top = sorted((zero, share(now)))
+            fill = (
+                f'<div class="fill" style="bottom:{bottom:.2f}%;height:{top - bottom:.2f}%"></div>'
+            )
+        if before is not None:
+            then = f'<div class="then" style="bottom:{share(before):.2f}%"></div>'
         drawn.append(
-            f'<div class="column" data-hour="{hour}" title="{told}" '
-            f'style="left:{hour / 0.24:.3f}%">'
-            f'<div class="fill" style="bottom:{bottom:.2f}%;height:{top - bottom:.2f}%"></div>'
-            f'<div class="then" style="bottom:{share(before):.2f}%"></div>{label}</div>'
+            f'<div class="column" role="listitem" data-hour="{hour}" title="{reading}" '
+            f'style="left:{hour / 0.24:.3f}%"><span class="unseen">{reading}</span>'
+            f"{fill}{then}{label}</div>"
         )
-    return f'<div class="hours"><div class="plot">{"".join(drawn)}</div></div>'
+    unknown = "" if amounts else f'<div class="empty">{ABSENT}</div>'
+    return (
+        f'<div class="hours"><div class="plot" role="list" aria-label="Revenue by hour">'
+        f"{''.join(drawn)}{unknown}</div></div>"
+    )
 
 
 def _round_step(high: Decimal, low: Decimal) -> Decimal:

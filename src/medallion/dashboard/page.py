@@ -1,4 +1,5 @@
-"""A snapshot as HTML. Whatever comes from data is escaped; numbers stand in the text exactly."""
+"""A snapshot as HTML. Whatever comes from data is escaped, and stands in a <bdi>, so that its
+direction of writing stays its own; numbers stand in the text exactly."""
 
 from __future__ import annotations
 
@@ -11,43 +12,33 @@ from zoneinfo import ZoneInfo
 
 from medallion.dashboard import text
 from medallion.dashboard.drawing import bars_by_hour, spark
-from medallion.dashboard.model import Bar, Figure, Layer, Snapshot
-from medallion.dashboard.sources import Relations
+from medallion.dashboard.model import Bar, Figure, Snapshot
+from medallion.dashboard.tables import Cell, Row, table
+from medallion.freshness import duration
 
-LIVE = 15.0
-"""Seconds without a new snapshot after which the stream counts as resting."""
 _LONGEST = 10
 
 
 def board(shown: Snapshot, now: datetime) -> str:
-    """The whole page."""
+    """The whole page, but for the line that says how fresh it is."""
+    is_today = shown.is_today(now)
     sections = [
-        *(_figure(figure, shown) for figure in shown.figures),
+        *(_figure(figure, shown, is_today) for figure in shown.figures),
         _hours(shown),
         _ticker(shown),
-        _list("Categories", shown.categories[:_LONGEST], shown, "order"),
-        _list("Top products", shown.products, shown, "unit"),
+        _list("Categories", "Category", shown.categories[:_LONGEST], shown, "order"),
+        _list("Top products", "Product", shown.products, shown, "unit"),
         _movers(shown),
-        _list("Stores", shown.stores[:_LONGEST], shown, "order"),
+        _list("Stores", "Store", shown.stores[:_LONGEST], shown, "order"),
         _rates(shown),
         _quality(shown),
     ]
-    today = "" if shown.is_today else " past"
+    past = "" if shown.is_newest else " past"
     notes = f'<div class="note">{_notes(shown)}</div>'
     return (
-        f'<div class="board{today}" data-version="{escape(shown.version)}">{_header(shown, now)}'
+        f'<div class="board{past}" data-version="{escape(shown.version)}">'
         f'<div class="grid">{"".join(sections)}</div>{notes}</div>'
     )
-
-
-def state(relations: Relations, now: datetime) -> str:
-    """What the page says of how new it is."""
-    return f"{relations.version} {_pace(relations.published_at, now)}"
-
-
-def _pace(published_at: datetime, now: datetime) -> str:
-    age = (now - published_at).total_seconds()
-    return "live" if age <= LIVE else f"resting: nothing new for {text.seconds(age)}"
 
 
 def message(title: str, sentence: str) -> str:
@@ -58,39 +49,41 @@ def message(title: str, sentence: str) -> str:
     )
 
 
-def _header(shown: Snapshot, now: datetime) -> str:
-    if shown.as_of is None or shown.day is None:
-        return "<header><div class='when'>No sale has come yet.</div></header>"
-    pace = _pace(shown.published_at, now)
-    live = pace == "live"
-    when = f"<b>{text.day(shown.day)}</b>"
-    if shown.is_today:
-        when += f" until <b>{_clock(shown.as_of, shown)}</b> {escape(shown.time_zone)}"
+def when(shown: Snapshot, now: datetime) -> str:
+    """The day that is shown, in which zone, and what it is compared with."""
+    zone = escape(shown.time_zone)
+    if not shown.is_newest:
+        return f"<b>{text.day(shown.day)}</b>, {zone} · compared with the same day a week before"
+    newest = "" if shown.is_today(now) else ", the newest day,"
     return (
-        f'<header><div class="when">{when} · compared with the same '
-        f"{'time' if shown.is_today else 'day'} a week before</div>"
-        f'<div class="pill {"good" if live else ""}" data-state="{"live" if live else "resting"}">'
-        f"<i></i>{escape(pace)}</div></header>"
+        f"<b>{text.day(shown.day)}</b>{newest} until <b>{_clock(shown.as_of, shown)}</b> {zone} · "
+        "compared with the same time a week before"
     )
 
 
 def _card(title: str, body: str, kind: str = "", small: str = "") -> str:
     note = f" <small>{escape(small)}</small>" if small else ""
-    return f'<section class="card {kind}"><h3>{escape(title)}{note}</h3>{body}</section>'
-
-
-def _figure(figure: Figure, shown: Snapshot) -> str:
-    value = text.shown(figure.kind, figure.value, shown.currency)
-    label = f"{figure.label} today" if figure.metric == "reporting_net_sales" else figure.label
     return (
-        f'<section class="card figure" data-metric="{figure.metric}">'
-        f"<h3>{escape(label if shown.is_today else figure.label)}</h3>"
+        f'<section class="card {kind}" aria-label="{escape(title)}">'
+        f"<h3>{escape(title)}{note}</h3>{body}</section>"
+    )
+
+
+def _figure(figure: Figure, shown: Snapshot, is_today: bool) -> str:
+    value = text.shown(figure.kind, figure.value, shown.currency)
+    is_revenue = figure.metric == "reporting_net_sales"
+    label = f"{figure.label} today" if is_revenue and is_today else figure.label
+    return (
+        f'<section class="card figure" data-metric="{figure.metric}" aria-label="{escape(label)}">'
+        f"<h3>{escape(label)}</h3>"
         f'<div class="value">{escape(value)}</div>{_change(figure, shown)}'
         f"{spark(figure.course, figure.course_before, bars=figure.metric == 'orders')}</section>"
     )
 
 
 def _change(figure: Figure, shown: Snapshot) -> str:
+    if figure.reason:
+        return f'<div class="change">{escape(figure.reason)}</div>'
     if figure.before is None or not figure.before:
         return '<div class="change">nothing to compare a week before</div>'
     before = text.shown(figure.kind, figure.before, shown.currency)
@@ -106,129 +99,188 @@ def _share(change: Decimal | None) -> str:
 
 def _hours(shown: Snapshot) -> str:
     drawn = bars_by_hour(shown.hours, shown.currency)
-    return _card(
-        "Revenue by hour", drawn, "wide", f"{shown.time_zone}; the line is the week before"
-    )
+    small = f"{shown.time_zone}; the line is the week before"
+    return _card("Revenue by hour", drawn, "wide", small)
 
 
 def _ticker(shown: Snapshot) -> str:
-    rows = "".join(_basket(basket, shown) for basket in shown.baskets)
-    return _card("Latest baskets", _rows(rows, "ticker"), small=f"at the till, {shown.time_zone}")
+    body = table(
+        "Latest baskets",
+        ("Time", "Basket", "Amount"),
+        [_basket(basket, shown) for basket in shown.baskets],
+        kind="ticker",
+        nothing="None of the newest baskets is of this choice."
+        if shown.is_newest
+        else "Baskets are kept for the newest sales only, and none of them is of this day.",
+    )
+    return _card("Latest baskets", body, small=f"at the till, {shown.time_zone}")
 
 
-def _basket(basket: dict[str, Any], shown: Snapshot) -> str:
-    kind = "return" if basket["event_type"] == "return" else ""
-    units = text.counted(basket["units"], "unit")
-    name = f"{escape(basket['products'])}<small>{escape(basket['store_name'])}, {units}</small>"
+def _basket(basket: dict[str, Any], shown: Snapshot) -> Row:
+    sold_at = basket["sold_at"].replace(tzinfo=UTC)
+    local = text.date_clock(sold_at.astimezone(ZoneInfo(shown.time_zone)))
+    aside = f"{_isolated(basket['store_name'])}, {text.counted(basket['units'], 'unit')}"
     amount = text.money(basket["net_sales"], basket["currency"])
-    return (
-        f'<div class="row {kind}" data-basket="{escape(basket["basket_id"])}">'
-        f'<span class="at">{_clock(basket["sold_at"], shown)}</span>'
-        f'<span class="name">{name}</span><span class="amount">{escape(amount)}</span></div>'
+    return Row(
+        {"basket": basket["basket_id"]},
+        [
+            Cell("at", f'<time datetime="{sold_at:%Y-%m-%dT%H:%M:%SZ}">{local}</time>'),
+            Cell("name", f"{_isolated(basket['products'])} <small>{aside}</small>"),
+            Cell("amount", escape(amount)),
+        ],
+        kind="return" if basket["event_type"] == "return" else "",
     )
 
 
 def _clock(at: datetime, shown: Snapshot) -> str:
-    """A UTC time, as the clock of the reporting time zone shows it."""
-    return text.clock(at.replace(tzinfo=UTC).astimezone(ZoneInfo(shown.time_zone)))
+    """A time, as the clock of the reporting time zone shows it."""
+    return text.clock(at.astimezone(ZoneInfo(shown.time_zone)))
 
 
-def _list(title: str, bars: Sequence[Bar], shown: Snapshot, unit: str) -> str:
-    most = max((bar.value for bar in bars), default=Decimal(0))
-    rows = "".join(
-        f'<div class="row" data-key="{escape(bar.key)}">'
-        f'<span class="name">{escape(bar.name)}{_aside(bar)}</span>'
-        f'<span class="side">{text.counted(bar.count, unit)}</span>'
-        f'<span class="amount">{escape(text.money(bar.value, shown.currency))}</span>'
-        f'<span class="bar" style="width:{_width(bar.value, most)}%"></span></div>'
+def _isolated(words: str) -> str:
+    return f"<bdi>{escape(words)}</bdi>"
+
+
+def _list(title: str, what: str, bars: Sequence[Bar], shown: Snapshot, unit: str) -> str:
+    most = max((bar.value for bar in bars if bar.value is not None), default=Decimal(0))
+    rows = [
+        Row(
+            {"key": bar.key},
+            [
+                _name(bar),
+                Cell("side", text.counted(bar.count, unit)),
+                Cell("amount", escape(text.money(bar.value, shown.currency))),
+            ],
+            width=_width(bar.value, most),
+        )
         for bar in bars
-    )
-    return _card(title, _rows(rows))
+    ]
+    return _card(title, table(title, (what, f"{unit.title()}s", "Revenue"), rows))
 
 
-def _aside(bar: Bar) -> str:
-    return f"<small>{escape(bar.note)}</small>" if bar.note and bar.note not in bar.name else ""
+def _name(bar: Bar) -> Cell:
+    is_new = bar.note and bar.note not in bar.name
+    aside = f" <small>{_isolated(bar.note)}</small>" if is_new else ""
+    return Cell("name", f"{_isolated(bar.name)}{aside}")
 
 
-def _width(value: Decimal, most: Decimal) -> str:
-    return f"{max(Decimal(0), value / most * 100) if most > 0 else 0:.1f}"
+def _width(value: Decimal | None, most: Decimal) -> Decimal:
+    """Percent of the longest bar."""
+    return max(Decimal(0), value / most * 100) if value and most > 0 else Decimal(0)
 
 
 def _movers(shown: Snapshot) -> str:
-    rows = "".join(
-        f'<div class="row" data-key="{escape(bar.key)}"><span class="name">{escape(bar.name)}'
-        f'{_aside(bar)}</span><span class="side">'
-        f"{_share(bar.value / bar.before - 1 if bar.before > 0 else None)}</span>"
-        f'<span class="amount">{escape(text.money(bar.value - bar.before, shown.currency))}</span>'
-        "</div>"
+    rows = [
+        Row(
+            {"key": bar.key},
+            [
+                _name(bar),
+                Cell("side", _mover_share(bar)),
+                Cell("amount", escape(text.money(bar.difference, shown.currency))),
+            ],
+        )
         for bar in shown.movers
-    )
-    return _card("Movers", _rows(rows), small="change from the week before")
+    ]
+    nothing = "Nothing was sold a week before: there is nothing to compare."
+    body = table("Movers", ("Product", "Change in %", "Change"), rows, nothing=nothing)
+    return _card("Movers", body, small="change from the week before")
+
+
+def _mover_share(bar: Bar) -> str:
+    if bar.value is None or bar.before is None:
+        return text.ABSENT
+    return _share(bar.value / bar.before - 1 if bar.before > 0 else None)
 
 
 def _rates(shown: Snapshot) -> str:
     blocks = []
     for (amount, rate), title in zip(shown.rates, ("Returns", "Discounts"), strict=True):
-        before = text.percent(rate.before)
-        blocks.append(
-            f'<div data-metric="{amount.metric}"><h3>{title}</h3><div class="value">'
-            f"{escape(text.money(amount.value, shown.currency))}</div>"
-            f'<div class="change">{text.percent(rate.value)} of sales, {before} a week before</div>'
-            "</div>"
+        change = (
+            escape(amount.reason)
+            or f"{text.percent(rate.value)} of sales, {text.percent(rate.before)} a week before"
         )
-    body = f'<div class="pair">{"".join(blocks)}</div>'
-    arrived, rejected = shown.arrivals["lines"], shown.arrivals["quarantined"]
-    share = Decimal(rejected) / arrived if arrived else None
-    body += (
-        '<div class="pair below"><div data-metric="quarantined"><h3>Quarantined</h3>'
-        f'<div class="value">{text.count(rejected)}</div><div class="change">'
-        f"{text.percent(share)} of {text.count(arrived)} lines</div></div>"
-        f'<div data-metric="late_events"><h3>Late events</h3><div class="value">'
-        f"{text.count(shown.arrivals['late_events'])}</div>"
-        '<div class="change">more than a day after the sale</div></div></div>'
+        blocks.append(
+            _block(amount.metric, title, text.money(amount.value, shown.currency), change)
+        )
+    body = (
+        f'<div class="pair">{"".join(blocks)}</div><div class="pair below">{_arrived(shown)}</div>'
     )
-    return f'<section class="card">{body}</section>'
+    title = "Returns, discounts, quarantine and late events"
+    return f'<section class="card" aria-label="{title}">{body}</section>'
+
+
+def _block(metric: str, title: str, value: str, change: str) -> str:
+    return (
+        f'<div data-metric="{metric}"><h3>{title}</h3><div class="value">{escape(value)}</div>'
+        f'<div class="change">{change}</div></div>'
+    )
+
+
+def _arrived(shown: Snapshot) -> str:
+    """What came into raw/: by the day of arrival, because a rejected line has no other."""
+    came = shown.arrivals
+    if came is None:
+        nothing = "nothing arrived on this day"
+        return _block("quarantined", "Quarantined", text.ABSENT, nothing) + _block(
+            "late_events", "Late events", text.ABSENT, nothing
+        )
+    share = Decimal(came.quarantined) / came.lines if came.lines else None
+    of_all = " of all stores" if shown.choice.stores or shown.choice.category else ""
+    rejected = f"{text.percent(share)} of {text.count(came.lines)} lines{of_all}"
+    late = "more than a day after the sale"
+    if came.history_events:
+        late = f"{text.count(came.history_events)} more came as history"
+    return (
+        _block("quarantined", "Quarantined", text.count(came.quarantined), rejected)
+        + _block("late_events", "Late events", text.count(came.late_events), late)
+        + f'<div class="change whole">arrived {text.day(came.day)}</div>'
+    )
 
 
 def _quality(shown: Snapshot) -> str:
-    lags = "".join(_lag(layer) for layer in shown.layers)
     most = Decimal(max((lines for *_, lines in shown.reasons), default=0))
-    rows = "".join(
-        f'<div class="row" data-reason="{escape(reason)}"><span class="name">'
-        f"{escape(reason.replace('_', ' '))}<small>{escape(feed)}</small></span><span></span>"
-        f'<span class="amount">{text.count(lines)}</span>'
-        f'<span class="bar" style="width:{_width(Decimal(lines), most)}%;background:var(--late)">'
-        "</span></div>"
+    rows = [
+        Row(
+            {"reason": reason},
+            [
+                Cell("name", escape(reason.replace("_", " "))),
+                Cell("side", escape(feed)),
+                Cell("amount", text.count(lines)),
+            ],
+            width=_width(Decimal(lines), most),
+            bar="late",
+        )
         for feed, reason, lines in shown.reasons[:7]
-    )
+    ]
+    arrived = shown.arrivals
     nothing = "No line that arrived on this day was rejected."
-    body = f'<div class="lags">{lags}</div>{_rows(rows, nothing=nothing)}'
-    return _card("Lag per layer, and why lines were rejected", body)
+    if arrived is None:
+        nothing = "Nothing arrived on this day."
+    rejected = table("Rejected lines", ("Reason", "Feed", "Lines"), rows, nothing=nothing)
+    reached = "".join(_reached(layer, seconds) for layer, seconds in shown.reached.items())
+    label = "Seconds of the last batch to each layer"
+    body = f'<ul class="lags" role="list" aria-label="{label}">{reached}</ul>{rejected}'
+    title = "The last batch, and why lines were rejected"
+    return _card(title, body, small="from raw/ to each layer")
 
 
-def _lag(layer: Layer) -> str:
-    return (
-        f'<div class="lag {layer.state}" data-layer="{layer.name}"><small>{layer.name}</small>'
-        f"<i></i>{text.seconds(layer.seconds)}</div>"
-    )
-
-
-def _rows(rows: str, kind: str = "", nothing: str = "Nothing was sold here.") -> str:
-    if not rows:
-        return f'<div class="empty">{escape(nothing)}</div>'
-    return f'<div class="{kind}">{rows}</div>'
+def _reached(layer: str, seconds: float | None) -> str:
+    after = text.ABSENT if seconds is None else duration(seconds)
+    name = f"<small>to {layer}</small>"
+    return f'<li class="lag" role="listitem" data-layer="{layer}">{name}{after}</li>'
 
 
 def _notes(shown: Snapshot) -> str:
-    told = [
+    notes = [
         f"Amounts in {shown.currency}, tax excluded; revenue is net sales: gross sales - discounts "
         "- returns.",
-        f"Days and hours in {shown.time_zone}. Snapshot {shown.version}, "
-        f"{shown.published_at.astimezone(UTC):%H:%M:%S} UTC.",
+        f"Days and hours of this page are those of {shown.time_zone}, whatever the zone of a "
+        "store; the marts keep each store's own days.",
+        f"Snapshot {shown.version}, {shown.published_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
     ]
     if shown.unconverted_lines:
-        told.append(
-            f"{shown.unconverted_lines:,} lines have no rate to {shown.currency} and are in no "
-            "amount."
+        notes.append(
+            f"{shown.unconverted_lines:,} of {shown.lines:,} lines have no rate to "
+            f"{shown.currency} and are in no amount."
         )
-    return escape(" ".join(told))
+    return escape(" ".join(notes))

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion.errors import DashboardError
+from medallion.errors import DashboardError, NothingYet
+from medallion.heartbeat import Runner, read_runner
 
 RELATIONS = (
     "live_clock",
@@ -51,6 +52,10 @@ class Source(Protocol):
         """The newest relations. Raises DashboardError when there are none."""
         ...
 
+    def runner(self) -> Runner | None:
+        """What the runner is at that makes new versions; None where nobody can say."""
+        ...
+
 
 class PublishedSnapshots:
     """The Parquet snapshots of a home. They are only ever added and, five later, removed: a reader
@@ -66,7 +71,7 @@ class PublishedSnapshots:
         try:
             return (self._home / "gold" / "CURRENT").read_text().strip()
         except FileNotFoundError:
-            raise DashboardError(
+            raise NothingYet(
                 f"there is no snapshot in {self._home} yet; 'medallion run' or 'medallion up' "
                 "publishes one"
             ) from None
@@ -86,6 +91,9 @@ class PublishedSnapshots:
             f"the snapshot lacks {Path(missing.filename or '').name}; 'medallion transform' "
             "publishes a whole one"
         )
+
+    def runner(self) -> Runner | None:
+        return read_runner(self._home)
 
     def _table(self, folder: Path, name: str) -> pa.Table:
         """A relation that did not change is the same file under another name: it is read once."""
@@ -111,13 +119,16 @@ class SnowflakeRelations:
     def version(self) -> str:
         (row,) = self._rows(f"SELECT staged_at, as_of FROM {self._marts}.LIVE_CLOCK")
         if row[0] is None:
-            raise DashboardError("Snowflake holds no load yet; see docs/snowflake.md")
+            raise NothingYet("Snowflake holds no load yet; see docs/snowflake.md")
         return f"{row[0]:%Y%m%dT%H%M%S%f}"
 
     def read(self) -> Relations:
         version = self.version()
         tables = {name: self._table(name) for name in RELATIONS}
         return Relations(version, datetime.now(UTC), tables)
+
+    def runner(self) -> Runner | None:
+        return None
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:

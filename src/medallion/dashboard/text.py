@@ -77,13 +77,11 @@ def clock(at: datetime) -> str:
     return f"{at:%H:%M:%S}"
 
 
-def seconds(taken: float | None) -> str:
-    """0.4 s, 12 s, 5 min, 3 h, 2 d."""
-    if taken is None:
-        return ABSENT
-    if taken < 10:
-        return f"{taken:.1f} s"
-    for size, unit in ((172_800, "d"), (7_200, "h"), (120, "min")):
-        if taken >= size:
-            return f"{taken // {'d': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit}"
-    return f"{taken:.0f} s"
+def date_clock(at: datetime) -> str:
+    """23 Nov 09:05:07."""
+    return f"{at.day} {at:%b %H:%M:%S}"
+
+
+def isolated(words: str) -> str:
+    """Words from data between marks that keep their direction of writing to themselves."""
+    return f"\u2068{words}\u2069"

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from functools import cached_property
 
-from medallion.cleaning.exact import decode_line
+from medallion.cleaning.exact import read_object
 from medallion.contract import WHITE_SPACE, Feed
 
 SHORTEST_TOKEN = 4
@@ -46,7 +46,7 @@ class Replacement:
         """The line without the id; the same line when it does not hold it."""
         if not self.may_be_in(raw):
             return raw
-        if decode_line(raw, feed).damage:
+        if read_object(raw) is None:
             return self._broken(raw)
         return self._event(raw.decode(), feed).encode()
 

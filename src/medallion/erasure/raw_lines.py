@@ -12,7 +12,7 @@ from typing import IO
 
 import pyarrow as pa
 
-from medallion.cleaning.lines import BOM
+from medallion.cleaning.lines import BOM, codec_of
 from medallion.contract import feed_of
 from medallion.erasure.pseudonym import Replacement
 
@@ -36,9 +36,10 @@ def lines(path: Path, key: str, by: Replacement) -> Iterator[tuple[bytes, bool]]
 def _reader(path: Path, key: str) -> Iterator[IO[bytes]]:
     """The plain bytes of a raw object, line by line."""
     with path.open("rb") as stored:
-        if key.endswith(".gz"):
+        codec = codec_of(key)
+        if codec == "gzip":
             yield gzip.GzipFile(fileobj=stored)  # type: ignore[misc]
-        elif key.endswith(".zst") and path.stat().st_size:
+        elif codec == "zstd" and path.stat().st_size:
             yield io.BufferedReader(pa.CompressedInputStream(stored, "zstd"))
         else:
             yield stored
@@ -47,10 +48,11 @@ def _reader(path: Path, key: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def writer(path: Path, key: str) -> Iterator[IO[bytes]]:
     """Takes the plain bytes of a raw object and packs them as its key says."""
-    if key.endswith(".gz"):
+    codec = codec_of(key)
+    if codec == "gzip":
         with gzip.GzipFile(path, "wb", mtime=0) as packed:
             yield packed  # type: ignore[misc]
-    elif key.endswith(".zst"):
+    elif codec == "zstd":
         with pa.CompressedOutputStream(str(path), "zstd") as squeezed:
             yield squeezed
     else:

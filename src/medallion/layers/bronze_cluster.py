@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
 
-from medallion.cleaning import spark_engine
 from medallion.cleaning.receipts import RECEIPTS, Receipt
 from medallion.contract import RECEIPT
-from medallion.layers.cluster_run import Run, schema
+from medallion.layers.cluster_run import Run
 from medallion.layers.manifest import CURRENT, Current, Manifest, manifest_of
 from medallion.layers.raw import RAW, SUFFIXES
+from medallion.layers.spark_cleaning import configure, schema
 from medallion.platforms.hadoop import HadoopLake, told
 from medallion.platforms.lake import LakeObject
 from medallion.platforms.register import register
@@ -56,7 +56,7 @@ def clean(
     """Cleans the raw objects that have no receipt yet, or those of them that are named by `keys`;
     first of all it finishes what is under way. Several jobs may do this at once: it costs their
     time, but each object is published once."""
-    spark_engine.configure(spark)
+    configure(spark)
     spark.conf.set("spark.sql.adaptive.enabled", "true")
     spark.conf.set("spark.sql.adaptive.advisoryPartitionSizeInBytes", str(SHUFFLED_BYTES_PER_FILE))
     lake, current = HadoopLake(spark, url), Current(register(url, CURRENT))
@@ -137,6 +137,11 @@ class _Job:
                 raise
             self._lake.delete(folder)
             return
+        if run.hindrance:
+            self._progress(
+                f"WARNING: cleaned line by line, for want of the compiled pass: {run.hindrance}; "
+                "the rows are the same, but they take some ten times as long"
+            )
         # When only the answer to the change got lost, the change is there.
         if self._current.follows(planned) or self._current.read() == planned:
             self.report.add(run.receipts)

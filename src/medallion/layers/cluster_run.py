@@ -7,32 +7,32 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from medallion import __version__
-from medallion.cleaning import spark_engine
 from medallion.cleaning.receipts import Receipt, accepted_key, quarantine_key, receipt_key
-from medallion.cleaning.spark_engine import Cleaned
-from medallion.cleaning.spark_lines import Lines, RawObject, Staged, read_lines, stage
-from medallion.contract import FEEDS, QUARANTINE, RECEIPT, UNREADABLE, Feed, Type, feed_of
+from medallion.contract import FEEDS, QUARANTINE, RECEIPT, Feed, feed_of
 from medallion.errors import LakeError
+from medallion.layers.spark_cleaning import COMPILED_FROM_BYTES, Counts, clean, schema
+from medallion.layers.spark_lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.lake import LakeObject
 
 
 class Run:
-    """Everything up to, not including, publication. `receipts` are there when `prepare` is done."""
+    """Everything up to, not including, publication. `receipts` are there when `prepare` is done,
+    and `hindrance`, when something kept workers from using the compiled pass."""
 
     def __init__(self, spark: SparkSession, lake: HadoopLake, name: str, folder: str) -> None:
         self._spark, self._lake, self._name = spark, lake, name
         self._out = f"{folder}/out"
         self._started = datetime.now(UTC).replace(tzinfo=None)
         self.receipts: list[Receipt] = []
+        self.hindrance: str | None = None
         self._moves: list[tuple[str, str]] = []
         self._accepted: Counter[str] = Counter()
         self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
-        self._unknown: dict[str, dict[str, int]] = defaultdict(dict)
+        self._unknown: dict[str, dict[str, int]] = {}
         self._outputs: dict[str, dict[str, int]] = defaultdict(dict)
 
     def prepare(self, objects: Iterable[LakeObject]) -> list[tuple[str, str]]:
@@ -51,45 +51,27 @@ class Run:
         staged = stage(self._spark, raw, self._lake.path(f"{self._out}/lines"))
         if not staged:
             return []
-        quarantines: list[str] = []
-        counts: dict[str, tuple[int, int]] = {}
+        is_compiled = sum(s.size for s in staged) >= COMPILED_FROM_BYTES
+        counts: dict[str, Counts] = {}
         for feed in FEEDS.values():
-            mine = [s for s in staged if feed_of(s.raw.key) == feed]
-            if mine:
-                lines = read_lines(self._spark, mine)
-                counts |= {key: (c.lines, c.blank) for key, c in lines.counts.items()}
-                counts |= dict.fromkeys(lines.unreadable, (1, 0))
-                quarantines.append(self._write_feed(feed, lines, mine))
-        self._place_quarantine(quarantines)
-        self.receipts = [self._receipt(s, *counts[s.raw.key]) for s in staged]
+            if mine := [s for s in staged if feed_of(s.raw.key) == feed]:
+                counts |= self._write_feed(feed, mine, is_compiled)
+        self._place_quarantine()
+        self.receipts = [self._receipt(s, counts[s.raw.key]) for s in staged]
         self._write_receipts()
         return self._moves
 
-    def _write_feed(self, feed: Feed, lines: Lines, staged: list[Staged]) -> str:
-        """Writes what the lines of a feed became; returns the folder of the rejected ones."""
-        judged = spark_engine.clean(lines.relation, feed).judged.persist(StorageLevel.DISK_ONLY)
-        cleaned = Cleaned(feed, judged)
-        accepted, rejected = f"{self._out}/{feed.name}", f"{self._out}/quarantine/{feed.name}"
-        cleaned.accepted.createOrReplaceTempView("accepted")
-        by_day = self._spark.sql("SELECT /*+ REBALANCE(dt) */ *, dt AS day FROM accepted")
-        ordered = by_day.sortWithinPartitions("day", "source_file", "source_line")
-        ordered.write.partitionBy("day").parquet(self._lake.path(accepted))
-        refused = cleaned.rejected.unionByName(self._unreadable(feed, lines, staged))
-        refused.hint("rebalance").write.parquet(self._lake.path(rejected))
-        for row in cleaned.unknown_fields.collect():
-            self._unknown[row.source_file][row.name] = row["count"]
-        judged.unpersist()
-        self._place_accepted(feed, accepted)
-        return rejected
-
-    def _unreadable(self, feed: Feed, lines: Lines, staged: list[Staged]) -> DataFrame:
-        """Objects whose lines cannot be read count as one line each, rejected whole."""
-        rows = [
-            (feed.name, UNREADABLE, b"", s.raw.size, s.raw.key, 1, s.raw.modified)
-            for s in staged
-            if s.raw.key in lines.unreadable
-        ]
-        return self._spark.createDataFrame(rows, schema(QUARANTINE))
+    def _write_feed(self, feed: Feed, staged: list[Staged], is_compiled: bool) -> dict[str, Counts]:
+        """Writes what the lines of a feed became; returns their counts by object."""
+        cleaned = clean(self._spark, feed, staged, is_compiled)
+        folder = f"{self._out}/{feed.name}"
+        cleaned.accepted.write.partitionBy("day").parquet(self._lake.path(folder))
+        cleaned.rejected.write.parquet(self._lake.path(f"{self._out}/quarantine/{feed.name}"))
+        cleaned.packets.unpersist()
+        self._unknown |= cleaned.unknown_fields
+        self.hindrance = self.hindrance or cleaned.hindrance
+        self._place_accepted(feed, folder)
+        return cleaned.counts
 
     def _place_accepted(self, feed: Feed, folder: str) -> None:
         """Gives the files of a feed their final keys and counts their rows."""
@@ -104,8 +86,8 @@ class Run:
             self._outputs[source][finals[key]] = rows
         self._moves += finals.items()
 
-    def _place_quarantine(self, folders: Iterable[str]) -> None:
-        written = [key for folder in folders for key in self._written(folder)]
+    def _place_quarantine(self) -> None:
+        written = self._written(f"{self._out}/quarantine")
         counted = self._count(written, schema(QUARANTINE), ["source_file", "reason"])
         filled = sorted({key for key, *_ in counted})
         finals = {key: quarantine_key(self._name, i) for i, key in enumerate(filled)}
@@ -127,9 +109,10 @@ class Run:
         counts = reader.parquet(*paths).groupBy("_metadata.file_path", *by).count().collect()
         return [(row[0][row[0].index(self._out) :], *row[1:]) for row in counts]
 
-    def _receipt(self, staged: Staged, lines: int, blank: int) -> Receipt:
+    def _receipt(self, staged: Staged, counts: Counts) -> Receipt:
         raw, reasons = staged.raw, dict(self._reasons[staged.raw.key])
         accepted, quarantined = self._accepted[raw.key], sum(reasons.values())
+        lines, blank = counts.lines, counts.blank
         if accepted + quarantined + blank != lines:
             raise LakeError(
                 f"{raw.key} has {lines} lines, but {accepted} accepted, {quarantined} quarantined "
@@ -146,7 +129,7 @@ class Run:
             accepted=accepted,
             quarantined=quarantined,
             reasons=reasons,
-            unknown_fields=self._unknown[raw.key],
+            unknown_fields=self._unknown.get(raw.key, {}),
             outputs=self._outputs[raw.key],
             cleaner_version=__version__,
             engine=f"spark {self._spark.version}",
@@ -162,9 +145,3 @@ class Run:
         table.coalesce(1).write.parquet(self._lake.path(folder))
         (written,) = self._written(folder)
         self._moves.append((written, receipt_key(self._name)))
-
-
-def schema(columns: dict[str, Type]) -> str:
-    """Columns as Spark's schema text; timestamps have no zone."""
-    kinds = {"timestamp": "TIMESTAMP_NTZ", "bytes": "BINARY"}
-    return ", ".join(f"{n} {kinds.get(t.kind, t.spark)}" for n, t in columns.items())

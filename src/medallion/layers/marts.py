@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 import shutil
 import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from medallion.errors import TransformError
+from medallion.errors import SettingsError, TransformError, did_you_mean
 from medallion.platforms.local import make_folder, sync
 from medallion.platforms.snowflake import require_extra
 from medallion.platforms.warehouse import literal
@@ -37,13 +41,36 @@ class Transformer:
     """Runs dbt from one home, on the warehouse of a target. The project is parsed once; later runs
     reuse what was parsed."""
 
-    def __init__(self, home: Path, target: str = EMBEDDED) -> None:
+    def __init__(
+        self, home: Path, target: str = EMBEDDED, *, progress: Callable[[str], None] | None = None
+    ) -> None:
         if target == SNOWFLAKE:
             require_extra("dbt.adapters.snowflake")
         self._home, self._target = home.absolute(), target
         self._work = self._home / ".dbt"
         self._runner: Any = None
         self._statements: dict[str, dict[str, str]] = {}
+        self.progress = progress or (lambda _: None)
+        """Hears what is being built."""
+
+    def require(self, select: str | None) -> None:
+        """Raises SettingsError when a word of `select` selects no model."""
+        for word in (select or "").split():
+            if not self._listed(word):
+                nodes = self._parsed().manifest.nodes.values()
+                known = {name for node in nodes for name in (node.name, *node.tags)}
+                name = re.sub(r"^\d*\+|\+\d*$|^@", "", word).rpartition(":")[2]
+                raise SettingsError(f"--select {word} selects no model{did_you_mean(name, known)}")
+
+    def _listed(self, select: str) -> list[str]:
+        """The models that a selection stands for. Raises SettingsError for one that dbt cannot
+        read."""
+        arguments = ["list", *self._options(), "--resource-type", "model", "--select", select]
+        with redirect_stdout(StringIO()):
+            outcome = self._parsed().invoke(arguments)
+        if outcome.exception is not None:
+            raise SettingsError(f"--select {select}: {_first_line(outcome.exception)}")
+        return list(outcome.result or [])
 
     def run(self, *, select: str | None = None, full_refresh: bool = False) -> TransformReport:
         """Builds the models. Raises TransformError when one fails."""
@@ -108,8 +135,14 @@ class Transformer:
         os.environ["MEDALLION_HOME"] = str(self._home)
         if self._runner is None:
             make_folder(self._work)
-            self._runner = _parse(self._options())
+            self._runner = _parse(self._options(), self._hear)
         return self._runner
+
+    def _hear(self, event: Any) -> None:
+        """Hands on which model dbt begins to build."""
+        if event.info.name == "LogStartLine":
+            told = event.data
+            self.progress(f"building {told.index} of {told.total}: {told.description.split()[-1]}")
 
     def _invoke(self, verb: str, select: str | None, options: list[str]) -> TransformReport:
         arguments = [verb, *self._options(), "--no-write-json", *options]
@@ -136,14 +169,17 @@ class Transformer:
         ]
 
 
-def _parse(options: list[str]) -> Any:
+def _parse(options: list[str], hear: Callable[[Any], None]) -> Any:
     # dbt takes two seconds to import: only who transforms pays for it.
     from dbt.cli.main import dbtRunner
 
     outcome: Any = dbtRunner().invoke(["parse", *options])
     if not outcome.success:
-        raise TransformError(f"dbt cannot read the project: {_first_line(outcome.exception)}")
-    return dbtRunner(manifest=outcome.result)
+        # An excerpt of the file stands in the middle.
+        why = re.sub(r"(?s)\s-{9,}.*-{9,}", ",", str(outcome.exception))
+        why = " ".join(why.replace(' in "<unicode string>"', "").split())
+        raise TransformError(f"dbt cannot read the project: {why}")
+    return dbtRunner(manifest=outcome.result, callbacks=[hear])
 
 
 def _report(outcome: Any) -> TransformReport:
@@ -159,7 +195,8 @@ def _report(outcome: Any) -> TransformReport:
         elif result.status in ("error", "runtime error"):
             errors.append(f"{name}: {_first_line(result.message)}")
     if errors:
-        raise TransformError(f"dbt failed in {len(errors)} nodes, first in {errors[0]}")
+        cure = "; 'medallion transform --full-refresh' builds it anew" * ("sync" in errors[0])
+        raise TransformError(f"dbt failed in {len(errors)} nodes, first in {errors[0]}{cure}")
     return report
 
 

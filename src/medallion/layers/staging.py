@@ -11,8 +11,10 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from medallion import __version__
 from medallion.cleaning.receipts import RECEIPTS
 from medallion.contract import FEEDS, INTEGER, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
+from medallion.errors import WarehouseError
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 
@@ -70,11 +72,39 @@ class _Mismatch(Exception):
 
 
 def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
-    """Makes the staging tables that are missing."""
+    """Makes the staging tables that are missing. Raises WarehouseError when another version has
+    made one that is there."""
+    require_current(warehouse)
     warehouse.execute("CREATE SCHEMA IF NOT EXISTS staging")
     for table, columns in TABLES.items():
         spelled = ", ".join(f"{name} {kind.duckdb}" for name, kind in columns.items())
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS staging.{table} ({spelled})")
+
+
+def require_current(warehouse: Warehouse) -> None:
+    """Raises WarehouseError when a staging table lacks a column: another version has made it."""
+    found: dict[str, set[str]] = {}
+    for table, column in warehouse.execute(
+        "SELECT lower(table_name), lower(column_name) FROM information_schema.columns "
+        "WHERE lower(table_schema) = 'staging'"
+    ).fetchall():
+        found.setdefault(table, set()).add(column)
+    for table, columns in TABLES.items():
+        if table in found and (lacking := set(columns) - found[table]):
+            raise WarehouseError(
+                f"another version of medallion has made this home (staging.{table} has no "
+                f"{', '.join(sorted(lacking))}): 'medallion rebuild' makes it again from raw/"
+            )
+
+
+def other_versions(warehouse: Warehouse) -> list[tuple[str, int]]:
+    """Return how many raw objects another version of the cleaner has judged, by version."""
+    rows = warehouse.execute(
+        "SELECT cleaner_version, count(*) FROM staging.receipts WHERE cleaner_version <> ? "
+        "GROUP BY cleaner_version ORDER BY cleaner_version",
+        [__version__],
+    ).fetchall()
+    return [(version, int(count)) for version, count in rows]
 
 
 def waiting_objects(lake: Lake, warehouse: Warehouse) -> int:
@@ -130,7 +160,7 @@ class Loader:
             self._load(batch)
         except (duckdb.Error, OSError, _Mismatch) as error:
             if len(batch) == 1:
-                report.failures[batch[0].receipts] = str(error).splitlines()[0]
+                report.failures[batch[0].receipts] = _why(error)
                 return
             for delivery in batch:
                 self._load_or_split([delivery], report)
@@ -191,6 +221,13 @@ class Loader:
             "INSERT INTO staging.loads VALUES (?, ?, ?, ?, ?)",
             [[key, table_of(key), rows, seq, now] for key, rows in expected.items()],
         )
+
+
+def _why(error: Exception) -> str:
+    text = str(error).splitlines()[0]
+    if isinstance(error, duckdb.BinderException):
+        return f"another version has made it, 'medallion rebuild' makes it again: {text}"
+    return text
 
 
 def table_of(key: str) -> str:

@@ -62,6 +62,8 @@ def is_finished(key: str) -> bool:
     return not key.endswith(".tmp") and not key.startswith(".") and "/." not in key
 
 
+UNFINISHED = "not finished by its name: rename it when it is whole"
+
 ARRIVALS = "raw/.arrivals/"
 """Where a store that stamps every object with its own clock keeps the arrival of raw objects that
 were rewritten: an empty object each, whose name says of which key, written when, arrived when."""
@@ -115,6 +117,10 @@ class Lake(Protocol):
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
         """Every finished object under a key prefix, in the order of the keys."""
+        ...
+
+    def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Keys under a prefix that no listing has, each with the reason."""
         ...
 
     def open(self, key: str) -> BinaryIO:

@@ -11,7 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from medallion.platforms.lake import LakeObject, Version, file_object, is_finished, milliseconds
+from medallion.platforms.lake import (
+    UNFINISHED,
+    LakeObject,
+    Version,
+    file_object,
+    is_finished,
+    milliseconds,
+)
 
 
 class LocalLake:
@@ -26,6 +33,14 @@ class LocalLake:
         found = self._walk(folder)
         mine = (o for o in found if o.key.startswith(prefix) or not start)
         yield from sorted(mine, key=lambda o: o.key)
+
+    def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
+        for folder, folders, files in os.walk(self._path(prefix.rstrip("/"))):
+            for path in (Path(folder, name) for name in (*folders, *files)):
+                if why := _why_unlisted(path):
+                    names = path.relative_to(self.home).parts
+                    yield "/".join(map(_as_key, names)), why
+            folders[:] = filter(is_finished, folders)
 
     def open(self, key: str) -> BinaryIO:
         return self._path(key).open("rb", buffering=0)
@@ -112,6 +127,19 @@ class LocalLake:
                         except FileNotFoundError:
                             continue
                         yield file_object(key, stat.st_size, stat.st_mtime_ns // 1_000_000)
+
+
+def _why_unlisted(path: Path) -> str:
+    """Why a listing leaves a path out; nothing when it does not."""
+    if not is_finished(path.name):
+        return UNFINISHED
+    if not path.is_symlink():
+        return "" if path.is_dir() or path.is_file() else "neither a file nor a folder"
+    if path.is_dir():
+        return (
+            "a link to a folder is not followed: put the files themselves there, or links to them"
+        )
+    return "" if path.is_file() else "a link that leads nowhere"
 
 
 def own_scratch(home: Path) -> Path:

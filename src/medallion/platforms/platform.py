@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
-from medallion.errors import SettingsError, WarehouseError
+from medallion.errors import SettingsError, did_you_mean
+from medallion.heartbeat import Heartbeat
 from medallion.platforms.home import runner_lock
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
-from medallion.platforms.warehouse import Answer, Warehouse, open_warehouse
+from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, read
 from medallion.settings import Settings, SnowflakeAccount
 
 
@@ -34,9 +35,12 @@ class Platform:
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
         return cls(home, lake, settings.snowflake)
 
-    def lock(self, *, erasing: bool = False) -> AbstractContextManager[None]:
-        """Holds the home for one runner. Raises HomeBusy when another process has it."""
-        return runner_lock(self.home, erasing=erasing)
+    @contextmanager
+    def lock(self, *, erasing: bool = False) -> Iterator[Heartbeat]:
+        """Holds the home for one runner, which gives a sign of life meanwhile. Raises HomeBusy when
+        another process has it."""
+        with runner_lock(self.home, erasing=erasing), Heartbeat(self.home) as heartbeat:
+            yield heartbeat
 
     def warehouse(
         self, *, read_only: bool = False
@@ -54,23 +58,31 @@ class Platform:
                 "MEDALLION_WAREHOUSE, or see docs/snowflake.md"
             )
 
+    def require_existing(self) -> None:
+        """Raises SettingsError when the home is not there: a slip in its name shall make nothing,
+        and read nothing for an empty one."""
+        if isinstance(self.lake, LocalLake) and not self.home.is_dir():
+            parent = self.home.parent
+            beside = [p.name for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
+            hint = did_you_mean(self.home.name, beside)
+            raise SettingsError(
+                f"there is no home {self.home}{hint or '; medallion run makes one'}"
+            )
+
     def reader(self) -> AbstractContextManager[Warehouse]:
         """The warehouse, wherever it is, to read."""
         if self.snowflake:
             return open_snowflake(self.snowflake)
         return open_warehouse(self.home, read_only=True)
 
-    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names and rows of somebody's query, which can change nothing. Raises WarehouseError."""
+    @contextmanager
+    def query(self, sql: str) -> Iterator[Result]:
+        """The rows of somebody's query, which can change nothing and reaches no file. Raises
+        WarehouseError."""
         if self.snowflake:
             with open_snowflake(self.snowflake) as warehouse:
-                return _fetched(warehouse.read(sql))
+                rows = warehouse.read(sql)
+                yield Result([name for (name,) in rows.description], iter([rows.fetchall()]))
+            return
         with self.warehouse(read_only=True) as connection:
-            try:
-                return _fetched(connection.execute(sql))
-            except duckdb.Error as error:
-                raise WarehouseError(" ".join(str(error).split())) from error
-
-
-def _fetched(answer: Answer) -> tuple[list[str], list[tuple[Any, ...]]]:
-    return [column[0] for column in answer.description or ()], answer.fetchall()
+            yield read(connection, sql)

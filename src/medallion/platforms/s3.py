@@ -22,11 +22,13 @@ from typing import Any, BinaryIO
 from medallion.errors import LakeError, SettingsError
 from medallion.platforms.lake import (
     ARRIVALS,
+    UNFINISHED,
     LakeObject,
     Version,
     arrival_key,
     arrivals_of,
     finished,
+    is_finished,
 )
 from medallion.platforms.local import emptied_scratch, own_scratch
 
@@ -59,6 +61,12 @@ class S3Lake:
         yield from finished(
             listed, (o.key for o in (self._listed(ARRIVALS) if is_part else listed))
         )
+
+    def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
+        for found in self._listed(prefix):
+            is_folder = found.key.endswith("/") and not found.size
+            if not (is_finished(found.key) or is_folder or found.key.startswith(ARRIVALS)):
+                yield found.key, UNFINISHED
 
     def _listed(self, prefix: str) -> Iterator[LakeObject]:
         """Every object, as the store shows it."""

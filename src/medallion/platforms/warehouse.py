@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,20 @@ from medallion.platforms.local import sync
 FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 """Where an unqualified name is looked for, in this order."""
+
+_REMEDY = (
+    "if the file is damaged, remove it and its .wal, and 'medallion run --events 0' makes it again "
+    "from bronze"
+)
+_ROWS_AT_A_TIME = 5_000
+_SEALED = (
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "python_enable_replacements = false",
+    "enable_external_access = false",
+    "disabled_filesystems = 'LocalFileSystem'",
+    "lock_configuration = true",
+)
 
 
 class Answer(Protocol):
@@ -40,6 +55,70 @@ class Warehouse(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Result:
+    """The rows of a query as they come: names of the columns, and lists of tuples."""
+
+    columns: list[str]
+    batches: Iterator[list[tuple[Any, ...]]]
+
+
+_NAMES = {duckdb.StatementType.MULTI: "a PIVOT without its values, as in PIVOT t ON c IN ('a')"}
+ONE_QUERY = "one query is run here, and nothing else"
+
+
+def read(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
+    """Run somebody's query: exactly one, that reads relations and no file. The connection can do
+    nothing else from then on. Raises WarehouseError, also while rows are fetched."""
+    try:
+        _seal(connection)
+        kinds = _kinds(connection, sql)
+        if kinds != [duckdb.StatementType.SELECT]:
+            names = (_NAMES.get(kind, kind.name) for kind in kinds)
+            what = ", ".join(names) or "no statement"
+            raise WarehouseError(f"{ONE_QUERY}: this is {what}")
+        answer = connection.execute(sql)
+        columns = [column[0] for column in answer.description or ()]
+    except duckdb.Error as error:
+        raise WarehouseError(_refusal(error)) from error
+    return Result(columns, _fetched(answer))
+
+
+def _fetched(answer: Any) -> Iterator[list[tuple[Any, ...]]]:
+    try:
+        while rows := answer.fetchmany(_ROWS_AT_A_TIME):
+            yield rows
+    except (duckdb.Error, ValueError, OverflowError) as error:
+        raise WarehouseError(_refusal(error)) from error
+
+
+def _seal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take from a connection every way to a file, to the network and to this program's variables.
+    DuckDB itself would still allow the files of its database, so the file system is taken too."""
+    for setting in _SEALED:
+        connection.execute(f"SET {setting}")
+
+
+def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
+    """The kinds of the statements in a text; an explanation is of the kind of what it explains."""
+    explained = re.sub(r"(?is)^\s*explain(\s+analyze)?\b", "", sql)
+    return [statement.type for statement in connection.extract_statements(explained)]
+
+
+def one_line(error: Exception) -> str:
+    """Return what DuckDB says, on one line, and for a damaged file what helps."""
+    text = re.sub(r" \^+$", "", " ".join(str(error).split()))
+    is_damage = isinstance(error, duckdb.FatalException) or "orrupt" in text
+    return f"{text}; {_REMEDY}" if is_damage else text
+
+
+def _refusal(error: Exception) -> str:
+    text = one_line(error)
+    if "disabled by configuration" in text or "has been locked" in text:
+        return f"a query reads the relations of the warehouse, and no file or setting: {text}"
+    return text
+
+
 def total(*columns: str) -> str:
     """Sums of whole numbers, as a list of expressions; without rows they are 0."""
     return ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT)" for name in columns)
@@ -57,7 +136,8 @@ def relations(warehouse: Warehouse) -> set[str]:
     if hidden := set(SCHEMAS) - {schema for (schema,) in found.fetchall()}:
         raise WarehouseError(f"the warehouse shows no schema {', '.join(sorted(hidden))}")
     named = warehouse.execute(
-        "SELECT lower(table_schema), lower(table_name) FROM information_schema.tables"
+        "SELECT lower(table_schema), lower(table_name) FROM information_schema.tables UNION "
+        "SELECT lower(table_schema), lower(table_name) FROM information_schema.views"
     )
     return {f"{schema}.{name}" for schema, name in named.fetchall()}
 
@@ -85,6 +165,8 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
         raise WarehouseError(_why(path, str(error))) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
+        # It would be drawn on standard output, in the middle of an answer.
+        connection.execute("SET enable_progress_bar = false")
         # A checkpoint in the middle of a micro-batch takes longer than the batch.
         connection.execute("SET wal_autocheckpoint = '1GB'")
         if not read_only:
@@ -123,4 +205,4 @@ def _create(path: Path) -> None:
 def _why(path: Path, message: str) -> str:
     if holder := re.search(r"PID (\d+)", message):
         return f"the warehouse {path} is in use by process {holder[1]}; try again when it is done"
-    return f"cannot open the warehouse {path}: {message.splitlines()[0]}"
+    return f"cannot open the warehouse {path}: {message.splitlines()[0]}; {_REMEDY}"

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from medallion.platforms.lake import Lake
-from medallion.simulation.options import SimulationOptions, SimulationReport
+from medallion.simulation.options import SimulationOptions, SimulationReport, calm_tick
 from medallion.simulation.producer import Producer, utc_now
 
-__all__ = ["Producer", "SimulationOptions", "SimulationReport", "simulate"]
+__all__ = ["Producer", "SimulationOptions", "SimulationReport", "calm_tick", "simulate"]
 
 NAP = 0.1
 """Longest sleep in one go, in seconds, so that a stop is heard at once."""

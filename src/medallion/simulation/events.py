@@ -178,8 +178,8 @@ class Shoppers:
         order = np.argsort(checkout)
         checkout, (store, channel) = checkout[order], np.divmod(place[order], 2)
         first, last = world.regulars_start[store], world.regulars_end[store]
-        # Two in five baskets are a regular's, and a power of a uniform number favours the first.
-        reach = np.where(rng.random(count) < 0.4, REGULARS, 1.0) * (last - first)
+        # Nearly half of the baskets are a regular's; a power of a random number favours the first.
+        reach = np.where(rng.random(count) < 0.45, REGULARS, 1.0) * (last - first)
         rank = (reach * rng.random(count) ** 1.5).astype(np.int64)
         guest = rng.random(count) < GUESTS * (channel == STORE)
         chance = np.frombuffer(rng.bytes(count), dtype=np.uint8)

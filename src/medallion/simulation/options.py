@@ -8,7 +8,19 @@ from pathlib import Path
 
 from medallion.errors import SettingsError
 
+HISTORY_DAYS, EVENTS_A_DAY = 15, 20_000
+"""Days before now that a history covers at least: two whole weeks, whatever the hour; and how many
+events a day it takes before there are more."""
+AT_ONCE, LONGEST_TICK = 8, 4.0
+"""Lines that make an object worth its while in a slow stream; seconds that it waits for them at
+most."""
 COMPRESSIONS = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+
+
+def calm_tick(rate: float) -> float:
+    """Return a tick for a stream that somebody watches: a slow one gathers lines, or each basket
+    would be cut to a single line."""
+    return min(max(0.5, AT_ONCE / rate), LONGEST_TICK)
 
 
 @dataclass(frozen=True)
@@ -17,9 +29,10 @@ class SimulationOptions:
 
     With a `rate` (events per second) events happen now, until `events` of them, or `duration`
     seconds, or a stop. Without one, `events` of them are spread over the days before now (or from
-    `start` to now), as fast as the machine can: 20,000 make five days, 120,000 and more make 30.
-    `faults` is the share of events that carry a fault. `tick` is how many seconds of a paced run
-    go into one object.
+    `start` to now), as fast as the machine can: over 15 days, so that each day of the last week
+    has a whole one a week before; more than 300,000 over more, up to 30 days. `faults` is
+    the share of events that carry a fault. `tick` is how many seconds of a paced run go into one
+    object.
     """
 
     events: int | None = None
@@ -64,12 +77,21 @@ class SimulationOptions:
             if self.start >= now:
                 raise SettingsError("start must lie before now")
             return self.start
-        return now - timedelta(days=min(30, max(3, -(-(self.events or 0) // 4_000))))
+        days = min(30, max(HISTORY_DAYS, (self.events or 0) // EVENTS_A_DAY))
+        return now - timedelta(days=days)
+
+    @property
+    def object_lines(self) -> int:
+        """Most lines of one object of a history: about half a day of it, as a till would send
+        it."""
+        return max(1, min(self.lines_per_object, (self.events or 0) // (2 * HISTORY_DAYS)))
 
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What a run has put into the lake so far. `lines` counts repeats too, `events` does not."""
+    """What a run has put into the lake so far. `lines` are those of purchases, repeats too, which
+    `events` does not count; `reference_rows` are the lines of the other feeds. The cleaner takes
+    both together."""
 
     run: str
     events: int
@@ -84,6 +106,9 @@ class SimulationReport:
     def __str__(self) -> str:
         pace = f" ({self.events / self.seconds:,.0f}/s)" if self.seconds > 0 else ""
         return (
-            f"{self.events:,} events in {self.seconds:.1f} s{pace}: {self.lines:,} lines in "
-            f"{self.objects:,} objects, {self.faults:,} faults, {self.bytes / 1e6:,.1f} MB"
+            f"{self.events:,} events in {self.seconds:.1f} s{pace}: "
+            f"{self.lines + self.reference_rows:,} lines in {self.objects:,} objects "
+            f"({self.lines:,} of purchases, {self.reference_rows:,} of products, stores and "
+            f"rates), "
+            f"{self.faults:,} faults, {self.bytes / 1e6:,.1f} MB"
         )

@@ -74,7 +74,7 @@ class Producer:
         else:
             tick = min(options.tick, options.lines_per_object / options.rate)
             self._live = Live(options.rate, tick, options.events, options.duration, clock)
-        self._per_object = min(options.lines_per_object, max(1_000, (options.events or 0) // 8))
+        self._per_object = options.object_lines
         self._tally = Tally()
         self._objects = self._bytes = 0
         self._rows: dict[str, int] = {}

@@ -1,34 +1,31 @@
-"""Raw objects as a Spark relation of numbered lines.
+"""Raw objects as a Spark relation of lines.
 
 Spark reads plain text objects in splits, so the memory of a task is bounded by the split and by the
 longest line, not by the object. What Spark cannot read so (an archive, a name with characters that
-it takes for a pattern) is first written to a plain object under `staging`, as a stream. A line's
-number is its place in its split plus the lines of the splits before it: one pass counts, the next
-one reads.
+it takes for a pattern) is first written to a plain object under `staging`, as a stream.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql.functions import expr
-
-from medallion.cleaning.spark_engine import IS_BLANK
+from pyspark.sql import DataFrame, SparkSession
 
 LONGEST_READ = 64 << 20
 """A line of more bytes than this is never held in memory: its object counts as unreadable."""
 
-SPLIT_BYTES = 64 << 20
-LEAST_SPLIT_BYTES = 8 << 20
+SPLIT_BYTES = 128 << 20
+LEAST_SPLIT_BYTES = 64 << 20
 MIN_SPLITS = 256
+"""A Python worker needs an eighth of a second for each task before it reads a line, so splits are
+large where there are enough of them."""
+
 _THREADS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
 _BOM_BYTES = 3
@@ -55,24 +52,6 @@ class Staged:
     path: str | None
     size: int
     checksum: str
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many lines an object has, and how many of them are blank."""
-
-    lines: int
-    blank: int
-
-
-@dataclass(frozen=True)
-class Lines:
-    """The lines of some objects (spark_engine.LINE_COLUMNS), and their counts by key. An object
-    whose lines cannot be told apart within bounds is in `unreadable` and not in the others."""
-
-    relation: DataFrame
-    counts: dict[str, Counts]
-    unreadable: frozenset[str]
 
 
 def stage(spark: SparkSession, objects: Iterable[RawObject], folder: str) -> list[Staged]:
@@ -171,91 +150,26 @@ def _is_damage(error: Py4JJavaError) -> bool:
     return name in damages or name.startswith("com.github.luben.zstd.")
 
 
-_MEASURES = (
-    "min(id) AS first",
-    "count(*) AS lines",
-    rf"count_if({IS_BLANK}) AS blank",
-    "sum(octet_length(line) + 1) AS bytes",
-)
-
-
-def read_lines(spark: SparkSession, objects: Iterable[Staged]) -> Lines:
-    """The numbered lines of staged objects.
-
-    Sets the session's split sizes for them, which must stay as they are until the relation was
-    read for the last time: keep what you make of one before you ask for the next.
-    """
-    found = list(objects)
-    _pin_splits(spark, sum(s.size for s in found))
-    counts = {s.raw.key: Counts(0, 0) for s in found if s.path}
-    unreadable = {s.raw.key for s in found if not s.path}
-    readable = {s.path: s for s in found if s.path and s.size}
-    text = _text(spark, list(readable)) if readable else None
-    places: list[tuple[Any, ...]] = []
-    for path, blocks in _blocks(text):
-        staged = readable[path]
-        if not _is_whole(staged.size, blocks):
-            unreadable.add(staged.raw.key)
-            del counts[staged.raw.key]
-            continue
-        before = 0
-        for block in blocks:
-            shift = before + 1 - block.first
-            places.append((path, block.block, staged.raw.key, staged.raw.modified, shift))
-            before += block.lines
-        counts[staged.raw.key] = Counts(before, sum(b.blank for b in blocks))
-    return Lines(_numbered(spark, text, places), counts, frozenset(unreadable))
-
-
-def _pin_splits(spark: SparkSession, size: int) -> None:
-    """Makes the splits depend on the objects alone, not on how many executors are up: two passes
-    must see the same ones."""
+def read_text(spark: SparkSession, objects: Collection[Staged]) -> DataFrame:
+    """The lines of staged objects: path, block (where the split begins) and line. The lines of a
+    split stand together in a partition, in their order; those beyond LONGEST_READ are left out."""
+    size = sum(s.size for s in objects)
     least = max(2, min(MIN_SPLITS, size // LEAST_SPLIT_BYTES))
     spark.conf.set("spark.sql.files.maxPartitionBytes", str(SPLIT_BYTES))
     spark.conf.set("spark.sql.files.minPartitionNum", str(least))
     spark.conf.set("spark.sql.files.openCostInBytes", str(1 << 20))
-
-
-def _text(spark: SparkSession, paths: list[str]) -> DataFrame:
     reader = (
         spark.read.format("text")
         .option("lineSep", "\n")
         .option("recursiveFileLookup", "true")
         .option("mapreduce.input.linerecordreader.line.maxlength", str(LONGEST_READ))
     )
-    return reader.load(paths).selectExpr(
-        "_metadata.file_path AS path",
-        "_metadata.file_block_start AS block",
-        "monotonically_increasing_id() AS id",
-        "value AS line",
+    return reader.load([s.path for s in objects if s.path and s.size]).selectExpr(
+        "_metadata.file_path AS path", "_metadata.file_block_start AS block", "value AS line"
     )
 
 
-def _blocks(text: DataFrame | None) -> Iterator[tuple[str, list[Row]]]:
-    """Each path with what was measured in its splits, in their order."""
-    if text is None:
-        return
-    measures = [expr(m) for m in _MEASURES]
-    rows = text.groupBy("path", "block").agg(*measures).collect()
-    rows.sort(key=lambda row: (row.path, row.block))
-    for path, blocks in groupby(rows, key=lambda row: row.path):
-        yield path, list(blocks)
-
-
-def _is_whole(size: int, blocks: list[Row]) -> bool:
-    """Whether the lines are all that the object holds: its bytes, but for a last line feed that
-    may be missing and a byte order mark at its start. Spark leaves out a line that is too long."""
-    return size + 1 - sum(b.bytes for b in blocks) in (0, 1, _BOM_BYTES, _BOM_BYTES + 1)
-
-
-def _numbered(
-    spark: SparkSession, text: DataFrame | None, places: list[tuple[Any, ...]]
-) -> DataFrame:
-    schema = (
-        "path STRING, block BIGINT, source_file STRING, ingested_at TIMESTAMP_NTZ, shift BIGINT"
-    )
-    known = spark.createDataFrame(places, schema)
-    if text is None:
-        text = known.selectExpr("path", "block", "shift AS id", "path AS line")
-    numbered = text.join(known.hint("broadcast"), ["path", "block"])
-    return numbered.selectExpr("source_file", "id + shift AS source_line", "ingested_at", "line")
+def is_whole(size: int, read: int) -> bool:
+    """Whether lines are all that an object holds: `read` is their bytes with a line feed each, so
+    one may be missing at the end, and a byte order mark at the start."""
+    return size + 1 - read in (0, 1, _BOM_BYTES, _BOM_BYTES + 1)

@@ -1,0 +1,112 @@
+"""The cleaner: each line of a feed becomes a row, a reject with its reason, or blank.
+
+Two lanes settle it. The plain lane, compiled, takes every line that it can prove acceptable; the
+exact lane, in Python, reads the others one by one and says why a line is rejected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from medallion.cleaning import plain
+from medallion.cleaning.exact import Validator
+from medallion.cleaning.lines import Block
+from medallion.contract import WHITE_SPACE, Feed
+
+LINES_AT_ONCE = 1 << 15
+"""Lines that are read in one go: bounds the memory of their cells."""
+
+_WHITE_SPACE = WHITE_SPACE.encode()
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What became of some lines of an object.
+
+    `accepted` has the feed's columns and `lines` the number of the line of each row; `rejected` is
+    the number and the reason of each line that was refused, in order.
+    """
+
+    accepted: pa.RecordBatch
+    lines: np.ndarray
+    rejected: list[tuple[int, str]]
+    blank: int
+
+
+class Cleaner:
+    """Cleans the lines of one object. Without the compiled pass the exact lane reads them all;
+    the outcome is the same."""
+
+    def __init__(self, feed: Feed, *, is_compiled: bool | None = None) -> None:
+        """Begin an object.
+
+        Args:
+            feed: what its lines are.
+            is_compiled: whether to use the compiled pass; if None, when it is loaded.
+        """
+        self._feed = feed
+        if is_compiled is None:
+            is_compiled = plain.is_loaded()
+        self._plain = plain.PlainLane(feed) if is_compiled else None
+        self._validator = Validator(feed)
+        self._unknown = Counter[str]()
+
+    def clean(self, block: Block) -> Iterator[Cleaned]:
+        """Yield what became of the lines of a block, a part of them at a time."""
+        for first in range(0, len(block), LINES_AT_ONCE):
+            last = min(first + LINES_AT_ONCE, len(block))
+            yield from self._clean(block, first, last)
+
+    def unknown_fields(self) -> Counter[str]:
+        """Return in how many lines so far each name stood that the feed does not know. Malformed
+        lines have no names."""
+        return self._unknown + (self._plain.unknown_fields() if self._plain else Counter())
+
+    def _clean(self, block: Block, first: int, last: int) -> Iterator[Cleaned]:
+        if not self._plain:
+            yield self._exactly(block, np.arange(first, last))
+            return
+        offsets = block.offsets[first : last + 1]
+        rows, lines, left, blank = self._plain.read(block.data, offsets)
+        numbers = lines + np.int64(block.first_line + first)
+        yield Cleaned(rows, numbers, [], blank)
+        if len(left):
+            yield self._exactly(block, left + first)
+
+    def _exactly(self, block: Block, indexes: np.ndarray) -> Cleaned:
+        numbers, values, rejected, blank = list[int](), [], list[tuple[int, str]](), 0
+        for index in indexes.tolist():
+            line, size = block.line(index)
+            if size == len(line) and not line.strip(_WHITE_SPACE):
+                blank += 1
+                continue
+            verdict = self._validator.validate(line, size)
+            if verdict.unknown:
+                self._unknown.update(verdict.unknown)
+            if verdict.reason:
+                rejected.append((block.first_line + index, verdict.reason))
+            else:
+                numbers.append(block.first_line + index)
+                values.append(verdict.values)
+        schema = plain.schema(self._feed)
+        columns = zip(*values, strict=True) if values else [()] * len(schema)
+        arrays = [pa.array(v, kind) for v, kind in zip(columns, schema.types, strict=True)]
+        rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        return Cleaned(rows, np.array(numbers, np.int64), rejected, blank)
+
+
+def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """Yield each UTC day with its rows, in their order."""
+    days = rows["ts"].to_numpy().astype("datetime64[D]")
+    if (days[1:] < days[:-1]).any():
+        order = np.argsort(days, kind="stable")
+        rows, days = rows.take(order), days[order]
+    starts = np.flatnonzero(np.concatenate([[True], days[1:] != days[:-1]])).tolist()
+    for start, end in zip(starts, [*starts[1:], len(days)], strict=True):
+        yield days[start].item(), rows[start:end]

@@ -1,0 +1,146 @@
+"""The plain lane: lines that the compiled pass proves acceptable, as Arrow columns.
+
+`load` brings the compiled pass into this process; the first time on a machine it is compiled.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+
+from medallion.cleaning.tables import VALUE, Cells, cells_for, tables_of, words_of
+from medallion.contract import FEEDS, Feed, Type
+
+ROOM = 3
+"""Room for rewritten texts, in sizes of the lines: decoded and folded they take less."""
+
+_PATIENCE = 1.0
+_is_loaded = threading.Event()
+
+
+def is_loaded() -> bool:
+    """Return whether this process has the compiled pass."""
+    return _is_loaded.is_set()
+
+
+def load(notice: Callable[[str], None] = lambda _: None) -> None:
+    """Bring the compiled pass into this process: a quarter of a second, or some ten where it must
+    be compiled first, and then `notice` is told so."""
+    if is_loaded():
+        return
+    timer = threading.Timer(
+        _PATIENCE, notice, ["compiling the cleaner, once on this machine: some ten seconds"]
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        for feed in FEEDS.values():
+            PlainLane(feed).read(b"{}", np.array([0, 2], np.int32))
+    finally:
+        timer.cancel()
+    _is_loaded.set()
+
+
+class PlainLane:
+    """Reads the lines of one object after another. Not for two threads at once."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._tables, self._words = tables_of(feed), words_of(feed)
+
+    def read(
+        self, data: bytes | pa.Buffer, offsets: np.ndarray
+    ) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray, int]:
+        """Read lines.
+
+        Args:
+            data: the bytes.
+            offsets: int32; line n is data[offsets[n]:offsets[n + 1]].
+
+        Returns:
+            The accepted rows, with the feed's columns; the line of each, from 0; the lines that
+            the exact lane must read, in order; and how many lines are blank.
+        """
+        from medallion.cleaning.scan import scan
+
+        first, size, lines = int(offsets[0]), int(offsets[-1] - offsets[0]), len(offsets) - 1
+        room = lines * len(self._tables.texts) + ROOM * size + 16
+        bytes_, cells = _scratch.of(self._feed, size + room, lines)
+        bytes_[:size] = np.frombuffer(data, np.uint8, size, first)
+        rows, left, blank = scan(
+            bytes_, offsets - np.int32(first), size, self._tables, self._words, cells
+        )
+        columns = [
+            _column(field.type, cells, number, rows, bytes_)
+            for number, field in enumerate(self._feed.fields)
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema(self._feed))
+        return batch, cells.lines[:rows].copy(), cells.left[:left].copy(), int(blank)
+
+    def unknown_fields(self) -> Counter[str]:
+        """Return in how many of the lines that were accepted each unknown name stood."""
+        count = int(self._words.state[0])
+        found = Counter[str]()
+        for word in self._words.words[:count][self._words.words["count"][:count] > 0]:
+            start, size = int(word["start"]), int(word["size"])
+            found[self._words.text[start : start + size].tobytes().decode()] = int(word["count"])
+        return found
+
+
+class _Scratch(threading.local):
+    """Memory that a thread uses again for every batch of lines."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+        self._cells: dict[int, Cells] = {}
+
+    def of(self, feed: Feed, size: int, rows: int) -> tuple[np.ndarray, Cells]:
+        """Return at least so many bytes, and cells for at least so many rows of a feed."""
+        if len(self._bytes) < size:
+            self._bytes = np.empty(size, np.uint8)
+        fields = len(feed.fields)
+        if fields not in self._cells or len(self._cells[fields].lines) < rows:
+            self._cells[fields] = cells_for(feed, rows)
+        return self._bytes, self._cells[fields]
+
+
+_scratch = _Scratch()
+
+
+@cache
+def arrow_type(kind: Type) -> pa.DataType:
+    """Return the Arrow type of a column."""
+    if kind.kind == "decimal":
+        return pa.decimal128(kind.precision, kind.scale)
+    return {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "timestamp": pa.timestamp("us"),
+        "date": pa.date32(),
+        "bytes": pa.binary(),
+    }[kind.kind]
+
+
+def schema(feed: Feed) -> pa.Schema:
+    """Return the schema of a feed's fields."""
+    return pa.schema([(field.name, arrow_type(field.type)) for field in feed.fields])
+
+
+def _column(kind: Type, cells: Cells, field: int, rows: int, data: np.ndarray) -> pa.Array:
+    """The values of a field. Texts are copied together, so that the lines need not be kept."""
+    given = cells.state[field, :rows] == VALUE
+    valid = None if given.all() else pa.py_buffer(np.packbits(given, bitorder="little"))
+    if kind.kind == "text":
+        buffers = [valid, pa.py_buffer(cells.views[field, :rows]), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.string_view(), rows, buffers).cast(pa.string())
+    numbers = cells.numbers[field, :rows]
+    if kind.kind == "decimal":
+        numbers = np.stack([numbers, numbers >> 63], axis=1)
+    else:
+        numbers = numbers.astype(np.int32 if kind.kind == "date" else np.int64)  # a copy
+    return pa.Array.from_buffers(arrow_type(kind), rows, [valid, pa.py_buffer(numbers)])

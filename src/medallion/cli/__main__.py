@@ -1,0 +1,5 @@
+"""`python -m medallion.cli`."""
+
+from medallion.cli import main
+
+main()

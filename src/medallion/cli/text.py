@@ -1,0 +1,43 @@
+"""Text as a terminal may be given it, and values as people read them."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+"""What a terminal obeys instead of showing it: control characters, and marks that turn the
+direction of writing around."""
+
+
+def visible(text: str) -> str:
+    """Return a text in which no character can move the cursor, set a colour or hide another one:
+    such a one is shown as its escape, \\x1b."""
+    return text if text.isprintable() else UNSAFE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return {9: r"\t", 10: r"\n", 13: r"\r"}.get(
+        code, f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    )
+
+
+def shown(value: Any) -> str:
+    """Return a value for people: thousands separated, absence as a dash, on one line."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    if isinstance(value, bytes):
+        return visible(value.decode("utf-8", "replace"))
+    return visible(str(value))

@@ -1,0 +1,77 @@
+"""Both lanes on the same lines, as many as asked: `python lanes.py LINES [SEED]` from this folder's
+parent. Prints each line that they do not answer alike, and their number; exit 1 when there is one.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from random import Random
+
+import pyarrow as pa
+
+from conformance.cases import objects, read_cases
+from conformance.damage import damaged
+from medallion.cleaning import plain
+from medallion.cleaning.cleaner import Cleaner
+from medallion.cleaning.lines import Source, read_blocks
+from medallion.contract import FEEDS, feed_of
+
+Outcome = tuple[pa.Table, list[tuple[int, str]], int, dict[str, int]]
+AT_ONCE = 20_000
+
+
+def damaged_cases(lines: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield about as many lines as objects, each with its feed: random damage to random cases."""
+    chance = Random(seed)
+    seeds: dict[str, list[bytes]] = {name: [] for name in FEEDS}
+    for key, data in objects(read_cases()).items():
+        seeds[feed_of(key).name] += [line for line in data.split(b"\n") if len(line) < 2_000]
+    feeds = [*FEEDS, *["purchases"] * 4]
+    for number in range(0, lines, AT_ONCE):
+        feed = feeds[number // AT_ONCE % len(feeds)]
+        size = min(AT_ONCE, lines - number)
+        yield feed, b"\n".join(damaged(chance, chance.choice(seeds[feed])) for _ in range(size))
+
+
+def differences(lines: int, seed: int) -> Iterator[str]:
+    """Yield what the lanes do not answer alike."""
+    plain.load()
+    for feed, data in damaged_cases(lines, seed):
+        fast, exact = (_outcome(feed, data, is_compiled) for is_compiled in (True, False))
+        if fast[0].equals(exact[0]) and fast[1:] == exact[1:]:
+            continue
+        raw = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        found, wanted = _by_line(fast), _by_line(exact)
+        for number in sorted(found.keys() | wanted.keys()):
+            if found.get(number) != wanted.get(number):
+                yield f"{raw[number - 1]!r}\n  {found.get(number)}\n  {wanted.get(number)}"
+        if fast[2:] != exact[2:]:
+            yield f"{feed}: blank lines and unknown names {fast[2:]}, {exact[2:]}"
+
+
+def _outcome(feed: str, data: bytes, is_compiled: bool) -> Outcome:
+    cleaner = Cleaner(FEEDS[feed], is_compiled=is_compiled)
+    rows, rejected, blank = [], [], 0
+    for block in read_blocks(Source(io.BytesIO(data)), "lines"):
+        for cleaned in cleaner.clean(block):
+            batch = pa.Table.from_batches([cleaned.accepted])
+            rows.append(batch.append_column("line", pa.array(cleaned.lines, pa.int64())))
+            rejected += cleaned.rejected
+            blank += cleaned.blank
+    table = pa.concat_tables(rows).sort_by("line").combine_chunks()
+    return table, sorted(rejected), blank, dict(cleaner.unknown_fields())
+
+
+def _by_line(outcome: Outcome) -> dict[int, object]:
+    return {row["line"]: row for row in outcome[0].to_pylist()} | dict(outcome[1])
+
+
+if __name__ == "__main__":
+    reports = 0
+    for report in differences(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1):
+        reports += 1
+        print(report)
+    print(f"{int(sys.argv[1]):,} lines, {reports} differences")
+    sys.exit(reports > 0)

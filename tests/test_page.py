@@ -1,0 +1,287 @@
+"""What the page says of itself: how fresh it is, of which day, and what it does not know."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from playwright.sync_api import Browser, expect
+
+from browser import (  # noqa: F401 (a fixture)
+    REVENUE,
+    Watched,
+    browser,
+    dashboard,
+    page_kept,
+    page_of,
+    point,
+)
+from conftest import Cli, drop, event
+from medallion import metrics
+from medallion.dashboard.model import Choice
+from medallion.dashboard.snapshot import Board
+from medallion.dashboard.sources import PublishedSnapshots
+from medallion.errors import DashboardError
+from medallion.heartbeat import FILE, Heartbeat
+from processes import free_port
+
+EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script> **b** `$1` &lt;'
+RIGHT_TO_LEFT = "\u202eשלום"
+"""A mark that turns the direction of writing, never taken back, and a word that is written so."""
+
+
+@pytest.fixture(scope="module")
+def url(built: Path) -> Iterator[str]:
+    """A dashboard of the home that never changes."""
+    with dashboard(built) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def old_shop(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+    """A home of a shop that sold three lines in 2018, in pounds and euros, without any rate;
+    with names that are HTML, or written from right to left."""
+    home = tmp_path_factory.mktemp("old")
+    at = "2018-01-01T04:01:20.000Z"
+    names = {"P1": EVIL, "P2": RIGHT_TO_LEFT}
+    products = [
+        {"product_id": key, "ts": at, "product_name": name, "category": EVIL.lower()}
+        | {"price": 5, "currency": "GBP"}
+        for key, name in names.items()
+    ]
+    drop(home, "products/p.jsonl", *map(json.dumps, products))
+    store = {"store_id": "S1", "ts": at, "store_name": EVIL, "time_zone": "UTC", "currency": "GBP"}
+    drop(home, "stores/s.jsonl", json.dumps(store))
+    lines = [("e1", "P1", EVIL, "GBP"), ("e2", "P2", EVIL, "GBP"), ("e3", "P2", "other", "EUR")]
+    drop(
+        home,
+        "till.jsonl",
+        *(
+            event(event_id=key, product_id=product, basket_id=basket, ts=at, currency=currency)
+            for key, product, basket, currency in lines
+        ),
+    )
+    result = cli(home, "run", "--events", "0")
+    assert result.exit_code == 0, result.output
+    return home
+
+
+@pytest.fixture
+def old_page(browser: Browser, old_shop: Path) -> Iterator[Watched]:  # noqa: F811
+    with dashboard(old_shop) as served, page_of(browser, served) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        yield watched
+
+
+def test_after_a_run_it_is_idle_and_nothing_is_red(browser: Browser, url: str) -> None:  # noqa: F811
+    """However long ago the run was: no lamp is amber or red."""
+    with page_of(browser, url) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        assert watched.text(".pulse .alive").startswith("idle newest event ")
+        assert not [e for e in watched.page.locator(".late, .bad").all() if e.is_visible()]
+
+
+def test_a_server_that_died_is_told_by_the_browser(browser: Browser, copy: Path) -> None:  # noqa: F811
+    """Within seconds, in words, without a server; and taken back when the server is back."""
+    port = free_port()
+    with page_kept(browser, copy, port) as watched:
+        gone, alive = watched.page.locator(".pulse .gone"), watched.page.locator(".pulse .alive")
+        assert alive.is_visible() and not gone.is_visible()
+        expect(gone).to_be_visible(timeout=15_000)
+        assert not alive.is_visible()
+        said = watched.page.locator("body").inner_text()
+        assert re.search(r"server gone: no answer since \d\d:\d\d:\d\d UTC", said)
+        assert not re.search(r"\b(live|streaming|idle)\b", said, re.IGNORECASE)
+        with dashboard(copy, port):
+            expect(alive).to_be_visible(timeout=150_000)
+            assert not gone.is_visible()
+
+
+def test_a_first_build_is_something_else_than_an_empty_home(
+    browser: Browser,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """While a runner is at work the page says so, and when it has stopped by an error, too."""
+    (tmp_path / "home").mkdir()
+    with dashboard(tmp_path / "home") as served, page_of(browser, served) as watched:
+        watched.page.wait_for_selector(".message")
+        assert "there is no snapshot" in watched.text(".message")
+        assert "nothing to show yet" in watched.text(".message").lower()
+        with Heartbeat(tmp_path / "home") as heartbeat:
+            heartbeat.at("transform")
+            watched.wait_until(".message h2", "The first build is under way")
+            watched.page.wait_for_selector('.late[data-state="catching up"]')
+            heartbeat.end("no space left on device")
+            watched.page.wait_for_selector('.bad[data-state="stalled"]')
+            assert "no space left on device" in watched.text(".pulse .alive")
+        (tmp_path / "home" / FILE).unlink()
+        watched.wait_until(".message h2", "Nothing to show yet")
+
+
+def test_an_old_day_is_not_today_and_what_is_not_known_is_no_zero(old_page: Watched) -> None:
+    """Of sales in 2018 nothing is "today"; amounts without a rate are – with the reason, and what
+    arrived is of the day on which it did."""
+    said = old_page.page.locator("body").inner_text()
+    assert "Mon 1 Jan 2018, the newest day, until 04:01:20 UTC" in said
+    assert "today" not in said.lower()
+    assert "04:00 –, a week before $0.00" in said and "05:00 $0.00" in said
+    shown = old_page.page.locator(".card:not(.wide)").all_inner_texts()
+    assert not [card for card in shown if "$0.00" in card]
+    assert old_page.page.get_by_placeholder("Mon 1 Jan 2018 (newest)").count() == 1
+    for metric in ("reporting_net_sales", "reporting_average_order_value", "reporting_returns"):
+        assert old_page.text(f'[data-metric="{metric}"] .value') == "–"
+        reason = old_page.text(f'[data-metric="{metric}"] .change')
+        assert reason == "none of 3 lines has a rate to USD"
+    assert old_page.text('[data-metric="transactions"] .value') == "2"
+    assert old_page.text('[data-key="P2"] .amount') == "–"
+    assert old_page.text('[data-key="S1"] .amount') == "–"
+    assert old_page.text(".ticker .amount") in ("€5.00", "£10.00")
+    assert "3 of 3 lines have no rate to USD" in said
+    assert old_page.text('[data-metric="quarantined"] .change') == "0.0 % of 6 lines"
+    assert old_page.text('[data-metric="late_events"] .value') == "0"
+    assert "there is nothing to compare" in said
+
+
+def test_names_are_shown_as_they_are_and_keep_to_themselves(old_page: Watched) -> None:
+    """HTML, Markdown and scripts stay text; a direction of writing ends with its name."""
+    page = old_page.page
+    assert page.title() == "Retail, live"
+    assert page.locator(".board img, .board script").count() == 0
+    assert any(EVIL in name for name in page.locator(".ticker .name").all_inner_texts())
+    assert EVIL in old_page.text('[data-key="P1"] .name')
+    assert EVIL in old_page.text('[data-key="S1"] .name')
+    assert old_page.text('[data-key="P2"] .name bdi') == RIGHT_TO_LEFT
+    outside = page.evaluate(
+        "() => { const walker = document.createTreeWalker(document.querySelector('.grid'), "
+        "NodeFilter.SHOW_TEXT); const found = []; while (walker.nextNode()) { "
+        "const node = walker.currentNode; if (/[\\u202e\\u05d0-\\u05ea]|onerror/.test(node.data) "
+        "&& !node.parentElement.closest('bdi')) found.push(node.data); } return found; }"
+    )
+    assert outside == []
+    page.get_by_label("Category").first.click()
+    assert page.get_by_role("option").first.inner_text() == f"\u2068{EVIL.lower()}\u2069"
+
+
+def test_a_past_day_shows_nothing_of_another(browser: Browser, url: str, copy: Path) -> None:  # noqa: F811
+    """Baskets carry their date and are of the day chosen; a day on which nothing arrived says so
+    instead of 0."""
+    with page_of(browser, url) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        newest = _newest_day(copy)
+        days = watched.page.locator(".ticker time").evaluate_all(
+            "times => times.map(time => time.dateTime.slice(0, 10))"
+        )
+        assert days and set(days) == {str(newest)}
+        assert watched.text(".ticker time").startswith(f"{newest.day} {newest:%b} ")
+        earlier = newest - timedelta(days=5)
+        watched.page.get_by_label("Day").first.click()
+        watched.page.keyboard.type(f"{earlier:%a %-d %b %Y}")
+        watched.page.get_by_role("option").first.click()
+        watched.page.wait_for_selector(".board.past")
+        when = f"{earlier:%a} {earlier.day} {earlier:%b %Y}, UTC"
+        assert watched.text(".when").startswith(when)
+        shown = watched.page.locator(".ticker time")
+        assert {t.get_attribute("datetime")[:10] for t in shown.all()} <= {str(earlier)}
+        assert watched.text('[data-metric="late_events"] .value') == "–"
+        assert watched.text('[data-metric="quarantined"] .value') == "–"
+
+
+def _newest_day(home: Path) -> date:
+    day = Board(PublishedSnapshots(home).read()).choices.days[0]
+    assert isinstance(day, date)
+    return day
+
+
+def test_a_home_of_the_simulator_has_something_to_compare(browser: Browser, url: str) -> None:  # noqa: F811
+    """Each card has its week before, and what moved is not what sold most."""
+    with page_of(browser, url) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        changes = watched.page.locator(
+            ".figure:not([data-metric=orders]) .change"
+        ).all_inner_texts()
+        assert len(changes) == 4 and all(" from " in change for change in changes), changes
+        keys = "rows => rows.map(row => row.dataset.key)"
+        top, movers = (
+            watched.page.locator(f'section[aria-label="{name}"] [data-key]').evaluate_all(keys)
+            for name in ("Top products", "Movers")
+        )
+        assert len(top) == 8 and len(movers) == 6 and top[:6] != movers
+
+
+def test_lists_and_tables_have_names_and_roles(browser: Browser, url: str) -> None:  # noqa: F811
+    """As a screen reader finds them: on a desk and on a phone."""
+    for width in (1440, 390):
+        with page_of(browser, url, viewport={"width": width, "height": 900}) as watched:
+            page = watched.page
+            page.wait_for_selector(REVENUE)
+            hours = page.get_by_role("list", name="Revenue by hour").get_by_role("listitem")
+            assert hours.count() == 24
+            assert re.match(r"00:00 \S+, a week before \S+", hours.first.inner_text())
+            columns = {
+                "Latest baskets": ["Time", "Basket", "Amount"],
+                "Categories": ["Category", "Orders", "Revenue"],
+                "Top products": ["Product", "Units", "Revenue"],
+                "Movers": ["Product", "Change in %", "Change"],
+                "Stores": ["Store", "Orders", "Revenue"],
+                "Rejected lines": ["Reason", "Feed", "Lines"],
+            }
+            for name, heads in columns.items():
+                table = page.get_by_role("table", name=name)
+                assert table.get_by_role("columnheader").all_text_contents() == heads, name
+                rows = table.get_by_role("row").count() - 1
+                assert rows > 0 and table.get_by_role("rowheader").count() == rows
+                assert table.get_by_role("cell").count() == 2 * rows
+            assert page.get_by_role("region", name=re.compile("^Revenue ")).count() == 1
+
+
+def test_a_metric_without_its_documentation_still_has_a_value(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only documents a metric may be missing; a formula that cannot be used is a sentence."""
+    defined = yaml.safe_load(metrics.DEFINITIONS.read_text())
+    expected = Board(PublishedSnapshots(built).read()).snapshot(Choice())
+    for entry in defined["metrics"]:
+        entry.pop("config"), entry.pop("description"), entry.pop("label")
+    _define(defined, tmp_path, monkeypatch)
+    assert Board(PublishedSnapshots(built).read()).snapshot(Choice()) == expected
+    for entry in defined["metrics"]:
+        if entry["name"] == "reporting_average_order_value":
+            entry["type_params"]["numerator"] = "no_such_metric"
+    _define(defined, tmp_path, monkeypatch)
+    with pytest.raises(DashboardError, match="reporting_average_order_value cannot be worked"):
+        Board(PublishedSnapshots(built).read()).snapshot(Choice())
+    metrics._by_name.cache_clear()
+
+
+def _define(defined: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "metrics.yml").write_text(yaml.safe_dump(defined))
+    monkeypatch.setattr(metrics, "DEFINITIONS", folder / "metrics.yml")
+    metrics._by_name.cache_clear()
+
+
+def test_a_snapshot_without_a_sale_says_so(browser: Browser, copy: Path) -> None:  # noqa: F811
+    """Master data alone is no page of zeros, and the page fills when the first sale comes."""
+    with dashboard(copy) as served, page_of(browser, served) as watched:
+        watched.page.wait_for_selector(REVENUE)
+        current = copy / "gold" / "CURRENT"
+        version = current.read_text()
+        without = Path(shutil.copytree(copy / "gold" / version, copy / "gold" / "v9999"))
+        clock = pq.read_table(without / "live_clock.parquet")
+        nothing = pa.nulls(1, clock.schema.field("as_of").type)
+        index = clock.schema.get_field_index("as_of")
+        pq.write_table(clock.set_column(index, "as_of", nothing), without / "clock")
+        (without / "clock").rename(without / "live_clock.parquet")
+        point(current, "v9999")
+        watched.wait_until(".message h2", "Nothing to show yet")
+        assert "the snapshot holds no sale yet" in watched.text(".message")
+        assert "$0.00" not in watched.page.locator("body").inner_text()
+        point(current, version)
+        watched.page.wait_for_selector(REVENUE)
