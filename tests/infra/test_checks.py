@@ -166,7 +166,7 @@ def test_the_configuration_is_formatted_and_valid(cloud: Cloud) -> None:
 
 
 def test_the_configuration_s_own_tests_pass(cloud: Cloud) -> None:
-    """`terraform test`, with a provider that only pretends."""
+    """`terraform test`, whose provider asks nothing of AWS."""
     said = cloud.terraform.run("test", "-no-color")
     assert re.search(r"Success! [5-9] passed, 0 failed", said), said
 
