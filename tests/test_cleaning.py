@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Cli, drop, event
 from medallion.cleaning.cleaner import Cleaner
 from medallion.contract import MAX_LINE_BYTES, PURCHASES, TECHNICAL
 from medallion.layers import bronze
+from tests.conftest import Cli, drop, event
 
 
 def receipts(home: Path) -> dict[str, dict[str, Any]]:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pyspark
 from pyspark.java_gateway import launch_gateway
 
-from conftest import ROOT
-from environments import made
-from processes import start
-from spark_here import JARS, SHORT_LIVED, SPARK_HOME, java_home
+from tests.conftest import ROOT
+from tests.environments import made
+from tests.processes import start
+from tests.spark_here import JARS, SHORT_LIVED, SPARK_HOME, java_home
 
 SCRIPT = ROOT / "src" / "glue" / "glue_job_cleaner.py"
 STUB = Path(__file__).parent / "stub"

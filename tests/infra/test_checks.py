@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from conftest import ROOT
-from infra.conftest import Cloud
-from infra.terraform_here import SOURCE, terraform_environment, terraform_program
+from tests.conftest import ROOT
+from tests.infra.conftest import Cloud
+from tests.infra.terraform_here import SOURCE, terraform_environment, terraform_program
 
 WRONG: dict[str, list[Any]] = {
     "bucket_name": ["Retail_Lake", "ab", "-retail", "retail.lake", "retail-s3alias"],
