@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyspark
+import pytest
 from pyspark.java_gateway import launch_gateway
 
 from tests.conftest import ROOT
@@ -51,8 +52,9 @@ def stub_jar() -> Path:
 
 
 def _compile(sources: list[Path], folder: Path) -> None:
-    os.environ.setdefault("JAVA_HOME", java_home())
-    gateway = launch_gateway()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_HOME", java_home())
+        gateway = launch_gateway()
     try:
         jvm, classes = gateway.jvm, folder / "classes"
         classes.mkdir()
