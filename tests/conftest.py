@@ -59,10 +59,10 @@ LONG = (
     "tests/test_dashboard.py",
     "tests/test_forget.py",
     "tests/test_rebuild.py",
-    "tests/snowflake/test_grants.py",
     "tests/snowflake/test_account.py",
     "tests/test_complete_journey.py",
     "tests/test_page.py",
+    "tests/snowflake/test_grants.py",
     "tests/test_live.py",
     "tests/bi/test_numbers.py",
 )
