@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT, Cli, drop, event
 from medallion.cleaning.cleaner import Cleaner
 from medallion.contract import (
     MAX_LINE_BYTES,
@@ -29,6 +28,7 @@ from medallion.contract import (
 )
 from medallion.layers import bronze
 from medallion.platforms.local import LocalLake
+from tests.conftest import ROOT, Cli, drop, event
 
 
 def receipts(home: Path) -> dict[str, dict[str, Any]]:
