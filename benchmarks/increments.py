@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
+from medallion.pipeline import MICRO_BATCH, open_pipeline
 from medallion.platforms.platform import Platform
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions
-from medallion.stream import MICRO_BATCH, open_pipeline
 
 EVENTS, TICK = 1_000, 1.5
 ROUNDS, WARM_UP, BATCHES = 4, 4, 10

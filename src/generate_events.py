@@ -95,7 +95,7 @@ def main(
         raise click.UsageError("give either --events or --duration")
     if rate is None and events is None:
         rate = DEFAULT_RATE
-    from medallion.cli.progress import progress
+    from medallion.cli.printing.progress import progress
     from medallion.errors import MedallionError
     from medallion.platforms.platform import Platform
     from medallion.settings import Settings

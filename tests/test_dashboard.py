@@ -27,7 +27,7 @@ from browser import (  # noqa: F401 (a fixture)
     point,
 )
 from conftest import Cli, drop, event
-from medallion.dashboard import text
+from medallion.outputs.dashboard import text
 from processes import free_port, wait_for
 from screenshots import IMAGES, PICTURES, looks
 from test_end_to_end import answer_keys

@@ -9,8 +9,8 @@ import pytest
 
 from conformance.cases import Case, read_cases
 from conftest import Cli, drop, event
+from medallion.cleaning.explain import LONGEST, explain
 from medallion.contract import FEEDS
-from medallion.explain import LONGEST, explain
 
 REJECTED = [c for c in read_cases() if len(c.expect) == 1 and "reason" in c.expect[0]]
 

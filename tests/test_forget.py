@@ -18,8 +18,8 @@ import pytest
 
 from conftest import Cli, drop, event
 from medallion.contract import MAX_LINE_BYTES, PURCHASES, STORES
-from medallion.erasure.lake import LakeEraser
-from medallion.erasure.pseudonym import Replacement
+from medallion.operations.erasure.lake import LakeEraser
+from medallion.operations.erasure.pseudonym import Replacement
 from medallion.platforms.local import LocalLake
 
 ID, NAME = "C-1001", "forgotten-x"
@@ -213,7 +213,7 @@ class Killed(Exception):
 
 def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
     """Lets the n-th publication into the lake, or the work on the warehouse, not happen."""
-    from medallion.erasure import act, warehouse
+    from medallion.operations.erasure import act, warehouse
 
     def killed(*_: Any) -> None:
         raise Killed
@@ -266,7 +266,7 @@ def test_a_file_that_was_only_touched_is_forgotten_too(home: Path, cli: Cli) -> 
 def test_the_proof_believes_nobody(home: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not rewritten or built anew, and what is no raw object by its name, is found and
     named: exit 1."""
-    from medallion.erasure import act
+    from medallion.operations.erasure import act
 
     (home / "raw/.unfinished.json").write_text(event(customer_id=ID).replace("C", "\\u0043"))
     (home / "raw/notes.txt").write_text(f"call {ID}")

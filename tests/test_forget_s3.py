@@ -266,7 +266,7 @@ def test_a_missing_permission_names_action_and_key(
 
 
 WITHOUT_PURGE = """
-from medallion.erasure import act
+from medallion.operations.erasure import act
 act.purge = lambda *_: 0
 from medallion.cli import main
 main()

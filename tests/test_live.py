@@ -16,11 +16,11 @@ import pytest
 from rich.console import Console
 
 from conftest import Cli, drop, event
-from medallion import stream
-from medallion.cleaning.receipts import Receipt
+from medallion import pipeline as stream
+from medallion.cli.printing.live_view import live_view
+from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport
 from medallion.layers.staging import LoadReport
-from medallion.live_view import live_view
 from medallion.platforms.platform import Platform
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, schedule

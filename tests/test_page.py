@@ -25,12 +25,12 @@ from browser import (  # noqa: F401 (a fixture)
     point,
 )
 from conftest import Cli, drop, event
-from medallion import metrics
-from medallion.dashboard.model import Choice
-from medallion.dashboard.snapshot import Board
-from medallion.dashboard.sources import PublishedSnapshots
 from medallion.errors import DashboardError
-from medallion.heartbeat import FILE, Heartbeat
+from medallion.metrics.definitions import definitions as metrics
+from medallion.outputs.dashboard.model import Choice
+from medallion.outputs.dashboard.snapshot import Board
+from medallion.outputs.dashboard.sources import PublishedSnapshots
+from medallion.platforms.heartbeat import FILE, Heartbeat
 from processes import free_port
 
 EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script> **b** `$1` &lt;'

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli, drop, event, medallion
-from medallion.cli.table import table_lines
-from medallion.cli.text import visible
+from medallion.cli.printing.table import table_lines
+from medallion.cli.printing.text import visible
 
 HOW_MANY = "SELECT range AS n, 'a text of some length' AS t FROM range(1000000000000)"
 

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from conftest import Cli, drop, event
-from medallion.layers.marts import Transformer
+from medallion.layers.transform import Transformer
 from medallion.platforms import home as home_module
 from medallion.platforms.warehouse import open_warehouse
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from conftest import ROOT, Cli, drop, event
 from medallion.cli import main
-from medallion.layers import marts
+from medallion.layers import transform
 
 
 def one_sentence(result: Result, *words: str) -> None:
@@ -281,7 +281,7 @@ def test_a_slip_in_the_dbt_project_is_one_line_with_the_place(
     project = tmp_path / "dbt"
     shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("target", "logs"))
     (project / file).write_text(change((project / file).read_text()))
-    monkeypatch.setattr(marts, "PROJECT", project)
+    monkeypatch.setattr(transform, "DBT_PROJECT", project)
     (tmp_path / "home").mkdir()
     result = cli(tmp_path / "home", "transform")
     one_sentence(result, "dbt cannot read the project", Path(file).name, *words)

@@ -12,7 +12,7 @@ from awsglue.job import Job
 from awsglue.utils import getResolvedOptions
 from pyspark.context import SparkContext
 
-from medallion.layers.bronze_cluster import clean
+from medallion.layers.spark.bronze import clean
 
 
 def main(arguments: list[str]) -> None:

@@ -14,9 +14,7 @@ from pathlib import Path
 SOURCES = Path(__file__).parents[1]
 PARTS = (
     "medallion/*.py",
-    "medallion/cleaning/*.py",
-    "medallion/layers/*.py",
-    "medallion/platforms/*.py",
+    *(f"medallion/{room}/**/*.py" for room in ("cleaning", "lake", "layers", "platforms")),
 )
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 

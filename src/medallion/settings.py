@@ -10,6 +10,7 @@ from pathlib import Path
 from medallion.errors import SettingsError
 
 DEFAULT_HOME = Path("data")
+DBT_PROJECT = Path(__file__).parents[2] / "dbt"
 
 
 @dataclass(frozen=True)

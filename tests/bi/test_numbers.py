@@ -15,9 +15,9 @@ import yaml
 from template_tools import TOOLS, Source
 
 from conftest import Cli
-from medallion.bi.__main__ import templates
-from medallion.bi.semantics import read_model
-from medallion.metrics import DEFINITIONS, value
+from medallion.metrics.definitions import DEFINITIONS, value
+from medallion.outputs.bi.__main__ import templates
+from medallion.outputs.bi.semantics import read_model
 
 CUTS = {
     "fct_sales_line": (

@@ -18,11 +18,11 @@ from template_tools import TOOLS
 from vendors import power_bi_complaints, quicksight_complaints, tableau_complaints
 
 from conftest import ROOT
-from medallion.bi.__main__ import BI, templates
-from medallion.bi.semantics import build_model, read_model
-from medallion.layers.marts import PROJECT
+from medallion.outputs.bi.__main__ import BI, templates
+from medallion.outputs.bi.semantics import build_model, read_model
+from medallion.settings import DBT_PROJECT
 
-MARTS = PROJECT / "models" / "marts"
+MARTS = DBT_PROJECT / "models" / "marts"
 HOSTILE = "Net \"sales\" [x]] 'y' {z} <&> =@+ ]] \\ %s ${AWS::Region} é 漢\u202e"
 Complaints = Callable[[dict[str, str]], list[str]]
 
@@ -37,11 +37,11 @@ def committed() -> dict[str, str]:
 
 
 def test_the_templates_are_current() -> None:
-    """bi/ is what `python -m medallion.bi` makes of the definitions; if not, run it."""
+    """bi/ is what `python -m medallion.outputs.bi` makes of the definitions; if not, run it."""
     made = templates(read_model())
     assert committed().keys() == made.keys()
     for path, text in made.items():
-        assert committed()[path] == text, f"{path}: python -m medallion.bi makes it anew"
+        assert committed()[path] == text, f"{path}: python -m medallion.outputs.bi makes it anew"
 
 
 def power_bi(files: dict[str, str]) -> list[str]:
@@ -187,7 +187,7 @@ def test_templates_connect_where_the_warehouse_is() -> None:
 
 def test_views_are_named_as_views() -> None:
     """Power BI finds a relation of Snowflake by its kind."""
-    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
+    project = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
     marts = project["models"]["medallion"]["marts"]
     for path, text in committed().items():
         if "/tables/" in path:
@@ -198,7 +198,7 @@ def test_views_are_named_as_views() -> None:
 
 def test_exposures_name_the_models_of_each_template() -> None:
     """dbt knows who reads what."""
-    exposures = yaml.safe_load((PROJECT / "models" / "exposures.yml").read_text())["exposures"]
+    exposures = yaml.safe_load((DBT_PROJECT / "models" / "exposures.yml").read_text())["exposures"]
     named = {e["name"]: set(re.findall(r"'(\w+)'", str(e["depends_on"]))) for e in exposures}
     for tool, read in TOOLS.items():
         used = {relation for s in read(committed()).values() for relation, _ in s.used}

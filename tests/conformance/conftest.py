@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from medallion.layers.spark_cleaning import configure
+from medallion.layers.spark.cleaning import configure
 from spark_here import session as spark_session
 
 __all__ = ["spark_session"]

@@ -15,7 +15,7 @@ from conformance.cases import objects, read_cases
 from conformance.damage import damaged
 from medallion.cleaning import plain
 from medallion.cleaning.cleaner import Cleaner
-from medallion.cleaning.lines import Source, read_blocks
+from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, feed_of
 
 Outcome = tuple[pa.Table, list[tuple[int, str]], int, dict[str, int]]
@@ -54,7 +54,7 @@ def differences(lines: int, seed: int) -> Iterator[str]:
 def _outcome(feed: str, data: bytes, is_compiled: bool) -> Outcome:
     cleaner = Cleaner(FEEDS[feed], is_compiled=is_compiled)
     rows, rejected, blank = [], [], 0
-    for block in read_blocks(Source(io.BytesIO(data)), "lines"):
+    for block in read_blocks(io.BytesIO(data)):
         for cleaned in cleaner.clean(block):
             batch = pa.Table.from_batches([cleaned.accepted])
             rows.append(batch.append_column("line", pa.array(cleaned.lines, pa.int64())))

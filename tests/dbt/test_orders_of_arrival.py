@@ -13,10 +13,10 @@ import pytest
 from arrivals import Arrival, arrivals, sold
 from dbt_warehouse import load_rows
 
-from medallion.layers.marts import Transformer
 from medallion.layers.staging import TABLES, create_tables
+from medallion.layers.transform import Transformer
+from medallion.pipeline import LIVE, MARTS
 from medallion.platforms.warehouse import open_warehouse
-from medallion.stream import LIVE, MARTS
 
 INCREMENTAL = "config.materialized:incremental"
 ORDERS = 12

@@ -14,7 +14,7 @@ import pyarrow as pa
 from conformance.cases import objects, read_cases
 from conftest import event
 from medallion.layers.bronze import clean
-from medallion.layers.spark_cleaning import COMPILED_FROM_BYTES
+from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES
 from medallion.platforms.local import LocalLake
 
 TABLES = ("purchases", "products", "stores", "fx_rates", "quarantine")

@@ -16,9 +16,10 @@ from pyspark.sql import SparkSession
 
 from conftest import drop, event
 from medallion.errors import LakeError
-from medallion.layers import bronze_cluster, cluster_run
-from medallion.layers.bronze_cluster import ClusterReport, clean
-from medallion.layers.spark_cleaning import Counts
+from medallion.layers.spark import bronze as bronze_cluster
+from medallion.layers.spark import run as cluster_run
+from medallion.layers.spark.bronze import ClusterReport, clean
+from medallion.layers.spark.cleaning import Counts
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.register import _FileRegister
 

@@ -32,12 +32,12 @@ def test_package_needs_only_what_the_service_has(glue: Glue) -> None:
         f"sys.path.insert(0, {str(glue.package)!r})\n"
         "gone = ['duckdb', 'dbt', 'click', 'rich', 'numba', 'llvmlite']\n"
         "for name in gone: sys.modules[name] = None\n"
-        "import medallion.layers.bronze_cluster as job\n"
+        "import medallion.layers.spark.bronze as job\n"
         "print(job.__file__)\n"
         "for name in [n for n in sys.modules if n.startswith(('medallion', 'pyspark', 'py4j'))]:\n"
         "    del sys.modules[name]\n"
         "sys.modules |= dict.fromkeys([*gone, 'pyspark', 'py4j'])\n"
-        "import medallion.layers.packets\n"
+        "import medallion.layers.spark.packets\n"
     )
     command = [sys.executable, "-c", program]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=glue.logs)

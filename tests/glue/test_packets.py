@@ -10,8 +10,8 @@ import pytest
 
 from conftest import event
 from medallion.contract import MAX_LINE_BYTES, OVERSIZE, PURCHASES, QUARANTINE
-from medallion.layers import packets
-from medallion.layers.packets import ACCEPTED, REJECTED, SPLIT, Place, pack, unpack
+from medallion.layers.spark import packets
+from medallion.layers.spark.packets import ACCEPTED, REJECTED, SPLIT, Place, pack, unpack
 
 ARRIVAL = datetime(2026, 3, 15, tzinfo=UTC).replace(tzinfo=None)
 

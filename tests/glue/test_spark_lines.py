@@ -16,9 +16,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from medallion.contract import PURCHASES, UNREADABLE
-from medallion.layers import spark_lines
-from medallion.layers.spark_cleaning import clean, configure
-from medallion.layers.spark_lines import RawObject, Staged, stage
+from medallion.layers.spark import lines as spark_lines
+from medallion.layers.spark.cleaning import clean, configure
+from medallion.layers.spark.lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
 
 BOM = b"\xef\xbb\xbf"

@@ -393,9 +393,9 @@ import json, os, sys
 from dataclasses import asdict
 from pathlib import Path
 import snowflake.connector
-from medallion.dashboard.model import Choice
-from medallion.dashboard.snapshot import Board
-from medallion.dashboard.sources import PublishedSnapshots, SnowflakeRelations
+from medallion.outputs.dashboard.model import Choice
+from medallion.outputs.dashboard.snapshot import Board
+from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations
 from medallion.platforms.snowflake import _options
 from medallion.settings import SnowflakeAccount
 account = SnowflakeAccount.from_environment(os.environ)

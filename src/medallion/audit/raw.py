@@ -8,11 +8,12 @@ from datetime import datetime
 from itertools import islice
 
 from medallion.audit.checks import LOST, Check, count, rows, some
-from medallion.cleaning.lines import Source, Unreadable, read_blocks
-from medallion.cleaning.receipts import RECEIPTS, receipt_key, stem
+from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, UNREADABLE
-from medallion.layers.orphans import retired
-from medallion.layers.raw import raw_objects
+from medallion.lake.codecs import DamagedArchive, Source, Unpacked
+from medallion.lake.orphans import retired
+from medallion.lake.raw import raw_objects
+from medallion.lake.receipts import RECEIPTS, receipt_key, stem
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -99,13 +100,13 @@ def _recount(lake: Lake, found: LakeObject, kept: Lines) -> _Recount:
     with lake.open(found.key) as stream:
         source = Source(stream)
         try:
-            for block in read_blocks(source, found.key):
+            for block in read_blocks(Unpacked(source, found.key)):
                 lines += len(block)
                 here = range(block.first_line, block.first_line + len(block))
                 for number in [n for n in kept if n in here] if kept else []:
                     if kept.pop(number) != block.line(number - block.first_line)[0]:
                         unlike.append(f"{found.key}: line {number} differs from the quarantine")
-        except Unreadable:
+        except DamagedArchive:
             lines = 1
         return _Recount(lines, source.checksum(), unlike)
 

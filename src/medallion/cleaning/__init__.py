@@ -1,0 +1,1 @@
+"""The cleaner: pure functions over the contract."""

@@ -1,11 +1,10 @@
-"""From the stored bytes of a raw object to numbered lines, in blocks of bounded memory."""
+"""From plain bytes to numbered lines, in blocks of bounded memory."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +14,13 @@ from medallion.contract import MAX_LINE_BYTES
 BLOCK_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
 _LINE_FEED = 10
-_CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 
-class Unreadable(Exception):
-    """The object's bytes cannot be read to their end: a damaged or cut archive."""
+class Readable(Protocol):
+    """A stream of bytes, such as a file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes, at most `size`; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -47,47 +48,9 @@ class Block:
         return bytes(self.data[start : start + min(size, MAX_LINE_BYTES)]), size
 
 
-class Source:
-    """A raw object's stored bytes, which count and hash themselves while they are read."""
-
-    closed = False
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, at most `size`; none at the end."""
-        data = self._stream.read(size)
-        self.size += len(data)
-        self._hash.update(data)
-        return data
-
-    def close(self) -> None:
-        """Does nothing: who opened the stream closes it."""
-
-    def checksum(self) -> str:
-        """SHA-256 of all stored bytes, in hexadecimal; reads what was not read yet."""
-        while self.read(1 << 20):
-            pass
-        return self._hash.hexdigest()
-
-
-def codec_of(key: str) -> str | None:
-    """Return how an object is compressed by the suffix of its key, in any case: gzip, zstd, not."""
-    return _CODECS.get(key[key.rfind(".") :].lower())
-
-
-def read_blocks(source: Source, key: str, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """The lines of an object; the suffix of its key tells whether it is compressed.
-
-    Raises Unreadable after the last whole block when the archive is damaged or cut.
-    """
-    codec = codec_of(key)
-    stream: Source | pa.NativeFile = source
-    if codec:
-        stream = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec)
+def read_blocks(stream: Readable, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Yield the lines of a stream of plain bytes; whatever its `read` raises comes after the last
+    whole block."""
     chunks = _chunks(stream, block_bytes)
     first_line, rest, chunk = 1, b"", next(chunks).removeprefix(BOM)
     while chunk or rest:
@@ -105,13 +68,10 @@ def read_blocks(source: Source, key: str, block_bytes: int = BLOCK_BYTES) -> Ite
             first_line, rest = first_line + 1, b""
 
 
-def _chunks(stream: Source | pa.NativeFile, size: int) -> Iterator[bytes]:
-    """The bytes of a stream, then empty ones without end."""
+def _chunks(stream: Readable, size: int) -> Iterator[bytes]:
+    """Yield the bytes of a stream, then empty ones without end."""
     while True:
-        try:
-            yield stream.read(size) or b""
-        except (OSError, EOFError) as error:
-            raise Unreadable(str(error)) from error
+        yield stream.read(size)
 
 
 def _block(first_line: int, data: bytes, end: int) -> Block:

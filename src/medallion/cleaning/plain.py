@@ -13,7 +13,17 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from medallion.cleaning.tables import VALUE, Cells, cells_for, tables_of, words_of
+from medallion.cleaning.tables import (
+    EMPTY,
+    MAX_WORDS,
+    NONE,
+    VALUE,
+    WORD,
+    Cells,
+    Words,
+    cells_for,
+    tables_of,
+)
 from medallion.contract import FEEDS, Feed, Type
 
 ROOM = 3
@@ -51,7 +61,7 @@ class PlainLane:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._tables, self._words = tables_of(feed), words_of(feed)
+        self._tables, self._words = tables_of(feed), _words_of(feed)
 
     def read(
         self, data: bytes | pa.Buffer, offsets: np.ndarray
@@ -110,6 +120,40 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+@cache
+def _first_words(feed: Feed) -> Words:
+    """Return the names and allowed values of a feed."""
+    from medallion.cleaning.scan import add, find
+
+    words = Words(
+        words=np.zeros(MAX_WORDS, WORD),
+        text=np.zeros(MAX_WORDS * 32 + 8, np.uint8),
+        slots=np.full(2 * MAX_WORDS, EMPTY, np.int32),
+        order=np.full(64, NONE, np.int64),
+        last=np.zeros(len(feed.fields), np.int64),
+        state=np.zeros(3, np.int64),
+    )
+    for name in feed.names:
+        add(*_bytes(name), words)
+    for number, field in enumerate(feed.fields):
+        for value in field.allowed:
+            found = find(*_bytes(value), words)
+            word = add(*_bytes(value), words) if found == NONE else found
+            words.words[word]["allowed"] |= 1 << number
+            words.last[number] = word
+    return words
+
+
+def _words_of(feed: Feed) -> Words:
+    """Return the words of a feed before any line was read."""
+    return Words(*(array.copy() for array in _first_words(feed)))
+
+
+def _bytes(text: str) -> tuple[np.ndarray, int, int]:
+    data = text.encode()
+    return np.frombuffer(bytearray(data + b" " * 8), np.uint8), 0, len(data)
 
 
 @cache

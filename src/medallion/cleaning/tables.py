@@ -143,34 +143,6 @@ def tables_of(feed: Feed) -> Tables:
     return Tables(rules, np.frombuffer(texts + b" ", np.uint8), _lower(), _total(feed))
 
 
-@cache
-def _words_of(feed: Feed) -> Words:
-    from medallion.cleaning.scan import add, find
-
-    words = Words(
-        words=np.zeros(MAX_WORDS, WORD),
-        text=np.zeros(MAX_WORDS * 32 + 8, np.uint8),
-        slots=np.full(2 * MAX_WORDS, EMPTY, np.int32),
-        order=np.full(64, NONE, np.int64),
-        last=np.zeros(len(feed.fields), np.int64),
-        state=np.zeros(3, np.int64),
-    )
-    for name in feed.names:
-        add(*_bytes(name), words)
-    for number, field in enumerate(feed.fields):
-        for value in field.allowed:
-            found = find(*_bytes(value), words)
-            word = add(*_bytes(value), words) if found == NONE else found
-            words.words[word]["allowed"] |= 1 << number
-            words.last[number] = word
-    return words
-
-
-def words_of(feed: Feed) -> Words:
-    """Return the words of a feed before any line was read."""
-    return Words(*(array.copy() for array in _words_of(feed)))
-
-
 def cells_for(feed: Feed, rows: int) -> Cells:
     """Return room for the values of as many lines."""
     fields = len(feed.fields)
@@ -183,11 +155,6 @@ def cells_for(feed: Feed, rows: int) -> Cells:
         unknown=np.empty(MAX_WORDS, np.int32),
         nesting=np.empty(MAX_DEPTH, np.uint8),
     )
-
-
-def _bytes(text: str) -> tuple[np.ndarray, int, int]:
-    data = text.encode()
-    return np.frombuffer(bytearray(data + b" " * 8), np.uint8), 0, len(data)
 
 
 def _bounds(field: Field) -> tuple[int, int]:

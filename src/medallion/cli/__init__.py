@@ -30,7 +30,7 @@ class Verbs(Mapping[str, click.Command]):
         self._modules = {verb: module for module, verbs in MODULES.items() for verb in verbs}
 
     def __getitem__(self, name: str) -> click.Command:
-        module = import_module(f"medallion.cli.{self._modules[name]}")
+        module = import_module(f"medallion.cli.commands.{self._modules[name]}")
         found = (c for c in vars(module).values() if isinstance(c, click.Command))
         return next(command for command in found if command.name == name)
 

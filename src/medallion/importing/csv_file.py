@@ -9,7 +9,8 @@ import duckdb
 
 from medallion.importing.render import literal, quoted
 from medallion.importing.source import NUMBER, Formats, Source, Unreadable, broken_text, text_source
-from medallion.importing.streams import BLOCK, copy_as_utf8, create_packed, open_plain
+from medallion.importing.streams import BLOCK, copy_as_utf8, open_plain
+from medallion.lake.codecs import create_packed
 
 if TYPE_CHECKING:
     from medallion.importing.mapping import Mapping

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,11 +19,12 @@ from medallion.importing.mapping import Mapping, load_mapping
 from medallion.importing.readers import SourceFile, check_options, open_source
 from medallion.importing.report import Failure, FeedReport, ImportReport
 from medallion.importing.source import Unreadable
-from medallion.importing.streams import check_packed, packed_suffix
+from medallion.importing.streams import check_packed
 from medallion.importing.writer import Part, Progress, RawWriter, scratch_folder
+from medallion.lake.codecs import SUFFIXES, codec_of_file
 from medallion.platforms.lake import Lake
 
-_FAILURES = (duckdb.Error, Unreadable, OSError, EOFError, zlib.error, pa.ArrowException)
+_FAILURES = (duckdb.Error, Unreadable, OSError, EOFError, pa.ArrowException)
 """How a source file says that it cannot be read."""
 
 
@@ -84,7 +84,7 @@ def _expand(paths: Iterable[str | Path]) -> list[Path]:
 def _link(path: Path, number: int, scratch: Path) -> _Given:
     """A plain name for the reader, whatever the file is called and packed in."""
     try:
-        suffix = packed_suffix(path)
+        suffix = SUFFIXES.get(codec_of_file(path) or "", "")
     except OSError:
         suffix = ""
     link = scratch / f"source{number}.data{suffix}"

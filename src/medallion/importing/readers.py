@@ -22,7 +22,8 @@ from medallion.importing.source import (
     text_source,
     typed_source,
 )
-from medallion.importing.streams import copy_with_numbers_as_strings, create_packed, open_plain
+from medallion.importing.streams import copy_with_numbers_as_strings, open_plain
+from medallion.lake.codecs import create_packed
 
 RESERVED = {
     "path",

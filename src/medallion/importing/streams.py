@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import pyarrow as pa
+
+from medallion.lake.codecs import codec_of_file, create_packed, open_unpacked
 
 BLOCK = 4 << 20
-_PACKED = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 _QUOTE, _BACKSLASH, _MINUS = 0x22, 0x5C, 0x2D
 
 
-def packed_suffix(path: Path) -> str:
-    """.gz, .zst or nothing, by the first bytes of the file."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    return next((suffix for magic, suffix in _PACKED.items() if head.startswith(magic)), "")
-
-
 def open_plain(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked."""
-    suffix = packed_suffix(path)
-    if suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if suffix == ".zst":
-        return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
-    return path.open("rb")
+    """Open a file for reading its plain bytes, whatever it is packed in."""
+    return open_unpacked(path, codec_of_file(path))
 
 
 def check_packed(path: Path) -> None:
-    """Unpacks a packed file once. Raises OSError, EOFError or zlib.error when it is damaged: the
-    reader of CSV may never end on such a file."""
-    if packed_suffix(path):
+    """Unpack a packed file once: the reader of CSV may never end on one that is damaged.
+
+    Raises OSError or EOFError for a damaged archive.
+    """
+    if codec_of_file(path):
         with open_plain(path) as file:
             while file.read(BLOCK):
                 pass
-
-
-def create_packed(path: Path) -> Any:
-    """A new scratch file, packed to save the disk."""
-    return pa.CompressedOutputStream(str(path), "zstd")
 
 
 def copy_as_utf8(source: Path, target: Path, encoding: str) -> None:

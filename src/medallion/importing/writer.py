@@ -16,7 +16,7 @@ import pyarrow as pa
 from medallion.contract import Feed
 from medallion.errors import LakeError
 from medallion.importing.report import FeedReport
-from medallion.layers.raw import RAW, raw_key
+from medallion.lake.raw import RAW, raw_key
 from medallion.platforms.lake import Lake
 
 Progress = Callable[[str], None]

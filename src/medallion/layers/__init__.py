@@ -1,0 +1,1 @@
+"""The stages from raw to gold: bronze, staging, transform, snapshots."""

@@ -23,8 +23,11 @@ import pyarrow.parquet as pq
 from medallion import __version__
 from medallion.cleaning import plain
 from medallion.cleaning.cleaner import Cleaned, Cleaner, by_day
-from medallion.cleaning.lines import Block, Source, Unreadable, read_blocks
-from medallion.cleaning.receipts import (
+from medallion.cleaning.lines import Block, read_blocks
+from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
+from medallion.lake.codecs import DamagedArchive, ReadError, Source, Unpacked
+from medallion.lake.raw import raw_objects
+from medallion.lake.receipts import (
     RECEIPTS,
     Receipt,
     accepted_key,
@@ -35,8 +38,6 @@ from medallion.cleaning.receipts import (
     receipt_key,
     stem,
 )
-from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
-from medallion.layers.raw import raw_objects
 from medallion.platforms.lake import Lake, LakeObject
 
 ROWS_PER_PART = 1 << 16
@@ -200,7 +201,7 @@ def _attempt(
     with stream:
         try:
             return ObjectCleaner(lake, found, scratch, stop).run(Source(stream))
-        except Unfinished as error:
+        except (Unfinished, ReadError) as error:
             return error
 
 
@@ -221,7 +222,7 @@ class ObjectCleaner:
         started = datetime.now(UTC)
         try:
             tally = self._clean(source)
-        except Unreadable:
+        except DamagedArchive:
             tally = self._refuse()
         if source.checksum() and source.size != self._found.size:
             raise Unfinished(None, "it was still being written; it is taken once it stays as it is")
@@ -235,7 +236,7 @@ class ObjectCleaner:
     def _clean(self, source: Source) -> _Tally:
         tally, cleaner = _Tally(), Cleaner(self._feed)
         part = _Part(self._feed, self._found)
-        for block in read_blocks(source, self._found.key):
+        for block in read_blocks(Unpacked(source, self._found.key)):
             if self._stop and self._stop.is_set():
                 raise Unfinished(None, "it was interrupted; the next run takes it")
             tally.lines += len(block)

@@ -8,8 +8,8 @@ import duckdb
 
 from medallion.contract import FEEDS
 from medallion.errors import LossError
-from medallion.layers.marts import CURRENT
-from medallion.layers.orphans import some
+from medallion.lake.orphans import some
+from medallion.layers.snapshots import CURRENT
 from medallion.platforms.warehouse import Warehouse, literal, relations, total
 
 _STAGED = " UNION ALL ".join(

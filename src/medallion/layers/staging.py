@@ -12,9 +12,9 @@ import duckdb
 import pyarrow.parquet as pq
 
 from medallion import __version__
-from medallion.cleaning.receipts import RECEIPTS
 from medallion.contract import FEEDS, INTEGER, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.errors import WarehouseError
+from medallion.lake.receipts import RECEIPTS
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from medallion.errors import SettingsError, did_you_mean
-from medallion.heartbeat import Heartbeat
+from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.home import runner_lock
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.errors import LakeError
-from medallion.simulation.events import Lines
+from medallion.simulation.columns import Lines
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS
 

@@ -5,11 +5,10 @@ Every amount is an integer of 1/100 of its currency, so nothing is ever rounded 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 
+from medallion.simulation.columns import Baskets, Lines
 from medallion.simulation.prices import DAY_MS, Ints, round_down
 from medallion.simulation.returns import ReturnPool
 from medallion.simulation.world import DRAWS, SLOT_MS, STORE, WEB, World
@@ -30,40 +29,6 @@ DISCOUNTS = np.repeat([0, 5, 10, 15, 20, 25, 30, 50], [208, 10, 14, 6, 9, 4, 3, 
 PAYMENTS = ("card", "cash", "mobile", "gift_card")
 PAID_IN_STORE = np.repeat([0, 1, 2, 3], [150, 52, 43, 11])
 PAID_ON_WEB = np.repeat([0, 2, 3], [168, 72, 16])
-
-
-@dataclass(frozen=True)
-class Baskets:
-    """One row per basket. `customer` 0 is a guest."""
-
-    number: Ints
-    checkout: Ints
-    store: npt.NDArray[np.integer]
-    channel: npt.NDArray[np.integer]
-    customer: Ints
-    payment: npt.NDArray[np.integer]
-
-
-@dataclass(frozen=True)
-class Lines:
-    """One row per receipt line; `basket` is a row of `baskets`. `original` is empty, or for a
-    return the number of the event that it undoes. `timing` is 0, or by how much the line is late
-    or early, in ms."""
-
-    baskets: Baskets
-    basket: npt.NDArray[np.integer]
-    number: Ints
-    ts: Ints
-    product: Ints
-    price: Ints
-    quantity: Ints
-    discount: Ints
-    tax: Ints
-    total: Ints
-    original: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.number)
 
 
 class Shoppers:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from medallion.errors import SettingsError
+from medallion.lake.codecs import SUFFIXES
 
 HISTORY_DAYS, EVENTS_A_DAY = 15, 20_000
 """Days before now that a history covers at least: two whole weeks, whatever the hour; and how many
@@ -14,7 +15,6 @@ events a day it takes before there are more."""
 AT_ONCE, LONGEST_TICK = 8, 4.0
 """Lines that make an object worth its while in a slow stream; seconds that it waits for them at
 most."""
-COMPRESSIONS = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 
 
 def calm_tick(rate: float) -> float:
@@ -62,8 +62,8 @@ class SimulationOptions:
             raise SettingsError(f"--faults must be a share from 0 to 1, not {self.faults}")
         if not 0 <= self.seed < 1 << 63:
             raise SettingsError(f"--seed must be a whole number from 0, not {self.seed}")
-        if self.compression not in COMPRESSIONS:
-            raise SettingsError(f"--compression must be one of {', '.join(COMPRESSIONS)}")
+        if self.compression not in (*SUFFIXES, "none"):
+            raise SettingsError(f"--compression must be one of {', '.join(SUFFIXES)}, none")
         if not 0 < self.tick <= 60 or self.lines_per_object < 1:
             raise SettingsError("tick must be above 0 to 60 seconds, lines_per_object 1 or more")
         if self.start is not None and self.start.tzinfo is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import secrets
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from medallion.lake.codecs import SUFFIXES, packed
+from medallion.lake.raw import raw_key
 from medallion.platforms.lake import Lake
 from medallion.simulation.answer_key import Tally, write_key
 from medallion.simulation.events import Shoppers
-from medallion.simulation.options import COMPRESSIONS, SimulationOptions, SimulationReport
+from medallion.simulation.options import SimulationOptions, SimulationReport
 from medallion.simulation.reference import Reference
 from medallion.simulation.render import Renderer
 from medallion.simulation.schedule import BATCH, Backfill, Live, Piece
@@ -175,13 +175,10 @@ class Producer:
         # Names rise with time even if the clock steps back: the order of the names is the order
         # of arrival.
         now = self._named = max(self._named, self._now().astimezone(UTC))
-        stored = _compress(data, self._options.compression)
+        codec = None if self._options.compression == "none" else self._options.compression
+        stored = packed(data, codec)
         name = f"{_stamp(now)}-{self.run.split('-', 1)[1]}-{self._objects:08d}.ndjson"
-        self._lake.put(
-            f"raw/{feed}/year={now:%Y}/month={now:%m}/day={now:%d}/hour={now:%H}/{name}"
-            f"{COMPRESSIONS[self._options.compression]}",
-            stored,
-        )
+        self._lake.put(raw_key(feed, now, name + SUFFIXES.get(codec or "", "")), stored)
         self._objects += 1
         self._bytes += len(stored)
         if tally:
@@ -223,12 +220,6 @@ def _identity(options: SimulationOptions, begin: datetime) -> bytes:
     told: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
     del told["compression"]
     return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).digest()
-
-
-def _compress(data: bytes, how: str) -> bytes:
-    if how == "zstd":
-        return bytes(pa.Codec("zstd", compression_level=1).compress(data, asbytes=True))
-    return gzip.compress(data, 1, mtime=0) if how == "gzip" else data
 
 
 def _ms(at: datetime) -> int:

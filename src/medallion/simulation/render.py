@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.contract import VERSION
-from medallion.simulation.events import PAYMENTS, Baskets, Lines
+from medallion.simulation.columns import Baskets, Lines
+from medallion.simulation.events import PAYMENTS
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS, Ints
 from medallion.simulation.tables import numerals, table

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from medallion.simulation.events import Lines
+from medallion.simulation.columns import Lines
 
 SAMPLE = 0.08
 """Share of purchases that are kept in mind; more than come back, so that the pool stays full."""

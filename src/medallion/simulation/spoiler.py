@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.simulation.answer_key import Tally
-from medallion.simulation.events import FUTURE_MS, LATE_MS, Lines
+from medallion.simulation.columns import Lines
+from medallion.simulation.events import FUTURE_MS, LATE_MS
 from medallion.simulation.faults import FAULTS
 from medallion.simulation.prices import DAY_MS, Ints
 

@@ -1,1 +1,0 @@
-"""Templates for BI tools, from the metric definitions: `python -m medallion.bi` writes bi/."""

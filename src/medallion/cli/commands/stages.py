@@ -1,0 +1,178 @@
+"""The verbs of one stage each: import, clean, load, transform."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from medallion.cli.commands.verbs import as_json, max_rejected, verb
+from medallion.cli.printing.progress import progress
+from medallion.cli.printing.report import Tally, print_json, say, say_aside
+from medallion.errors import SettingsError, did_you_mean
+from medallion.lake.raw import not_taken
+from medallion.lake.receipts import Receipt
+from medallion.layers.bronze import CleanReport, clean
+from medallion.layers.staging import Loader, create_tables, waiting_objects
+from medallion.platforms.platform import Platform
+
+COMPLETE_JOURNEY = "complete-journey"
+
+
+@verb()
+@click.argument("sources", nargs=-1, required=True, metavar="complete-journey | PATH...")
+@click.option(
+    "--mapping",
+    type=click.Path(path_type=Path),
+    help="How the columns of your files become fields: a TOML file, see docs/importing.md.",
+)
+@as_json
+def import_(here: Platform, sources: tuple[str, ...], mapping: Path | None, as_json: bool) -> None:
+    """Put real data into raw/: the Complete Journey data set, or your own files."""
+    from medallion.importing import import_complete_journey, import_files
+
+    lake, now = here.lake, datetime.now(UTC)
+    if mapping is None and sources != (COMPLETE_JOURNEY,):
+        raise SettingsError(_without_mapping(sources))
+    with progress("reading") as tell:
+        if mapping is None:
+            report = import_complete_journey(lake, now=now, progress=tell)
+        else:
+            report = import_files(sources, mapping, lake, now=now, progress=tell)
+    if as_json:
+        print_json(report)
+    else:
+        for feed, made in report.feeds.items():
+            known = f", {made.present_rows:,} were there already" if made.present_rows else ""
+            known += f", {made.broken:,} could not be read as rows" if made.broken else ""
+            say(f"imported   {made.rows:,} {feed} in {made.objects:,} objects{known}")
+        for failure in report.failures:
+            say(f"  not taken: {failure.path}: {failure.reason}", colour="yellow")
+    if report.failures:
+        sys.exit(1)
+
+
+def _without_mapping(sources: tuple[str, ...]) -> str:
+    """Say what is wrong with sources that come without a mapping."""
+    for source in sources:
+        hint = did_you_mean(source, [COMPLETE_JOURNEY])
+        if hint and not Path(source).exists():
+            return f"{source} is neither a file nor a data set{hint}"
+    return "your own files need --mapping FILE.toml; docs/importing.md shows one"
+
+
+@verb()
+@max_rejected
+@as_json
+def clean_(here: Platform, max_rejected: float | None, as_json: bool) -> None:
+    """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
+    here.require_existing()
+    tally = Tally()
+    with here.lock(), progress("looking for new objects in raw/") as tell:
+
+        def count(receipt: Receipt) -> None:
+            tally.add(receipt)
+            tell(f"cleaning: {tally.lines:,} lines so far, last of {receipt.source_file}")
+
+        report = clean(here.lake, progress=count, notice=say_aside)
+    tally.failures = report.failures
+    if as_json:
+        print_json(report)
+    else:
+        say(cleaned(report))
+        tally.print()
+        say_not_taken(here)
+    tally.exit_when_refused(max_rejected)
+
+
+def cleaned(report: CleanReport) -> str:
+    """Return the line of what a pass of the cleaner did."""
+    return (
+        f"cleaned    {report.lines:,} lines of {report.objects:,} objects: {report.accepted:,} "
+        f"accepted, {report.quarantined:,} quarantined, {report.blank:,} blank"
+    )
+
+
+def say_not_taken(here: Platform) -> None:
+    """Say how much lies under raw/ that no cleaner takes."""
+    if others := len(not_taken(here.lake)):
+        what = "1 file or folder" if others == 1 else f"{others:,} files or folders"
+        say(
+            f"passed by  {what} under raw/ that cannot be taken: 'medallion status' says why",
+            colour="yellow",
+        )
+
+
+@verb()
+@as_json
+def load(here: Platform, as_json: bool) -> None:
+    """One pass of the loader: bronze into the staging tables."""
+    if here.snowflake:
+        _say_what_snowpipe_loads(here, as_json)
+        return
+    here.require_existing()
+    with here.lock(), here.warehouse() as warehouse, progress("loading bronze"):
+        report = Loader(here.lake, warehouse).load()
+        warehouse.execute("CHECKPOINT")
+    tally = Tally(failures=report.failures)
+    if as_json:
+        print_json(report)
+    else:
+        say(f"loaded     {report.rows:,} rows of {report.objects:,} objects")
+        tally.print()
+    tally.exit_when_refused()
+
+
+def _say_what_snowpipe_loads(here: Platform, as_json: bool) -> None:
+    """Nothing is triggered: Snowpipe hears of each object from the bucket."""
+    with here.reader() as warehouse:
+        waiting = waiting_objects(here.lake, warehouse)
+    if as_json:
+        print_json({"objects": 0, "rows": 0, "failures": {}, "waiting": waiting})
+        return
+    say(
+        "loaded     nothing from here: in Snowflake, Snowpipe loads what arrives; "
+        f"{waiting:,} bronze objects wait for it"
+    )
+
+
+@verb()
+@click.option("--full-refresh", is_flag=True, help="Build every model anew from staging.")
+@click.option("--test", "with_tests", is_flag=True, help="Run the data tests afterwards.")
+@click.option("--select", help="Only these models, in dbt's own syntax.")
+def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
+    """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
+    from medallion.layers.losses import require_no_smaller_snapshot, require_whole_staging
+    from medallion.layers.snapshots import publish
+    from medallion.layers.transform import SNOWFLAKE, Transformer
+
+    here.require_existing()
+    with here.lock(), ExitStack() as opened:
+        tell = opened.enter_context(progress("reading the dbt project"))
+        if here.snowflake:
+            # Who cannot sign in shall hear it in one line, before dbt tries.
+            reader = opened.enter_context(here.reader())
+            transformer = Transformer(here.home, SNOWFLAKE, progress=tell)
+        else:
+            warehouse = opened.enter_context(here.warehouse())
+            transformer = Transformer(here.home, progress=tell)
+            create_tables(warehouse)
+        transformer.require(select)
+        if full_refresh:
+            require_whole_staging(reader if here.snowflake else warehouse)
+        report = transformer.run(select=select, full_refresh=full_refresh)
+        if not here.snowflake:
+            tell("publishing")
+            require_no_smaller_snapshot(here.home, warehouse)
+            publish(here.home, warehouse, transformer.published())
+        tested = transformer.test(select=select) if with_tests else None
+        transformer.close()
+        if not here.snowflake:
+            warehouse.execute("CHECKPOINT")
+    say(f"built      {len(report.models)} models")
+    if tested and tested.failed_tests:
+        say(*tested.failed_tests, colour="red")
+        sys.exit(1)

@@ -1,0 +1,224 @@
+"""The verbs that move events: run, up, simulate, dashboard."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import click
+from rich.console import Console
+
+from medallion.audit import audit
+from medallion.cli.commands.stages import cleaned, say_not_taken
+from medallion.cli.commands.verbs import (
+    as_json,
+    faults,
+    max_rejected,
+    say_other_versions,
+    seed,
+    verb,
+)
+from medallion.cli.printing.live_view import live_view
+from medallion.cli.printing.progress import Tell, progress
+from medallion.cli.printing.report import REFUSED, Tally, print_json, say, say_aside
+from medallion.cli.printing.state import print_audit, print_days, print_layers
+from medallion.lake.receipts import Receipt
+from medallion.layers.staging import other_versions
+from medallion.operations.status import layers, reporting_currency, revenue_by_day
+from medallion.outputs.dashboard.server import Served, dashboard
+from medallion.pipeline import ALL, BatchReport, open_pipeline, stream
+from medallion.platforms.platform import Platform
+from medallion.process import KEPT, Duration, current_ending, exit_when_stopped
+from medallion.simulation import Producer, SimulationOptions, calm_tick, simulate
+
+DEFAULT_EVENTS = 300_000
+
+port = click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8501,
+    show_default=True,
+    help="Where the dashboard listens, on 127.0.0.1.",
+)
+
+
+@verb()
+@click.option(
+    "--events",
+    type=click.IntRange(min=0),
+    default=DEFAULT_EVENTS,
+    show_default=True,
+    help="Simulated events; 0 takes only what already waits in raw/.",
+)
+@seed
+@faults
+@max_rejected
+@as_json
+def run(
+    here: Platform,
+    events: int,
+    seed: int,
+    faults: float,
+    max_rejected: float | None,
+    as_json: bool,
+) -> None:
+    """Bring N simulated events, and all that waits in raw/, to gold; then audit."""
+    started, tally, steps = time.monotonic(), Tally(), list[str]()
+    if not events and not here.snowflake:
+        here.require_existing()
+    with open_pipeline(here, say_aside) as pipeline, progress("starting") as tell:
+        if events:
+            options = SimulationOptions(events=events, seed=seed, faults=faults)
+            answers = here.home / "answer_key"
+            steps.append(f"simulated  {simulate(pipeline.lake, options, answers=answers)}")
+        batch = pipeline.advance(build=ALL, progress=_counting(tally, tell), stage=tell)
+        tally.failures = batch.failures
+        tell("counting")
+        rows = layers(pipeline.lake, pipeline.warehouse)
+        currency = reporting_currency(pipeline.warehouse)
+        days, older = revenue_by_day(pipeline.warehouse, 7), other_versions(pipeline.warehouse)
+        report = audit(pipeline.lake, pipeline.warehouse, progress=lambda key: tell(f"audit {key}"))
+    if as_json:
+        told = {"layers": rows, "audit": report, "failures": batch.failures}
+        print_json(told | {"rejected": tally.as_json()})
+    else:
+        say(*steps, *_stages(batch))
+        print_layers(rows)
+        print_days(days, currency)
+        print_audit(report)
+        tally.print()
+        say_other_versions(older)
+        say_not_taken(here)
+        say(f"done in {time.monotonic() - started:.1f} s; the data is in {here.home}")
+    tally.exit_when_refused(max_rejected)
+    if not report.holds:
+        sys.exit(REFUSED)
+
+
+@verb()
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=500.0,
+    show_default=True,
+    help="Simulated events per second.",
+)
+@click.option("--duration", type=Duration(), help="Stop after so long: 90, 90s, 15m. [Ctrl-C]")
+@port
+@click.option("--no-dashboard", is_flag=True, help="Stream without the dashboard.")
+@click.option("--no-simulator", is_flag=True, help="Only what other producers put into raw/.")
+@seed
+@faults
+@max_rejected
+def up(
+    here: Platform,
+    rate: float,
+    duration: float | None,
+    port: int,
+    no_dashboard: bool,
+    no_simulator: bool,
+    seed: int,
+    faults: float,
+    max_rejected: float | None,
+) -> None:
+    """Stream live, from events to gold and the dashboard, until Ctrl-C."""
+    served: Served | None = None
+    stop = current_ending().stop(lambda: served.process.terminate() if served else None)
+    if duration is not None and no_simulator:
+        timer = threading.Timer(duration, stop.set)
+        timer.daemon = True
+        timer.start()
+    tally, console = Tally(), Console(highlight=False)
+    with ExitStack() as opened:
+        view = opened.enter_context(live_view(console, here.home))
+        pipeline = opened.enter_context(open_pipeline(here, say_aside))
+        if not no_dashboard:
+            served = opened.enter_context(dashboard(here.home, port))
+        producer = None
+        if not no_simulator:
+            options = SimulationOptions(
+                rate=rate, duration=duration, seed=seed, faults=faults, tick=calm_tick(rate)
+            )
+            producer = Producer(pipeline.lake, options, answers=here.home / "answer_key")
+        address = f"dashboard at {served.url}" if served else "no dashboard"
+        console.print(f"streaming into {here.lake.url}; {address}; Ctrl-C stops", markup=False)
+        tally.failures = stream(pipeline, producer, stop, report=view, progress=tally.add)
+        if current_ending().exit_code is None:
+            print_layers(layers(pipeline.lake, pipeline.warehouse))
+    current_ending().message = f"stopped after {tally.lines:,} lines; {KEPT}"
+    exit_when_stopped()
+    tally.print()
+    tally.exit_when_refused(max_rejected)
+
+
+@verb(stopped="stopped")
+@port
+def dashboard_(here: Platform, port: int) -> None:
+    """Show the published snapshots in a browser, until Ctrl-C."""
+    here.require_home()
+    here.require_existing()
+    stop = current_ending().stop()
+    with dashboard(here.home, port) as served:
+        say(f"dashboard at {served.url}; Ctrl-C stops")
+        while served.process.poll() is None and not stop.wait(0.2):
+            pass
+
+
+@verb()
+@click.option("--events", type=click.IntRange(min=0), help="How many. [300000; no end with --rate]")
+@click.option("--duration", type=Duration(), help="With --rate: how long: 90, 90s, 15m.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Events per second, happening now; without it they are spread over past days.",
+)
+@seed
+@faults
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "gzip", "none"]),
+    default="zstd",
+    show_default=True,
+    help="How raw objects are stored.",
+)
+def simulate_(here: Platform, events: int | None, rate: float | None, **options: Any) -> None:
+    """Put simulated events into raw/, and no more."""
+    if events is None and rate is None:
+        events = DEFAULT_EVENTS
+    stop = current_ending().stop()
+    asked = SimulationOptions(events=events, rate=rate, **options)
+    if rate is not None:
+        say(f"simulating into {here.lake.url}/raw; Ctrl-C stops")
+    with progress("simulating") as tell:
+        report = simulate(
+            here.lake,
+            asked,
+            answers=here.home / "answer_key",
+            stop=stop.is_set,
+            progress=lambda report: tell(f"simulating: {report}"),
+        )
+    current_ending().message = f"stopped    {report}"
+    exit_when_stopped()
+    say(f"simulated  {report}")
+
+
+def _counting(tally: Tally, tell: Tell) -> Callable[[Receipt], None]:
+    def count(receipt: Receipt) -> None:
+        tally.add(receipt)
+        tell(f"cleaning: {tally.lines:,} lines so far, last of {receipt.source_file}")
+
+    return count
+
+
+def _stages(batch: BatchReport) -> list[str]:
+    seconds = {name: f"({taken:.1f} s)" for name, taken in batch.seconds.items()}
+    models = len(batch.transformed.models) if batch.transformed else 0
+    return [
+        f"{cleaned(batch.cleaned)} {seconds['clean']}",
+        f"loaded     {batch.loaded.rows:,} rows {seconds['load']}",
+        f"built      {models} models {seconds.get('transform', '')}",
+    ]

@@ -1,0 +1,126 @@
+"""What all verbs share: the platform, errors as one line, and options that several have."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+
+from medallion import __version__
+from medallion.cli.printing.report import say
+from medallion.cli.printing.text import visible
+from medallion.errors import MedallionError
+from medallion.layers.staging import require_current
+from medallion.platforms.platform import Platform
+from medallion.platforms.warehouse import Warehouse, one_line
+from medallion.process import GOES_ON, current_ending, exit_when_stopped
+from medallion.settings import Settings
+
+UNUSABLE = 2
+"""The exit code for what cannot be used as given."""
+READER_GONE = 141
+"""The exit code when whoever reads our output has closed it: 128 + SIGPIPE, as of any program."""
+
+NOTHING_CHANGED = "stopped; nothing was changed"
+
+
+def verb(
+    *, stopped: str = GOES_ON, group: click.Group | None = None
+) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a verb of a function that takes the platform, under its name: errors are one line with
+    exit code 2, and `stopped` is the line that Ctrl-C ends it with."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        command = group.command if group else click.command
+
+        @command(function.__name__.rstrip("_"))
+        @click.option(
+            "--home",
+            type=click.Path(path_type=Path),
+            default=None,
+            help="Where the data lies. [MEDALLION_HOME, or ./data]",
+        )
+        @functools.wraps(function)
+        def run(home: Path | None, **options: Any) -> None:
+            current_ending().message = stopped
+            try:
+                settings = Settings.from_environment(os.environ, home)
+                function(Platform.of(settings), **options)
+                sys.stdout.flush()
+            except Exception as error:
+                exit_when_stopped()
+                _explain(error)
+            exit_when_stopped()
+
+        return run
+
+    return decorate
+
+
+@contextmanager
+def reading(here: Platform) -> Iterator[Warehouse]:
+    """The warehouse to read. Raises WarehouseError when another version has made it."""
+    with here.reader() as warehouse:
+        if not here.snowflake:
+            require_current(warehouse)
+        yield warehouse
+
+
+def say_other_versions(versions: Iterable[tuple[str, int]]) -> None:
+    """Say how many raw objects other versions have judged."""
+    for version, count in versions:
+        say(
+            f"{count:,} raw objects were cleaned by version {version}, and this is {__version__}: "
+            "'medallion rebuild' judges them by the rules of today",
+            colour="yellow",
+        )
+
+
+def _explain(error: Exception) -> None:
+    """Exit with one line for an error that somebody can mend; raise all others."""
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        _leave_reader_alone()
+    if not isinstance(error, MedallionError | OSError | duckdb.Error):
+        raise error
+    message = one_line(error) if isinstance(error, duckdb.Error) else " ".join(str(error).split())
+    click.echo(f"error: {visible(message)}", err=True)
+    for name in getattr(error, "names", ()):
+        click.echo(f"  {visible(name)}", err=True)
+    sys.exit(getattr(error, "exit_code", UNUSABLE))
+
+
+def _leave_reader_alone() -> None:
+    """Exit quietly: nobody reads what is left to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(READER_GONE)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=7,
+    show_default=True,
+    help="Another seed tells another story of the same stores.",
+)
+faults = click.option(
+    "--faults",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of events with a fault, such as 0.02.",
+)
+max_rejected = click.option(
+    "--max-rejected",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Exit 1 when a larger share of the lines of a feed is rejected, such as 0.05.",
+)

@@ -1,0 +1,1 @@
+"""How reports, tables and progress look in a terminal."""

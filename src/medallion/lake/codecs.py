@@ -1,0 +1,115 @@
+"""Codecs: how objects are packed, told by the suffix of a key or by the first bytes of a file."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import pyarrow as pa
+
+SUFFIXES = {"gzip": ".gz", "zstd": ".zst"}
+"""The suffix that a key has for its codec."""
+
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+
+
+class DamagedArchive(Exception):
+    """A packed object that is damaged or cut: nobody can say what is missing of it."""
+
+
+class ReadError(OSError):
+    """The disk or the network failed while an object was read: no verdict on its bytes."""
+
+
+class Source:
+    """The stored bytes of a raw object, which are counted and hashed while they are read."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self.failure: ReadError | None = None
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; none at the end. Raises ReadError."""
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            self.failure = ReadError(error.errno, error.strerror or str(error))
+            raise self.failure from error
+        self.size += len(data)
+        self._hash.update(data)
+        return data
+
+    def close(self) -> None:
+        """Leave the stream open: who opened it closes it."""
+
+    def checksum(self) -> str:
+        """Return the SHA-256 of all stored bytes, in hexadecimal; read what was not read yet."""
+        while self.read(1 << 20):
+            pass
+        return self._hash.hexdigest()
+
+
+def codec_of(key: str) -> str | None:
+    """Return the codec that a key names by its suffix, in any case; None for plain bytes."""
+    name = key.lower()
+    return next((codec for codec, suffix in SUFFIXES.items() if name.endswith(suffix)), None)
+
+
+def codec_of_file(path: Path) -> str | None:
+    """Return the codec of a file by its first bytes; None for plain bytes."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return next((codec for codec, magic in _MAGIC.items() if head.startswith(magic)), None)
+
+
+class Unpacked:
+    """The plain bytes of a raw object."""
+
+    def __init__(self, source: Source, key: str) -> None:
+        codec, self._source = codec_of(key), source
+        self._plain: Any = source
+        if codec:
+            self._plain = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec)
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, at most `size`; none at the end.
+
+        Raises DamagedArchive, and ReadError where the stored bytes cannot be had.
+        """
+        try:
+            return self._plain.read(size) or b""
+        except (OSError, EOFError) as error:
+            raise self._source.failure or DamagedArchive(str(error)) from error
+
+
+def open_unpacked(path: Path, codec: str | None) -> IO[bytes]:
+    """Open a file for reading its plain bytes, line by line if need be.
+
+    Reading raises OSError or EOFError where the archive is damaged or cut.
+    """
+    if codec is None or not path.stat().st_size:
+        return path.open("rb")
+    return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), codec))
+
+
+def create_packed(path: Path, codec: str | None = "zstd") -> Any:
+    """Create a file that takes plain bytes and packs them; the same bytes give the same file."""
+    if codec is None:
+        return path.open("wb")
+    return pa.CompressedOutputStream(str(path), codec)
+
+
+def packed(data: bytes, codec: str | None) -> bytes:
+    """Return bytes packed at the fastest level of a codec."""
+    if codec == "gzip":
+        return gzip.compress(data, 1, mtime=0)
+    if codec == "zstd":
+        return bytes(pa.Codec("zstd", compression_level=1).compress(data, asbytes=True))
+    return data

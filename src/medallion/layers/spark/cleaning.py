@@ -1,0 +1,179 @@
+"""The cleaner on Spark: its lanes run in Python workers, and Spark moves what they make.
+
+Spark reads lines, keeps and shuffles packets, and writes rows; it knows no rule of the contract.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+
+from medallion.contract import QUARANTINE, UNREADABLE, Feed, Type
+from medallion.lake.receipts import named_counts
+from medallion.layers.spark.lines import Staged, is_whole, read_text
+from medallion.layers.spark.packets import (
+    ACCEPTED,
+    PACKET_COLUMNS,
+    REJECTED,
+    SPLIT,
+    Place,
+    Places,
+    pack,
+    unpack,
+)
+
+COMPILED_FROM_BYTES = 64 << 20
+"""Fewer bytes than this are cleaned by the exact lane sooner than the other one is compiled, which
+every new machine of a cluster must do first."""
+
+LINES_AT_ONCE, PACKETS_AT_ONCE = 10_000, 4
+"""How many rows Spark hands to a worker at once; a packet may have some 32 MiB."""
+
+_AT_ONCE = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many lines an object has, and how many of them are blank."""
+
+    lines: int
+    blank: int
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """The outcome of some objects of one feed.
+
+    `accepted` has the feed's columns and `day`, sorted in its partitions, `rejected` those of the
+    quarantine. `counts` and `unknown_fields` are by the objects' keys. An object whose lines cannot
+    be told apart within bounds is rejected whole, and counts one line.
+    `hindrance` is what kept workers from using the compiled pass.
+    """
+
+    packets: DataFrame
+    accepted: DataFrame
+    rejected: DataFrame
+    counts: dict[str, Counts]
+    unknown_fields: dict[str, dict[str, int]]
+    hindrance: str | None
+
+
+def configure(spark: SparkSession) -> None:
+    """Set what the cleaner relies on: UTC, and timestamps without a zone."""
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.timestampType", "TIMESTAMP_NTZ")
+    spark.conf.set("spark.sql.ansi.enabled", "false")
+
+
+def clean(
+    spark: SparkSession, feed: Feed, objects: Collection[Staged], is_compiled: bool
+) -> Cleaned:
+    """Clean staged objects of one feed. What is returned reads packets that Spark keeps on its
+    disks: unpersist these when all is read."""
+    packets = _packets(spark, feed, objects, is_compiled)
+    found = _measure(packets, objects)
+    spark.conf.set(_AT_ONCE, str(PACKETS_AT_ONCE))
+    return Cleaned(
+        packets,
+        _accepted(packets, feed, found.places),
+        _rejected(packets, feed, found),
+        found.counts,
+        _unknown_fields(packets, found.places) if found.has_unknown else {},
+        found.hindrance,
+    )
+
+
+def schema(columns: dict[str, Type]) -> str:
+    """Columns as Spark's schema text; timestamps have no zone."""
+    kinds = {"timestamp": "TIMESTAMP_NTZ", "bytes": "BINARY"}
+    return ", ".join(f"{n} {kinds.get(t.kind, t.spark)}" for n, t in columns.items())
+
+
+def _packets(
+    spark: SparkSession, feed: Feed, objects: Collection[Staged], is_compiled: bool
+) -> DataFrame:
+    if not any(s.path and s.size for s in objects):
+        return spark.createDataFrame([], PACKET_COLUMNS)
+    spark.conf.set(_AT_ONCE, str(LINES_AT_ONCE))
+    packed = read_text(spark, objects).mapInArrow(
+        lambda batches: pack(batches, feed, is_compiled), PACKET_COLUMNS
+    )
+    return packed.persist(StorageLevel.DISK_ONLY)
+
+
+@dataclass
+class _Measured:
+    """Where the lines of each split stand, what was counted, and what cannot be read."""
+
+    has_unknown: bool
+    hindrance: str | None
+    places: Places = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    unreadable: list[Staged] = field(default_factory=list)
+
+
+def _measure(packets: DataFrame, objects: Collection[Staged]) -> _Measured:
+    """Read all lines, and learn where they stand in their objects."""
+    told = packets.where(f"kind = '{SPLIT}'").selectExpr(
+        "path", "block", "lines", "blank", "bytes", "size(unknown) AS names", "hindrance"
+    )
+    splits = sorted(told.collect(), key=lambda row: (row.path, row.block))
+    of_path = {path: list(found) for path, found in groupby(splits, key=lambda row: row.path)}
+    found = _Measured(
+        has_unknown=any(s.names for s in splits),
+        hindrance=next((s.hindrance for s in splits if s.hindrance), None),
+    )
+    for staged in objects:
+        key, before, blank = staged.raw.key, 0, 0
+        mine = of_path.get(staged.path, [])
+        if not staged.path or not is_whole(staged.size, sum(s.bytes for s in mine)):
+            found.unreadable.append(staged)
+            found.counts[key] = Counts(1, 0)
+            continue
+        for split in mine:
+            place = Place(key, staged.raw.modified, before)
+            found.places[split.path, split.block] = place
+            before += split.lines
+            blank += split.blank
+        found.counts[key] = Counts(before, blank)
+    return found
+
+
+def _accepted(packets: DataFrame, feed: Feed, places: Places) -> DataFrame:
+    packets.where(f"kind = '{ACCEPTED}'").createOrReplaceTempView("packets")
+    by_day = packets.sparkSession.sql("SELECT /*+ REBALANCE(day) */ * FROM packets")
+    rows = by_day.sortWithinPartitions("day", "path", "block", "line").mapInArrow(
+        lambda batches: unpack(batches, feed, feed.columns, places), schema(feed.columns)
+    )
+    return rows.selectExpr("*", "dt AS day")
+
+
+def _rejected(packets: DataFrame, feed: Feed, found: _Measured) -> DataFrame:
+    places = found.places
+    rows = (
+        packets.where(f"kind = '{REJECTED}'")
+        .hint("rebalance")
+        .mapInArrow(lambda batches: unpack(batches, feed, QUARANTINE, places), schema(QUARANTINE))
+    )
+    if not found.unreadable:
+        return rows
+    whole = [
+        (feed.name, UNREADABLE, b"", s.raw.size, s.raw.key, 1, s.raw.modified)
+        for s in found.unreadable
+    ]
+    return rows.unionByName(packets.sparkSession.createDataFrame(whole, schema(QUARANTINE)))
+
+
+def _unknown_fields(packets: DataFrame, places: Places) -> dict[str, dict[str, int]]:
+    names = packets.selectExpr("path", "explode(unknown) AS (name, count)")
+    keys = {path: place.source_file for (path, _), place in places.items()}
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for path, name, count in names.groupBy("path", "name").sum("count").collect():
+        if path in keys:
+            found[keys[path]][name] = count
+    return {source: named_counts(names) for source, names in found.items()}

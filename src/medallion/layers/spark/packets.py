@@ -1,0 +1,232 @@
+"""What Spark's workers do in Python: lines go in, packets come out, and of packets come rows.
+
+A packet is one row of Spark's that holds many of ours, as Arrow writes them: Spark keeps and
+shuffles packets, and not rows, which would cost it more than the cleaning. The lines of a split are
+numbered from 1: only when all are read is it known how many lines stand before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medallion.cleaning import plain
+from medallion.cleaning.cleaner import Cleaned, Cleaner, by_day
+from medallion.cleaning.lines import BLOCK_BYTES, Block
+from medallion.contract import MAX_LINE_BYTES, QUARANTINE, Feed, Type
+from medallion.layers.spark.machine_code import load
+
+ACCEPTED, REJECTED, SPLIT = "accepted", "rejected", "split"
+"""Kinds of packets: rows of one day, rejected lines, and what is to be told of a split: its lines,
+how many are blank, their bytes with a line feed each, in how many lines each unknown name stood,
+and what kept the worker from using the compiled pass."""
+
+PACKET = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("path", pa.string()),
+        ("block", pa.int64()),
+        ("day", pa.date32()),
+        ("line", pa.int64()),
+        ("rows", pa.binary()),
+        ("lines", pa.int64()),
+        ("blank", pa.int64()),
+        ("bytes", pa.int64()),
+        ("unknown", pa.map_(pa.string(), pa.int64())),
+        ("hindrance", pa.string()),
+    ]
+)
+PACKET_COLUMNS = (
+    "kind STRING, path STRING, block BIGINT, day DATE, line BIGINT, rows BINARY, lines BIGINT, "
+    "blank BIGINT, bytes BIGINT, unknown MAP<STRING, BIGINT>, hindrance STRING"
+)
+"""PACKET as Spark spells it. `path` and `block` name the split, `line` the first line."""
+
+BYTES_AT_ONCE = 32 << 20
+"""So many bytes of rows are held before they become packets."""
+
+_REJECTED = {name: QUARANTINE[name] for name in ("reason", "raw", "raw_size")}
+
+
+def pack(
+    batches: Iterable[pa.RecordBatch], feed: Feed, is_compiled: bool
+) -> Iterator[pa.RecordBatch]:
+    """Clean the lines of a partition of Spark's.
+
+    Args:
+        batches: path, block and line; the lines of a split stand together, in their order.
+        feed: what the lines are.
+        is_compiled: whether the compiled pass is worth its start.
+    """
+    packets, held = [], 0
+    for packet in _packets(batches, feed, is_compiled):
+        packets.append(packet)
+        held += len(packet.get("rows", b""))
+        if held >= BYTES_AT_ONCE:
+            yield pa.RecordBatch.from_pylist(packets, PACKET)
+            packets, held = [], 0
+    yield pa.RecordBatch.from_pylist(packets, PACKET)
+
+
+def _packets(
+    batches: Iterable[pa.RecordBatch], feed: Feed, is_compiled: bool
+) -> Iterator[dict[str, Any]]:
+    hindrance = load() if is_compiled else None
+    split: _Split | None = None
+    for batch in batches:
+        for path, block, lines in _runs(batch):
+            if split is None or (split.path, split.block) != (path, block):
+                if split:
+                    yield from split.end()
+                split = _Split(path, block, feed, is_compiled and not hindrance, hindrance)
+            split.read(lines)
+            if split.held >= BYTES_AT_ONCE:
+                yield from split.packets()
+    if split:
+        yield from split.end()
+
+
+class Place(NamedTuple):
+    """Where the lines of a split stand: the key of their object, when it arrived (naive UTC), and
+    how many lines are before them."""
+
+    source_file: str
+    ingested_at: datetime
+    before: int
+
+
+Places = dict[tuple[str, int], Place]
+"""The place of each split, by path and block."""
+
+
+def unpack(
+    batches: Iterable[pa.RecordBatch], feed: Feed, columns: dict[str, Type], places: Places
+) -> Iterator[pa.RecordBatch]:
+    """Turn packets into rows; those of splits without a place are left out."""
+    kinds = {name: plain.arrow_type(kind) for name, kind in columns.items()}
+    for batch in batches:
+        told = [batch[name].to_pylist() for name in ("path", "block", "day")]
+        for rows, path, block, day in zip(batch["rows"], *told, strict=True):
+            if not (place := places.get((path, block))):
+                continue
+            of_all = {"feed": feed.name, "dt": day, "source_file": place.source_file}
+            of_all["ingested_at"] = place.ingested_at
+            for part in pa.ipc.open_stream(rows.as_buffer()):
+                of_each = {"source_line": pc.add(part["source_line"], place.before)}
+                arrays = [
+                    pa.repeat(pa.scalar(of_all[name], kind), len(part))
+                    if name in of_all
+                    else of_each.get(name, part[name])
+                    for name, kind in kinds.items()
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(kinds))
+
+
+def _runs(batch: pa.RecordBatch) -> Iterator[tuple[str, int, pa.Array]]:
+    """The lines of each split in a batch."""
+    paths, blocks, lines = (batch[name] for name in ("path", "block", "line"))
+    changes = pc.or_(
+        pc.not_equal(paths[1:], paths[:-1]), pc.not_equal(blocks[1:], blocks[:-1])
+    ).to_numpy(zero_copy_only=False)
+    starts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(batch)] if len(batch) else []
+    for start, end in pairwise(starts):
+        yield paths[start].as_py(), blocks[start].as_py(), lines[start:end]
+
+
+class _Split:
+    """The lines of one split, while they are read."""
+
+    def __init__(
+        self, path: str, block: int, feed: Feed, is_compiled: bool, hindrance: str | None
+    ) -> None:
+        self.path, self.block = path, block
+        self._cleaner = Cleaner(feed, is_compiled=is_compiled)
+        self._hindrance = hindrance
+        self._lines = self._blank = self._bytes = 0
+        self._accepted: list[pa.RecordBatch] = []
+        self._rejected: list[tuple[str, bytes, int, int]] = []
+        self.held = 0
+
+    def read(self, lines: pa.Array) -> None:
+        """Clean some more lines."""
+        for block in _blocks(self._lines + 1, lines):
+            for cleaned in self._cleaner.clean(block):
+                self._keep(cleaned, block)
+            self._lines += len(block)
+            self._bytes += int(block.sizes.sum(dtype=np.int64)) + len(block)
+
+    def _keep(self, cleaned: Cleaned, block: Block) -> None:
+        self._blank += cleaned.blank
+        if len(cleaned.lines):
+            lines = pa.array(cleaned.lines, pa.int64())
+            rows = cleaned.accepted.append_column("source_line", lines)
+            self._accepted.append(rows)
+            self.held += rows.nbytes
+        for number, reason in cleaned.rejected:
+            line, size = block.line(number - block.first_line)
+            self._rejected.append((reason, line, size, number))
+            self.held += len(line) + 100
+
+    def packets(self) -> Iterator[dict[str, Any]]:
+        """Yield what is held, and hold it no longer."""
+        if self._accepted:
+            for day, rows in by_day(pa.Table.from_batches(self._accepted)):
+                yield self._packet(ACCEPTED, rows) | {"day": day}
+        if self._rejected:
+            kinds = [*map(plain.arrow_type, _REJECTED.values()), pa.int64()]
+            columns = zip(*self._rejected, strict=True)
+            arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+            rows = pa.Table.from_arrays(arrays, names=[*_REJECTED, "source_line"])
+            yield self._packet(REJECTED, rows)
+        self._accepted, self._rejected, self.held = [], [], 0
+
+    def _packet(self, kind: str, rows: pa.Table) -> dict[str, Any]:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        packet = {"kind": kind, "path": self.path, "block": self.block}
+        return packet | {
+            "line": rows["source_line"][0].as_py(),
+            "rows": sink.getvalue().to_pybytes(),
+        }
+
+    def end(self) -> Iterator[dict[str, Any]]:
+        """Yield what is held, and what is to be told of the split."""
+        yield from self.packets()
+        yield {
+            "kind": SPLIT,
+            "path": self.path,
+            "block": self.block,
+            "lines": self._lines,
+            "blank": self._blank,
+            "bytes": self._bytes,
+            "unknown": list(self._cleaner.unknown_fields().items()),
+            "hindrance": self._hindrance,
+        }
+
+
+def _blocks(first_line: int, lines: pa.Array) -> Iterator[Block]:
+    """Lines of Arrow's as the cleaner takes them, where they lie; of a line that is too long only
+    the head."""
+    _, places, data = lines.buffers()
+    data = data or pa.py_buffer(b"")
+    offsets = np.frombuffer(places, np.int32)[lines.offset : lines.offset + len(lines) + 1]
+    sizes = np.diff(offsets)
+    long = np.flatnonzero(sizes > MAX_LINE_BYTES).tolist()
+    start = 0
+    for stop in [*long, len(sizes)]:
+        while start < stop:
+            full = np.searchsorted(offsets, int(offsets[start]) + BLOCK_BYTES, "right") - 1
+            end = min(int(full), stop)
+            yield Block(first_line + start, data, offsets[start : end + 1], sizes[start:end])
+            start = end
+        if stop < len(sizes):
+            head = np.array([offsets[stop], offsets[stop] + MAX_LINE_BYTES + 1], np.int32)
+            yield Block(first_line + stop, data, head, sizes[stop : stop + 1])
+            start = stop + 1

@@ -1,0 +1,147 @@
+"""The work of one run on a cluster: what raw objects become, under temporary keys."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from medallion import __version__
+from medallion.contract import FEEDS, QUARANTINE, RECEIPT, Feed, feed_of
+from medallion.errors import LakeError
+from medallion.lake.receipts import Receipt, accepted_key, quarantine_key, receipt_key
+from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean, schema
+from medallion.layers.spark.lines import RawObject, Staged, stage
+from medallion.platforms.hadoop import HadoopLake
+from medallion.platforms.lake import LakeObject
+
+
+class Run:
+    """Everything up to, not including, publication. `receipts` are there when `prepare` is done,
+    and `hindrance`, when something kept workers from using the compiled pass."""
+
+    def __init__(self, spark: SparkSession, lake: HadoopLake, name: str, folder: str) -> None:
+        self._spark, self._lake, self._name = spark, lake, name
+        self._out = f"{folder}/out"
+        self._started = datetime.now(UTC).replace(tzinfo=None)
+        self.receipts: list[Receipt] = []
+        self.hindrance: str | None = None
+        self._moves: list[tuple[str, str]] = []
+        self._accepted: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
+        self._unknown: dict[str, dict[str, int]] = {}
+        self._outputs: dict[str, dict[str, int]] = defaultdict(dict)
+
+    def prepare(self, objects: Iterable[LakeObject]) -> list[tuple[str, str]]:
+        """Writes everything under temporary keys; returns what to publish under which key, the
+        receipts last. Raises LakeError when the counts do not add up."""
+        raw = [
+            RawObject(
+                o.key,
+                self._lake.path(o.key),
+                o.size,
+                o.modified.replace(tzinfo=None),
+                o.version,
+            )
+            for o in objects
+        ]
+        staged = stage(self._spark, raw, self._lake.path(f"{self._out}/lines"))
+        if not staged:
+            return []
+        is_compiled = sum(s.size for s in staged) >= COMPILED_FROM_BYTES
+        counts: dict[str, Counts] = {}
+        for feed in FEEDS.values():
+            if mine := [s for s in staged if feed_of(s.raw.key) == feed]:
+                counts |= self._write_feed(feed, mine, is_compiled)
+        self._place_quarantine()
+        self.receipts = [self._receipt(s, counts[s.raw.key]) for s in staged]
+        self._write_receipts()
+        return self._moves
+
+    def _write_feed(self, feed: Feed, staged: list[Staged], is_compiled: bool) -> dict[str, Counts]:
+        """Writes what the lines of a feed became; returns their counts by object."""
+        cleaned = clean(self._spark, feed, staged, is_compiled)
+        folder = f"{self._out}/{feed.name}"
+        cleaned.accepted.write.partitionBy("day").parquet(self._lake.path(folder))
+        cleaned.rejected.write.parquet(self._lake.path(f"{self._out}/quarantine/{feed.name}"))
+        cleaned.packets.unpersist()
+        self._unknown |= cleaned.unknown_fields
+        self.hindrance = self.hindrance or cleaned.hindrance
+        self._place_accepted(feed, folder)
+        return cleaned.counts
+
+    def _place_accepted(self, feed: Feed, folder: str) -> None:
+        """Gives the files of a feed their final keys and counts their rows."""
+        parts: Counter[str] = Counter()
+        finals = {}
+        for key in self._written(folder):
+            day = key.removeprefix(f"{folder}/day=").partition("/")[0]
+            finals[key] = accepted_key(feed.name, day, self._name, parts[day])
+            parts[day] += 1
+        for key, source, rows in self._count(finals, schema(feed.columns), ["source_file"]):
+            self._accepted[source] += rows
+            self._outputs[source][finals[key]] = rows
+        self._moves += finals.items()
+
+    def _place_quarantine(self) -> None:
+        written = self._written(f"{self._out}/quarantine")
+        counted = self._count(written, schema(QUARANTINE), ["source_file", "reason"])
+        filled = sorted({key for key, *_ in counted})
+        finals = {key: quarantine_key(self._name, i) for i, key in enumerate(filled)}
+        for key, source, reason, rows in counted:
+            self._reasons[source][reason] += rows
+            outputs = self._outputs[source]
+            outputs[finals[key]] = outputs.get(finals[key], 0) + rows
+        self._moves += finals.items()
+
+    def _written(self, folder: str) -> list[str]:
+        return [o.key for o in self._lake.list(folder) if o.key.endswith(".parquet")]
+
+    def _count(self, keys: Iterable[str], schema: str, by: list[str]) -> list[tuple[Any, ...]]:
+        """Rows by file and by some columns, read back from what was written."""
+        paths = [self._lake.path(key) for key in keys]
+        if not paths:
+            return []
+        reader = self._spark.read.schema(schema).option("recursiveFileLookup", "true")
+        counts = reader.parquet(*paths).groupBy("_metadata.file_path", *by).count().collect()
+        return [(row[0][row[0].index(self._out) :], *row[1:]) for row in counts]
+
+    def _receipt(self, staged: Staged, counts: Counts) -> Receipt:
+        raw, reasons = staged.raw, dict(self._reasons[staged.raw.key])
+        accepted, quarantined = self._accepted[raw.key], sum(reasons.values())
+        lines, blank = counts.lines, counts.blank
+        if accepted + quarantined + blank != lines:
+            raise LakeError(
+                f"{raw.key} has {lines} lines, but {accepted} accepted, {quarantined} quarantined "
+                f"and {blank} blank ones: nothing of this run is published"
+            )
+        return Receipt(
+            feed=feed_of(raw.key).name,
+            source_file=raw.key,
+            size=raw.size,
+            modified_at=raw.modified,
+            checksum=staged.checksum,
+            lines=lines,
+            blank=blank,
+            accepted=accepted,
+            quarantined=quarantined,
+            reasons=reasons,
+            unknown_fields=self._unknown.get(raw.key, {}),
+            outputs=self._outputs[raw.key],
+            cleaner_version=__version__,
+            engine=f"spark {self._spark.version}",
+            started_at=self._started,
+            finished_at=datetime.now(UTC).replace(tzinfo=None),
+        )
+
+    def _write_receipts(self) -> None:
+        """One object with a row for each raw object: one each would cost more than it tells."""
+        folder = f"{self._out}/receipts"
+        rows = [tuple(receipt.row().values()) for receipt in self.receipts]
+        table = self._spark.createDataFrame(rows, schema(RECEIPT))
+        table.coalesce(1).write.parquet(self._lake.path(folder))
+        (written,) = self._written(folder)
+        self._moves.append((written, receipt_key(self._name)))

@@ -1,0 +1,199 @@
+"""Transform: the dbt project, run in this process."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from medallion.errors import SettingsError, TransformError, did_you_mean
+from medallion.platforms.local import make_folder
+from medallion.platforms.snowflake import require_extra
+from medallion.settings import DBT_PROJECT
+
+EMBEDDED, SNOWFLAKE = "local", "snowflake"
+"""The targets of dbt/profiles.yml. That in Snowflake finds its account in the environment."""
+
+
+@dataclass
+class TransformReport:
+    """What one dbt invocation did: by name, the seconds of each model, and the failed tests."""
+
+    models: dict[str, float] = field(default_factory=dict)
+    failed_tests: list[str] = field(default_factory=list)
+
+
+class Transformer:
+    """Runs dbt from one home, on the warehouse of a target. The project is parsed once; later runs
+    reuse what was parsed."""
+
+    def __init__(
+        self, home: Path, target: str = EMBEDDED, *, progress: Callable[[str], None] | None = None
+    ) -> None:
+        if target == SNOWFLAKE:
+            require_extra("dbt.adapters.snowflake")
+        self._home, self._target = home.absolute(), target
+        self._work = self._home / ".dbt"
+        self._runner: Any = None
+        self._statements: dict[str, dict[str, str]] = {}
+        self.progress = progress or (lambda _: None)
+        """Hears what is being built."""
+
+    def require(self, select: str | None) -> None:
+        """Raises SettingsError when a word of `select` selects no model."""
+        for word in (select or "").split():
+            if not self._listed(word):
+                nodes = self._parsed().manifest.nodes.values()
+                known = {name for node in nodes for name in (node.name, *node.tags)}
+                name = re.sub(r"^\d*\+|\+\d*$|^@", "", word).rpartition(":")[2]
+                raise SettingsError(f"--select {word} selects no model{did_you_mean(name, known)}")
+
+    def _listed(self, select: str) -> list[str]:
+        """The models that a selection stands for. Raises SettingsError for one that dbt cannot
+        read."""
+        arguments = ["list", *self._options(), "--resource-type", "model", "--select", select]
+        with redirect_stdout(StringIO()):
+            outcome = self._parsed().invoke(arguments)
+        if outcome.exception is not None:
+            raise SettingsError(f"--select {select}: {_first_line(outcome.exception)}")
+        return list(outcome.result or [])
+
+    def run(self, *, select: str | None = None, full_refresh: bool = False) -> TransformReport:
+        """Builds the models. Raises TransformError when one fails."""
+        return self._invoke("run", select, ["--full-refresh"] * full_refresh)
+
+    def repeat(self, warehouse: duckdb.DuckDBPyConnection, select: str) -> TransformReport:
+        """Builds incremental models whose tables are there. The first time dbt does, after that
+        the statements that it made are run as they are: they name no batch, but find by themselves
+        what is new, and dbt takes longer to make them than the warehouse to run them. Each model is
+        a transaction. Raises TransformError when one fails."""
+        if select not in self._statements:
+            report = self.run(select=select)
+            self._statements[select] = {name: self._made(name) for name in report.models}
+            return report
+        report = TransformReport()
+        for name, statements in self._statements[select].items():
+            started = time.monotonic()
+            warehouse.execute("BEGIN")
+            try:
+                warehouse.execute(statements)
+                warehouse.execute("COMMIT")
+            except duckdb.Error as error:
+                warehouse.execute("ROLLBACK")
+                raise TransformError(f"{name} failed: {_first_line(error)}") from error
+            report.models[name] = time.monotonic() - started
+        return report
+
+    def _made(self, model: str) -> str:
+        """The statements by which dbt built a model the last time."""
+        nodes = self._parsed().manifest.nodes.values()
+        (node,) = [n for n in nodes if n.resource_type == "model" and n.name == model]
+        folder = self._work / "target" / "run" / node.package_name
+        return (folder / node.original_file_path).read_text(encoding="utf-8")
+
+    def test(self, *, select: str | None = None) -> TransformReport:
+        """Runs the data tests; what fails is in the report."""
+        return self._invoke("test", select, [])
+
+    def published(self, select: str | None = None) -> dict[str, bool]:
+        """The relations that the project marks for publishing, by `meta: {publish: true}`, and
+        whether a run of `select` may have changed them."""
+        nodes = self._parsed().manifest.nodes.values()
+        marked = [n for n in nodes if n.resource_type == "model" and n.config.meta.get("publish")]
+        built = {word.split(",")[0] for word in (select or "").split()}
+        by_tag = bool(built) and all(word.startswith("tag:") for word in built)
+        return {
+            f"{n.schema}.{n.alias}": not by_tag or any(f"tag:{tag}" in built for tag in n.tags)
+            for n in marked
+        }
+
+    def close(self) -> None:
+        """Lets go of the warehouse, which dbt keeps open between two runs."""
+        if self._runner is None or self._target != EMBEDDED:
+            return
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Connections
+
+        if Connections._ENV is not None:
+            Connections._ENV.close()
+        Connections.close_all_connections()
+
+    def _parsed(self) -> Any:
+        os.environ["MEDALLION_HOME"] = str(self._home)
+        if self._runner is None:
+            make_folder(self._work)
+            self._runner = _parse(self._options(), self._hear)
+        return self._runner
+
+    def _hear(self, event: Any) -> None:
+        """Hands on which model dbt begins to build."""
+        if event.info.name == "LogStartLine":
+            told = event.data
+            self.progress(f"building {told.index} of {told.total}: {told.description.split()[-1]}")
+
+    def _invoke(self, verb: str, select: str | None, options: list[str]) -> TransformReport:
+        arguments = [verb, *self._options(), "--no-write-json", *options]
+        outcome = self._parsed().invoke(arguments + (["--select", select] if select else []))
+        return _report(outcome)
+
+    def _options(self) -> list[str]:
+        return [
+            "--quiet",
+            "--log-level",
+            "none",
+            "--target",
+            self._target,
+            "--project-dir",
+            str(DBT_PROJECT),
+            "--profiles-dir",
+            str(DBT_PROJECT),
+            "--target-path",
+            str(self._work / "target"),
+            "--log-path",
+            str(self._work / "logs"),
+            "--log-level-file",
+            "none",
+        ]
+
+
+def _parse(options: list[str], hear: Callable[[Any], None]) -> Any:
+    # dbt takes two seconds to import: only who transforms pays for it.
+    from dbt.cli.main import dbtRunner
+
+    outcome: Any = dbtRunner().invoke(["parse", *options])
+    if not outcome.success:
+        # An excerpt of the file stands in the middle.
+        why = re.sub(r"(?s)\s-{9,}.*-{9,}", ",", str(outcome.exception))
+        why = " ".join(why.replace(' in "<unicode string>"', "").split())
+        raise TransformError(f"dbt cannot read the project: {why}")
+    return dbtRunner(manifest=outcome.result, callbacks=[hear])
+
+
+def _report(outcome: Any) -> TransformReport:
+    if outcome.exception is not None:
+        raise TransformError(f"dbt failed: {_first_line(outcome.exception)}")
+    report, errors = TransformReport(), []
+    for result in outcome.result or []:
+        name = result.node.name
+        if result.node.resource_type == "model":
+            report.models[name] = result.execution_time
+        if result.status == "fail":
+            report.failed_tests.append(f"{name}: {_first_line(result.message)}")
+        elif result.status in ("error", "runtime error"):
+            errors.append(f"{name}: {_first_line(result.message)}")
+    if errors:
+        cure = "; 'medallion transform --full-refresh' builds it anew" * ("sync" in errors[0])
+        raise TransformError(f"dbt failed in {len(errors)} nodes, first in {errors[0]}{cure}")
+    return report
+
+
+def _first_line(message: object) -> str:
+    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+    return " ".join(lines[:2])

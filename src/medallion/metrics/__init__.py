@@ -1,0 +1,1 @@
+"""The metrics: one definition for the dashboard, the BI templates and the docs."""

@@ -1,0 +1,94 @@
+"""Whether this machine is ready: what is needed, what is optional, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from medallion.platforms.home import replaced_copies
+from medallion.platforms.warehouse import warehouse_path
+from medallion.settings import DBT_PROJECT
+
+NEEDED_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `needed` is false for what only the cloud half uses."""
+
+    what: str
+    found: str
+    ready: bool
+    needed: bool = True
+    mend: str = ""
+
+
+def examine(home: Path) -> list[Finding]:
+    """Looks at this machine and this home; changes nothing that stays."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return [
+        Finding("python", python, sys.version_info >= (3, 11), mend="install Python 3.11 or newer"),
+        *[_package(name) for name in ("duckdb", "dbt-core", "dbt-duckdb", "pyarrow", "numpy")],
+        Finding(
+            "dbt project",
+            str(DBT_PROJECT),
+            (DBT_PROJECT / "dbt_project.yml").exists(),
+            mend="run from a clone of the project",
+        ),
+        _writable(home),
+        _space(home),
+        Finding("warehouse", str(warehouse_path(home)), True, needed=False)
+        if warehouse_path(home).exists()
+        else Finding("warehouse", "none yet", False, False, "'medallion run' makes it"),
+        *[_old_copy(folder, size) for folder, size in replaced_copies(home).items()],
+        *[_program(name, mend) for name, mend in _PROGRAMS.items()],
+    ]
+
+
+_PROGRAMS = {
+    "java": "only for the Spark tests: apt-get install openjdk-17-jre-headless, or brew install "
+    "openjdk@17",
+    "terraform": "only to provision AWS: see developer.hashicorp.com/terraform/install",
+}
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, version(name), True)
+    except PackageNotFoundError:
+        return Finding(name, "missing", False, mend="make setup")
+
+
+def _writable(home: Path) -> Finding:
+    folder = next(p for p in (home, *home.parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Finding("home", str(home), True)
+    except OSError as error:
+        return Finding("home", f"{home}: {error.strerror}", False, mend="choose one with --home")
+
+
+def _space(home: Path) -> Finding:
+    folder = next(p for p in (home, *home.parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    return Finding(
+        "disk",
+        f"{free / 1e9:,.1f} GB free, {os.cpu_count()} cores",
+        free > NEEDED_FREE_BYTES,
+        mend="free 1 GB, or choose another --home",
+    )
+
+
+def _old_copy(folder: Path, size: int) -> Finding:
+    found = f"{folder}, {size / 1e6:,.1f} MB"
+    return Finding("old copy", found, False, False, "'medallion rebuild --remove-old' removes it")
+
+
+def _program(name: str, mend: str) -> Finding:
+    found = shutil.which(name)
+    return Finding(name, found or "missing", found is not None, needed=False, mend=mend)

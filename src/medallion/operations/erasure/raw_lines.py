@@ -1,0 +1,26 @@
+"""The lines of a raw object without the id, and raw objects packed as their names say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from medallion.cleaning.lines import BOM
+from medallion.contract import feed_of
+from medallion.lake.codecs import codec_of, open_unpacked
+from medallion.operations.erasure.pseudonym import Replacement
+
+UNREADABLE = (OSError, EOFError)
+"""What reading an archive that is damaged or cut may raise."""
+
+
+def lines(path: Path, key: str, by: Replacement) -> Iterator[tuple[bytes, bool]]:
+    """The lines of a stored object without the id, and whether each was changed."""
+    feed = feed_of(key)
+    with open_unpacked(path, codec_of(key)) as stream:
+        for number, line in enumerate(stream):
+            mark = BOM if number == 0 and line.startswith(BOM) else b""
+            end = b"\n" if line.endswith(b"\n") else b""
+            body = line[len(mark) : len(line) - len(end)]
+            new = by.line(body, feed)
+            yield mark + new + end, new != body

@@ -1,0 +1,161 @@
+"""Whether any file of a home, or any version of an object in a bucket, still holds an id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from medallion.contract import PURCHASES, feed_of
+from medallion.operations.erasure.pseudonym import Replacement
+from medallion.operations.erasure.raw_lines import UNREADABLE, lines
+from medallion.platforms.lake import Lake, Version, batches
+from medallion.platforms.warehouse import FILE, literal
+
+TEXT = ("VARCHAR", "JSON")
+ROWS_AT_A_TIME = 10_000
+PREFIXES = ("raw/", "bronze/", "tmp/")
+"""Where objects of a lake lie that can hold what producers sent."""
+
+
+class Unsearchable(Exception):
+    """The content cannot be read."""
+
+
+@dataclass
+class Search:
+    """How many files of each kind were searched, and where the id is or may be."""
+
+    searched: Counter[str] = field(default_factory=Counter)
+    found: list[str] = field(default_factory=list)
+
+
+def search(home: Path, lake: Lake, by: Replacement) -> Search:
+    """Looks into every file of the home and every version of every object that the lake keeps
+    elsewhere: raw objects line by line, Parquet and warehouse column by column, others as text."""
+    result, searcher = Search(), Searcher(by)
+    for path in sorted(p for p in home.rglob("*") if p.is_file()):
+        name = str(path.relative_to(home))
+        result.searched[kind_of(name)] += 1
+        result.found += _told(searcher, path, name, name)
+    for version, path in contents(lake):
+        result.searched[kind_of(version.key) if version.is_current else "old versions"] += 1
+        place = f"{lake.url}/{version.key}"
+        place += "" if version.is_current else f", version {version.id}"
+        result.found += _told(searcher, path, version.key, place)
+    return result
+
+
+def contents(lake: Lake) -> Iterator[tuple[Version, Path]]:
+    """Every version that has a content, as a local file until the next is asked for."""
+    for prefix in PREFIXES:
+        for batch in batches(v for v in lake.versions(prefix) if not v.is_deletion):
+            with lake.fetched_versions(batch) as paths:
+                yield from zip(batch, paths, strict=True)
+
+
+def kind_of(name: str) -> str:
+    """What a file is, by its name in the home or in the lake."""
+    if name.endswith(".parquet"):
+        return "Parquet files"
+    if name.startswith("raw/"):
+        return "raw objects"
+    return "warehouse" if name == FILE else "other files"
+
+
+def _told(searcher: Searcher, path: Path, name: str, place: str) -> list[str]:
+    try:
+        return [f"{place}: {where}" if where else place for where in searcher.places(path, name)]
+    except Unsearchable as error:
+        return [f"{place}: {error}"]
+
+
+class Searcher:
+    """Looks for one id in files."""
+
+    def __init__(self, by: Replacement) -> None:
+        self._by = by
+        self._db = duckdb.connect()
+
+    def places(self, path: Path, name: str) -> list[str]:
+        """Where in a file the id is: columns, or "" for the file as a whole; `name` is that in the
+        home or the lake. Raises Unsearchable."""
+        kind = kind_of(name)
+        try:
+            if kind == "Parquet files":
+                self._db.execute(
+                    "CREATE OR REPLACE VIEW file AS FROM read_parquet("
+                    f"{literal(path)}, hive_partitioning = false)"
+                )
+                return [*self._columns(self._db, "main", "file")]
+            if kind == "warehouse":
+                return [*self._tables(path)]
+            if kind == "raw objects":
+                return [""] if self._has_line(path, name) else []
+            text = path.read_bytes().decode("utf-8", "replace")
+            # A cluster keeps lines of raw objects in tmp/.
+            is_found = self._by.text(text) != text
+            is_found = is_found or (name.startswith("tmp/") and self._has_line(path, name))
+            return [""] if is_found else []
+        except (*UNREADABLE, duckdb.Error) as error:
+            raise Unsearchable(str(error).splitlines()[0]) from error
+
+    def _has_line(self, path: Path, name: str) -> bool:
+        return any(changed for _, changed in lines(path, name, self._by))
+
+    def _tables(self, path: Path) -> Iterator[str]:
+        with duckdb.connect(str(path), read_only=True) as db:
+            tables = db.execute(
+                "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal "
+                "ORDER BY ALL"
+            ).fetchall()
+            for schema, table in tables:
+                for column in self._columns(db, schema, table):
+                    yield f"{schema}.{table}.{column}"
+
+    def _columns(self, db: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
+        """The columns of a relation that hold the id: customer_id as a whole, lines as lines,
+        others as a word."""
+        columns = dict(
+            db.execute(
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? "
+                "AND table_name = ?",
+                [schema, table],
+            ).fetchall()
+        )
+        for column, kind in columns.items():
+            if kind == "BLOB":
+                source = "source_file" if "source_file" in columns else "NULL"
+                query = f"SELECT {column}, {source} FROM {schema}.{table}"
+                rows = _rows(db, query)
+                if any(line is not None and self._is_line(line, key) for line, key in rows):
+                    yield column
+            elif kind.startswith(TEXT):
+                text = f"CAST({column} AS VARCHAR)"
+                query = f"SELECT DISTINCT {text} FROM {schema}.{table} WHERE contains({text}, ?)"
+                rows = _rows(db, query, self._by.customer)
+                if any(self._holds(column, value) for (value,) in rows):
+                    yield column
+
+    def _is_line(self, line: bytes, source_file: str | None) -> bool:
+        feed = feed_of(source_file) if source_file else PURCHASES
+        return self._by.line(line, feed) != line
+
+    def _holds(self, column: str, value: str) -> bool:
+        if column == "customer_id":
+            return value == self._by.customer
+        return column not in KNOWN_FOR_OTHERS and self._by.text(value) != value
+
+
+KNOWN_FOR_OTHERS = ("event_id", "basket_id", "original_event_id", "product_id", "store_id")
+"""Columns of the contract in which the same characters are the name of something else."""
+
+
+def _rows(db: duckdb.DuckDBPyConnection, query: str, *given: str) -> Iterator[tuple[Any, ...]]:
+    found = db.execute(query, list(given))
+    while rows := found.fetchmany(ROWS_AT_A_TIME):
+        yield from rows

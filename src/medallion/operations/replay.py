@@ -1,0 +1,83 @@
+"""Quarantined lines sent again, where the rules of today accept them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from medallion.cleaning.exact import Validator
+from medallion.contract import FEEDS, UNREADABLE
+from medallion.lake.raw import RAW
+from medallion.lake.receipts import key_stem
+from medallion.platforms.lake import Lake
+from medallion.platforms.warehouse import Warehouse
+
+CHOSEN = "FROM staging.quarantine WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+"""The quarantined lines of a reason and an object, where such are given; takes `chosen`."""
+
+
+@dataclass
+class ReplayReport:
+    """What became of the lines that were tried: `sent` lie in raw/ again, in new objects; `before`
+    did already; `refused` by the reason of today; of `cut` ones the quarantine lacks a part."""
+
+    objects: list[str] = field(default_factory=list)
+    sent: int = 0
+    before: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+
+
+def chosen(reason: str | None, file: str | None) -> list[str]:
+    """The parameters of CHOSEN."""
+    return [reason or "", reason or "", file or "", file or ""]
+
+
+def replay(
+    lake: Lake, warehouse: Warehouse, reason: str | None = None, file: str | None = None
+) -> ReplayReport:
+    """Judges quarantined lines anew and writes those that are accepted now to raw/, an object for
+    each object they came from; the next run takes them as it takes any other. The quarantine keeps
+    what it has. May be repeated: the same lines are sent once."""
+    report = ReplayReport()
+    given = chosen(reason, file)
+    objects = warehouse.execute(
+        f"SELECT DISTINCT feed, source_file {CHOSEN} ORDER BY feed, source_file", given
+    ).fetchall()
+    for feed, source in objects:
+        rows = warehouse.execute(
+            f"SELECT reason, raw, raw_size {CHOSEN} AND feed = ? AND source_file = ? "
+            "ORDER BY source_line",
+            [*given, feed, source],
+        ).fetchall()
+        whole = [bytes(raw) for why, raw, size in rows if why != UNREADABLE and len(raw) == size]
+        report.cut += len(rows) - len(whole)
+        _send(lake, feed, source, _accepted(feed, whole, report), report)
+    return report
+
+
+def _accepted(feed: str, lines: list[bytes], report: ReplayReport) -> list[bytes]:
+    """The lines that the rules of today accept."""
+    validator, accepted = Validator(FEEDS[feed]), list[bytes]()
+    for line in lines:
+        if reason := validator.validate(line, len(line)).reason:
+            report.refused[reason] += 1
+        else:
+            accepted.append(line)
+    return accepted
+
+
+def _send(lake: Lake, feed: str, source: str, lines: Iterable[bytes], report: ReplayReport) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    if not data:
+        return
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    key = f"{RAW}{feed}/replayed/{key_stem(source)}-{digest}.ndjson"
+    if any(found.key == key for found in lake.list(key)):
+        report.before += data.count(b"\n")
+        return
+    lake.put(key, data)
+    report.objects.append(key)
+    report.sent += data.count(b"\n")

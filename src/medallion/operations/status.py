@@ -1,0 +1,116 @@
+"""Where the layers stand: how much each layer holds, what waits, how fresh it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any
+
+import duckdb
+
+from medallion.lake.raw import raw_objects
+from medallion.layers.bronze import Sweep
+from medallion.layers.staging import waiting_objects
+from medallion.operations.freshness import Clock, utc
+from medallion.platforms.lake import Lake
+from medallion.platforms.warehouse import Warehouse, relations, total
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: what it counts, how much of it, and the time of its newest content (UTC)."""
+
+    layer: str
+    unit: str
+    count: int
+    newest: datetime | None = None
+    note: str = ""
+
+
+def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
+    """The layers in the order of the stream. Layers that are not built yet count 0."""
+    raw = list(raw_objects(lake))
+    newest = max((o.modified for o in raw), default=None)
+    built = relations(warehouse)
+    return [
+        Layer("raw", "objects", len(raw), newest, _waiting(len(Sweep(lake).waiting()))),
+        *_of_receipts(warehouse),
+        _staging(lake, warehouse),
+        _silver(warehouse) if "silver.purchases_silver" in built else _unbuilt("silver", "events"),
+        _gold(warehouse) if "gold.purchases_gold" in built else _unbuilt("gold", "days (UTC)"),
+    ]
+
+
+def newest(warehouse: Warehouse) -> Clock:
+    """Return the times that freshness is counted from, as the models have them."""
+    if "marts.live_clock" not in relations(warehouse):
+        return Clock()
+    return Clock(*map(utc, _row(warehouse, "SELECT as_of, staged_at FROM marts.live_clock")))
+
+
+def _of_receipts(warehouse: Warehouse) -> list[Layer]:
+    totals = total("lines", "blank", "accepted", "quarantined")
+    lines, blank, accepted, quarantined, arrived, finished = _row(
+        warehouse,
+        f"SELECT {totals}, max(modified_at), max(finished_at) FROM staging.receipts",
+    )
+    share = f"{quarantined / (lines - blank):.1%} of the lines" if quarantined else ""
+    return [
+        Layer("raw", "lines", lines, utc(arrived), f"{blank} blank"),
+        Layer("bronze", "rows accepted", accepted, utc(finished)),
+        Layer("bronze", "lines quarantined", quarantined, utc(finished), share),
+    ]
+
+
+def _staging(lake: Lake, warehouse: Warehouse) -> Layer:
+    rows, loaded = _row(warehouse, "SELECT count(*), max(loaded_at) FROM staging.purchases")
+    waiting = _waiting(waiting_objects(lake, warehouse), "objects ")
+    return Layer("staging", "purchase rows", rows, utc(loaded), waiting)
+
+
+def _silver(warehouse: Warehouse) -> Layer:
+    events, newest = _row(warehouse, "SELECT count(*), max(ts) FROM silver.purchases_silver")
+    (staged,) = _row(warehouse, "SELECT count(*) FROM staging.purchases")
+    return Layer("silver", "events", events, utc(newest), f"{staged - events} duplicates")
+
+
+def _gold(warehouse: Warehouse) -> Layer:
+    days, newest = _row(
+        warehouse,
+        "SELECT count(DISTINCT sales_date), max(sales_date) FROM gold.purchases_gold "
+        "WHERE currency IS NOT NULL",
+    )
+    midnight = newest and datetime.combine(newest, time.min)
+    return Layer("gold", "days (UTC)", days, utc(midnight))
+
+
+def _unbuilt(layer: str, unit: str) -> Layer:
+    return Layer(layer, unit, 0, None, "not built yet")
+
+
+def _waiting(count: int, what: str = "") -> str:
+    return f"{count:,} {what}waiting" if count else ""
+
+
+def _row(warehouse: Warehouse, query: str) -> tuple[Any, ...]:
+    (row,) = warehouse.execute(query).fetchall()
+    found: tuple[Any, ...] = row
+    return found
+
+
+def reporting_currency(warehouse: duckdb.DuckDBPyConnection) -> str:
+    """Return the ISO 4217 code of the currency that amounts are converted to."""
+    found: tuple[str] = _row(warehouse, "SELECT max(reporting_currency) FROM marts.dim_fx_rates")
+    return found[0]
+
+
+def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tuple[Any, ...]]:
+    """The last store-local days: date, transactions, lines, net sales and returns in the reporting
+    currency, and how many lines have no rate to it and so are not in the two sums."""
+    return warehouse.execute(
+        "SELECT sales_date::VARCHAR, sum(transactions)::BIGINT, sum(lines)::BIGINT, "
+        "sum(reporting_net_sales)::DECIMAL(38,2), sum(reporting_returns)::DECIMAL(38,2), "
+        "sum(unconverted_lines)::BIGINT FROM sales_daily_store GROUP BY ALL "
+        "ORDER BY 1 DESC LIMIT ?",
+        [days],
+    ).fetchall()[::-1]

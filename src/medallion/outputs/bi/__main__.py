@@ -1,0 +1,37 @@
+"""`python -m medallion.outputs.bi` writes the templates anew, into bi/ of this checkout."""
+
+from __future__ import annotations
+
+from medallion.outputs.bi.powerbi import power_bi
+from medallion.outputs.bi.quicksight import quicksight
+from medallion.outputs.bi.semantics import Model, read_model
+from medallion.outputs.bi.tableau import tableau_sources
+from medallion.outputs.bi.tableau_workbook import tableau_workbook
+from medallion.settings import DBT_PROJECT
+
+BI = DBT_PROJECT.parent / "bi"
+
+
+def templates(model: Model) -> dict[str, str]:
+    """Every generated file, by its path under bi/."""
+    tableau = tableau_sources(model) | {"retail.twb": tableau_workbook(model)}
+    return (
+        {f"tableau/{path}": text for path, text in tableau.items()}
+        | {f"powerbi/{path}": text for path, text in power_bi(model).items()}
+        | {"quicksight/retail.template.json": quicksight(model)}
+    )
+
+
+def write() -> None:
+    """Writes all templates; files that are no longer made go, the pages for people stay."""
+    made = templates(read_model())
+    for path in BI.rglob("*"):
+        if path.is_file() and path.name != "README.md" and str(path.relative_to(BI)) not in made:
+            path.unlink()
+    for name, text in made.items():
+        (BI / name).parent.mkdir(parents=True, exist_ok=True)
+        (BI / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,109 @@
+"""Two small drawings in plain HTML, which Streamlit lets through where it drops SVG. They are
+redrawn every second without a flicker or a library in the browser, and take their colours from the
+page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from math import ceil, floor, log10
+
+from medallion.outputs.dashboard.text import ABSENT, money, short_money
+
+_STEPS = (1, 2, 2.5, 5, 10)
+_LINE = 4.0
+"""Thickness of a line, in percent of the height of its drawing."""
+Course = Sequence[Decimal | None]
+
+
+def spark(course: Course, before: Course, *, bars: bool = False) -> str:
+    """The course of a figure over that of the week before."""
+    length = max(len(course), len(before), 2)
+    top = max((float(v) for v in (*course, *before) if v), default=0.0) or 1.0
+    old, new = _points(before, length, top), _points(course, length, top)
+    drawn = _shape("ghost", _band(old))
+    if bars:
+        drawn += "".join(
+            f'<div class="minute" style="left:{i * 100 / length:.2f}%;'
+            f'width:{70 / length:.2f}%;height:{float(v) / top * 88:.1f}%"></div>'
+            for i, v in enumerate(course)
+            if v
+        )
+    else:
+        drawn += _shape("area", [*new, (new[-1][0], 100.0), (new[0][0], 100.0)] if new else [])
+        drawn += _shape("line", _band(new))
+    return f'<div class="spark" aria-hidden="true">{drawn}</div>'
+
+
+def _points(values: Course, length: int, top: float) -> list[tuple[float, float]]:
+    """Percent from the left and from above."""
+    return [
+        (i * 100 / (length - 1), 96 - float(v) / top * 88)
+        for i, v in enumerate(values)
+        if v is not None
+    ]
+
+
+def _band(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A line as the outline of its ink."""
+    return [
+        *((x, y - _LINE / 2) for x, y in points),
+        *((x, y + _LINE / 2) for x, y in points[::-1]),
+    ]
+
+
+def _shape(kind: str, outline: list[tuple[float, float]]) -> str:
+    if not outline:
+        return ""
+    corners = ",".join(f"{x:.2f}% {y:.2f}%" for x, y in outline)
+    return f'<div class="{kind}" style="clip-path:polygon({corners})"></div>'
+
+
+def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], currency: str) -> str:
+    """A bar an hour, the week before as a line over each, and an axis of round amounts. An hour may
+    lie below zero where more was returned than sold; of one that is not known nothing is drawn. To
+    a screen reader it is a list of sentences."""
+    amounts = [v for _, now, before in hours for v in (now, before) if v is not None]
+    most, least = max(amounts, default=Decimal(0)), min(amounts, default=Decimal(0))
+    step = _round_step(most, least)
+    high = max(ceil(most / step), 1) * step
+    low = min(least, Decimal(0))
+
+    def share(amount: Decimal) -> float:
+        """Percent of the height, from below."""
+        return float((amount - low) / (high - low) * 100)
+
+    zero = share(Decimal(0))
+    drawn = [
+        f'<div class="tick" aria-hidden="true" style="bottom:{share(n * step):.2f}%">'
+        f"<span>{short_money(n * step, currency)}</span></div>"
+        for n in range(ceil(low / step), int(high / step) + 1)
+    ]
+    for hour, now, before in hours:
+        reading = f"{hour:02}:00  {money(now, currency)}, a week before {money(before, currency)}"
+        label = f'<span class="hour" aria-hidden="true">{hour:02}</span>' if hour % 3 == 0 else ""
+        fill = then = ""
+        if now is not None:
+            bottom, top = sorted((zero, share(now)))
+            fill = (
+                f'<div class="fill" style="bottom:{bottom:.2f}%;height:{top - bottom:.2f}%"></div>'
+            )
+        if before is not None:
+            then = f'<div class="then" style="bottom:{share(before):.2f}%"></div>'
+        drawn.append(
+            f'<div class="column" role="listitem" data-hour="{hour}" title="{reading}" '
+            f'style="left:{hour / 0.24:.3f}%"><span class="unseen">{reading}</span>'
+            f"{fill}{then}{label}</div>"
+        )
+    unknown = "" if amounts else f'<div class="empty">{ABSENT}</div>'
+    return (
+        f'<div class="hours"><div class="plot" role="list" aria-label="Revenue by hour">'
+        f"{''.join(drawn)}{unknown}</div></div>"
+    )
+
+
+def _round_step(high: Decimal, low: Decimal) -> Decimal:
+    """A round amount that divides the range into about four."""
+    about = float(high - min(low, Decimal(0))) / 4 or 1.0
+    size = 10.0 ** floor(log10(about))
+    return Decimal(str(next(s for s in _STEPS if s * size >= about * 0.999) * size))
