@@ -1,5 +1,5 @@
--- Lines of silver whose total_amount is not price x quantity - discount_amount, within the contract's
--- tolerance: a cent, and the rounding of a unit price to six decimals.
+-- Lines of silver whose total_amount is not price x quantity - discount_amount, within the
+-- tolerance of the contract: a cent, and the rounding of a unit price to six decimals.
 with
 
 silver as (
