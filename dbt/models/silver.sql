@@ -29,8 +29,7 @@ copied as (
 ),
 {% endif %}
 
--- Of the copies of an event, the one that arrived first is kept, in whatever order they were
--- loaded.
+-- Of the copies of an event, the one that arrived first is kept, not the one loaded first.
 earliest as (
 
     select

@@ -1,5 +1,4 @@
--- live_sales is built first: people watch it, and the audit relies on it being as new as this
--- model.
+-- live_sales is built first: people watch it, and the audit expects it to be as new as this.
 -- depends_on: {{ ref('live_sales') }}
 with
 
