@@ -1,4 +1,10 @@
-{{ config(alias='purchases_bronze') }}
+with
+
+purchases as (
+
+    select * from {{ source('staging', 'purchases') }}
+
+)
 
 select
     cast(source_file || ':' || source_line as varchar) as bronze_id,
@@ -27,4 +33,4 @@ select
     bronze_file,
     load_seq,
     loaded_at
-from {{ source('staging', 'purchases') }}
+from purchases

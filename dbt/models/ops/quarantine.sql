@@ -1,3 +1,11 @@
+with
+
+staged as (
+
+    select * from {{ source('staging', 'quarantine') }}
+
+)
+
 select
     feed,
     reason,
@@ -9,4 +17,4 @@ select
     bronze_file,
     load_seq,
     loaded_at
-from {{ source('staging', 'quarantine') }}
+from staged

@@ -1,3 +1,11 @@
+with
+
+staged as (
+
+    select * from {{ source('staging', 'receipts') }}
+
+)
+
 select
     feed,
     source_file,
@@ -18,4 +26,4 @@ select
     bronze_file,
     load_seq,
     loaded_at
-from {{ source('staging', 'receipts') }}
+from staged
