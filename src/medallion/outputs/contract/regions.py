@@ -19,5 +19,11 @@ def with_regions(text: str, regions: Mapping[str, str]) -> str:
 
         -- Generated from contract.py: NAME
         -- End of what is generated
+
+    Raises:
+        ValueError: a region is missing, or one has a name that nobody writes.
     """
+    names = sorted(match[2] for match in _REGION.finditer(text))
+    if names != sorted(regions):
+        raise ValueError(f"the generated regions are {names}, and must be {sorted(regions)}")
     return _REGION.sub(lambda match: match[1] + regions[match[2]] + match[3], text)
