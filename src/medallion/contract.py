@@ -223,7 +223,7 @@ QUARANTINE_COLUMNS = (
     Column(
         "raw",
         BYTES,
-        "The line's bytes, without the line end; of an oversize line the first mebibyte.",
+        "Bytes of the line, without its line end; of a line that is too long, the first mebibyte.",
     ),
     Column("raw_size", INTEGER, "Length of the whole line in bytes."),
     _SOURCE_FILE,
@@ -244,18 +244,20 @@ RECEIPT_COLUMNS = (
     Column("quarantined", INTEGER, "Lines rejected."),
     Column("reasons", TEXT, "JSON object: rejected lines by reason."),
     Column(
-        "unknown_fields", TEXT, "JSON object: lines by name of a field that the contract lacks."
+        "unknown_fields",
+        TEXT,
+        "JSON object: for each field that the contract does not know, the number of lines with it.",
     ),
-    Column("outputs", TEXT, "JSON object: rows by bronze object."),
+    Column("outputs", TEXT, "JSON object: rows written, by bronze object."),
     Column("cleaner_version", TEXT, "Version of the cleaner."),
-    Column("engine", TEXT, "Engine that cleaned it."),
+    Column("engine", TEXT, "Engine that ran the cleaner."),
     Column("started_at", TIMESTAMP, "Start of the cleaning, in UTC."),
     Column("finished_at", TIMESTAMP, "End of the cleaning, in UTC."),
 )
 """Columns of a receipt, one row per raw object."""
 
 LOAD_COLUMNS = (
-    Column("bronze_file", TEXT, "Key of the bronze object that the row came in."),
+    Column("bronze_file", TEXT, "Key of the bronze object that the row was loaded from."),
     Column("load_seq", INTEGER, "Number of the load that brought the row; rises with every load."),
     Column("loaded_at", TIMESTAMP, "When it was loaded, in UTC."),
 )
@@ -308,11 +310,13 @@ PURCHASES = Feed(
         Field("discount_amount", MONEY, "Discount on the line.", default="0", minimum=0),
         Field("tax_amount", MONEY, "Tax on the line, not in total_amount.", default="0", minimum=0),
         Field("total_amount", MONEY, "price x quantity - discount_amount; computed when absent."),
-        Field("original_event_id", TEXT, "Of a return: the purchase that it undoes."),
+        Field(
+            "original_event_id", TEXT, "Of a return: event_id of the purchase that was returned."
+        ),
         Field(
             "schema_version",
             INTEGER,
-            "Version of the contract that the producer wrote for.",
+            "Version of the event contract that the producer follows.",
             default="1",
             minimum=1,
             maximum=999_999_999,
