@@ -50,7 +50,7 @@ def _add_field(module: Path, field: str) -> None:
     """Add a field as the last one of PURCHASES."""
     text = module.read_text()
     end = text.index("\n    ),\n)\n", text.index("PURCHASES = Feed("))
-    module.write_text(f"{text[:end]}\n        {field}{text[end:]}")
+    module.write_text(f"{text[:end]}\n        {field},{text[end:]}")
 
 
 def environment(copy: Path) -> dict[str, str]:
