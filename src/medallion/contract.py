@@ -89,8 +89,10 @@ CURRENCIES = tuple(_ISO_4217.split())
 
 @dataclass(frozen=True)
 class Type:
-    """A column type as each engine spells it; of a decimal also its digits, and how many of them
-    stand behind the point."""
+    """A column type as each engine spells it.
+
+    A decimal has `precision` digits, of which `scale` stand behind the point.
+    """
 
     kind: str
     duckdb: str
@@ -111,7 +113,7 @@ BYTES = Type("bytes", "BLOB", "BINARY")
 
 
 def decimal(precision: int, scale: int) -> Type:
-    """A decimal of `precision` digits, `scale` of them after the point."""
+    """Return the type of a decimal of `precision` digits, `scale` of them behind the point."""
     name = f"DECIMAL({precision},{scale})"
     return Type("decimal", name, name.replace("DECIMAL", "NUMBER"), precision, scale)
 
@@ -173,8 +175,10 @@ class Total:
 
 @dataclass(frozen=True)
 class Feed:
-    """One kind of event: its folder under raw/ and bronze/, its fields in order, its key, and
-    which of them is a total of others."""
+    """One kind of event: its folder under raw/ and bronze/, its fields in order, and its key.
+
+    `total` says which field is a total of others.
+    """
 
     name: str
     description: str
@@ -399,6 +403,6 @@ FEEDS = {f.name: f for f in (PURCHASES, PRODUCTS, STORES, FX_RATES)}
 
 
 def feed_of(key: str) -> Feed:
-    """The feed that a raw object belongs to: by its first folder under raw/, else purchases."""
+    """Return the feed of a raw object: that of its first folder under raw/, else purchases."""
     parts = key.split("/")
     return FEEDS.get(parts[1], PURCHASES) if len(parts) > 2 else PURCHASES

@@ -57,8 +57,10 @@ class Cleaned:
 
 
 class Cleaner:
-    """Cleans the lines of one object. Without the compiled pass the exact lane reads them all;
-    the outcome is the same."""
+    """Cleans the lines of one object.
+
+    Without the compiled pass the exact lane reads them all; the outcome is the same.
+    """
 
     def __init__(self, feed: Feed, *, is_compiled: bool | None = None) -> None:
         """Begin an object.
@@ -81,8 +83,7 @@ class Cleaner:
             yield from self._clean(block, first, last)
 
     def unknown_fields(self) -> Counter[str]:
-        """Return in how many lines so far each name stood that the feed does not know. Malformed
-        lines have no names."""
+        """Return in how many lines each unknown name stood so far."""
         return self._unknown + (self._plain.unknown_fields() if self._plain else Counter())
 
     def _clean(self, block: Block, first: int, last: int) -> Iterator[Cleaned]:

@@ -53,8 +53,12 @@ class _Bad(ValueError):
 
 
 class Verdict(NamedTuple):
-    """What became of a line: its values in the order of the fields (absent ones are None), or the
-    reason why it is rejected; and the names of its members that the feed does not know."""
+    """What became of a line.
+
+    - `reason`: why it is rejected; None when it is accepted.
+    - `values`: its values in the order of the fields; absent ones are None.
+    - `unknown`: the names of its members that the feed does not know.
+    """
 
     reason: str | None
     values: tuple[Value | None, ...] = ()
@@ -110,8 +114,10 @@ class Validator:
 
 
 def read_object(line: bytes) -> dict[str, Any] | None:
-    """Return the members of the one JSON object in a line, its numbers as JsonNumber; None where
-    the line is not that, or is one that the contract cannot hold."""
+    """Return the members of the one JSON object in a line, its numbers as JsonNumber.
+
+    None stands for a line that is no such object, or one that the contract cannot hold.
+    """
     try:
         text = line.decode()
         if len(text) > MAX_DEPTH:
@@ -154,8 +160,10 @@ def _check_size(text: str) -> None:
 
 
 def _check_texts(value: Any) -> None:
-    """Raise ValueError where a text holds what UTF-8 or a warehouse cannot: half of a surrogate
-    pair, or NUL."""
+    """Raise ValueError where a text holds half of a surrogate pair, or NUL.
+
+    UTF-8 has no form for the first, and warehouses refuse the second.
+    """
     if isinstance(value, list | tuple):
         for item in value:
             _check_texts(item)
@@ -164,8 +172,12 @@ def _check_texts(value: Any) -> None:
 
 
 class _Rule(NamedTuple):
-    """How a field reads what is given, what it takes where nothing is, and the reasons: `missing`
-    where it is required, `bad` for a value that it cannot take."""
+    """How a field is read.
+
+    - `read`: turns what is given into a value; `absent`: gives the value where nothing is.
+    - `missing`: the reason where a required field is absent; `bad`: that for a value it cannot
+      take.
+    """
 
     name: str
     read: Callable[[Any], Value]
@@ -187,7 +199,7 @@ def _absent(feed: Feed, field: Field) -> Callable[[dict[str, Any]], Value | None
 
 
 def _expected(total: Total, values: dict[str, Any]) -> Decimal:
-    """What the total must be: exact, because no amount has more digits than _WIDE keeps."""
+    """Return what the total must be; exact, because no amount has more digits than _WIDE keeps."""
     product = _WIDE.multiply(values[total.price], values[total.quantity])
     return _WIDE.subtract(product, values[total.discount])
 
@@ -252,8 +264,11 @@ def _number_reader(field: Field) -> Callable[[Any], Value]:
 
 
 def _with_short_exponent(number: str) -> str:
-    """Return a number with an exponent of at most three digits; 0 where a longer one leaves nothing
-    of it. Raises _Bad where it leaves too much."""
+    """Return a number with an exponent of at most three digits; "0" where it is too small to keep.
+
+    Raises:
+        _Bad: the number is too large.
+    """
     mantissa, _, exponent = number.lower().partition("e")
     digits = exponent.lstrip("+-").lstrip("0")
     if len(digits) <= 3:
@@ -279,7 +294,7 @@ def _instant_reader(_: Field) -> Callable[[Any], Value]:
 
 
 def _instant(text: str) -> datetime:
-    """The instant of an RFC 3339 text or of epoch milliseconds in UTC, cut to the millisecond."""
+    """Return the time of an RFC 3339 text or of epoch milliseconds: UTC, cut to milliseconds."""
     if _EPOCH_MS.fullmatch(text):
         return _FIRST_INSTANT + timedelta(milliseconds=int(text))
     if not (found := _RFC3339.fullmatch(text)):

@@ -41,8 +41,11 @@ LONGEST = 60
 
 @dataclass(frozen=True)
 class Explanation:
-    """What breaks a line. `position` is the character in the line at which `value` begins, from 1;
-    field, value and position are None where no single value is to blame."""
+    """What breaks a line.
+
+    `position` is the character in the line at which `value` begins, from 1. Field, value and
+    position are None where no single value is to blame.
+    """
 
     why: str
     field: str | None = None
@@ -67,8 +70,14 @@ class Member:
 
 
 def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
-    """Return why a line of a feed has this reason. `size` is its whole length in bytes, of which
-    `raw` may be the beginning."""
+    """Return why a line of a feed has a reason.
+
+    Args:
+        feed: what the line is.
+        reason: why it was rejected.
+        raw: its bytes, or the beginning of them.
+        size: how many bytes the whole line has.
+    """
     if reason == UNREADABLE:
         return Explanation("the archive is damaged or cut, so nothing of it was taken")
     if reason == OVERSIZE:

@@ -42,15 +42,19 @@ class Block:
         return len(self.sizes)
 
     def line(self, index: int) -> tuple[bytes, int]:
-        """Return the bytes of a line without its line feed, at most MAX_LINE_BYTES of them, and
-        how many the whole line has."""
+        """Return up to MAX_LINE_BYTES bytes of a line, and the size of the whole line.
+
+        Its line feed is in neither.
+        """
         start, size = self.offsets.item(index), self.sizes.item(index)
         return bytes(self.data[start : start + min(size, MAX_LINE_BYTES)]), size
 
 
 def read_blocks(stream: Readable, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Yield the lines of a stream of plain bytes; whatever its `read` raises comes after the last
-    whole block."""
+    """Yield the lines of a stream of plain bytes.
+
+    What the stream's `read` raises comes after the last whole block.
+    """
     chunks = _chunks(stream, block_bytes)
     first_line, rest, chunk = 1, b"", next(chunks).removeprefix(BOM)
     while chunk or rest:
@@ -75,7 +79,7 @@ def _chunks(stream: Readable, size: int) -> Iterator[bytes]:
 
 
 def _block(first_line: int, data: bytes, end: int) -> Block:
-    """The lines in the first `end` bytes of `data`."""
+    """Return the lines in the first `end` bytes of `data`."""
     feeds = np.flatnonzero(np.frombuffer(data, np.uint8, end) == _LINE_FEED).astype(np.int32)
     open_end = int(not len(feeds) or feeds[-1] + 1 < end)
     offsets = np.concatenate([[0], feeds + 1, [end] * open_end]).astype(np.int32)
@@ -85,8 +89,10 @@ def _block(first_line: int, data: bytes, end: int) -> Block:
 
 
 def _skip_line(chunk: bytes, chunks: Iterator[bytes], size: int) -> tuple[int, bytes]:
-    """Reads on to the end of a line of which `size` bytes were read, from `chunk` on: its size, and
-    what follows in the chunk where it ends."""
+    """Read on to the end of a line of which `size` bytes were read; it goes on in `chunk`.
+
+    Return the size of the line, and what follows it in the chunk where it ends.
+    """
     while chunk:
         head, feed, rest = chunk.partition(b"\n")
         size += len(head)

@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from medallion.cleaning import machine_code
-from medallion.cleaning.machine_code import flat
-from medallion.cleaning.tables import VALUE, Cells, cells_for, tables_of, words_for
+from medallion.cleaning.compiled import machine_code
+from medallion.cleaning.compiled.machine_code import flat
+from medallion.cleaning.compiled.tables import VALUE, Cells, cells_for, tables_of, words_for
 from medallion.contract import Feed, Type
 
 ROOM = 3
@@ -127,7 +127,7 @@ def schema(feed: Feed) -> pa.Schema:
 
 
 def _column(kind: Type, cells: Cells, field: int, rows: int, data: np.ndarray) -> pa.Array:
-    """The values of a field. Texts are copied together, so that the lines need not be kept."""
+    """Return the values of a field; texts are copied together, so that the lines can be let go."""
     given = cells.state[field, :rows] == VALUE
     valid = None if given.all() else pa.py_buffer(np.packbits(given, bitorder="little"))
     if kind.kind == "text":

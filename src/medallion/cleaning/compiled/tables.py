@@ -76,13 +76,17 @@ WORD = np.dtype(
 
 
 class Tables(NamedTuple):
-    """The rules of a feed: a RULE for each field; the texts of defaults; the lower case of each
-    code point; and of a total its place, those of its price, quantity and discount, how many units
-    of the price's scale make one of its own, the tolerance in units of the price's scale, and in
-    tenths of them for each unit of the quantity. Without a total the first of these is NONE.
+    """The rules of a feed, as arrays.
 
-    `vocabulary` holds the names of the fields, then the values that a field allows: where each
-    begins and ends in `letters`, and the field that allows it or NONE."""
+    - `rules`: a RULE for each field.
+    - `texts`: the texts of defaults.
+    - `vocabulary`: the names of the fields, then the values that a field allows: where each begins
+      and ends in `letters`, and the field that allows it, or NONE.
+    - `lower`: the lower case of each code point.
+    - `total`: the field of the total, those of its price, quantity and discount; how many units of
+      the price's scale make one of the total's; the tolerance in units of the price's scale, and in
+      tenths of them for each unit of the quantity. Without a total the first is NONE.
+    """
 
     rules: np.ndarray
     texts: np.ndarray
@@ -95,11 +99,13 @@ class Tables(NamedTuple):
 class Words(NamedTuple):
     """The texts that stand for something, and the names that lines brought.
 
-    The first words are the fields in their order, then the values that a field allows, then
-    unknown names as they are met. `slots` is a hash table of words (FNV-1a, linear probing).
-    `order` is the name at each place of the line before, `last` the value that each restricted
-    field had. `state` is how many words there are, how many bytes of text, how many lines were
-    read.
+    - `words`: the names of the fields in their order, the values that fields allow, then unknown
+      names.
+    - `text`: their bytes.
+    - `slots`: a hash table of words (FNV-1a, linear probing).
+    - `order`: the name at each place of the line before.
+    - `last`: the value that each restricted field had last.
+    - `state`: how many words there are, how many bytes of text, how many lines were read.
     """
 
     words: np.ndarray
@@ -111,9 +117,12 @@ class Words(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """What `rows` lines became, by field and row: texts as Arrow views, other values as numbers,
-    and the state of each. `lines` is the line of each row, `left` the lines that were not taken;
-    `unknown` and `nesting` are scratch."""
+    """The values of lines, by field and row.
+
+    - `views`: texts as Arrow views; `numbers`: other values; `state`: ABSENT, NULL or VALUE.
+    - `lines`: the line of each row; `left`: the lines that were not taken.
+    - `unknown`, `nesting`: scratch.
+    """
 
     views: np.ndarray
     numbers: np.ndarray
@@ -186,7 +195,7 @@ def cells_for(feed: Feed, rows: int) -> Cells:
 
 
 def _bounds(field: Field) -> tuple[int, int]:
-    """The least and the greatest value, in the units of Tables."""
+    """Return the least and the greatest value, in the units of RULE."""
     kind = field.type.kind
     if kind in ("timestamp", "date"):
         unit = _DAY if kind == "timestamp" else 1

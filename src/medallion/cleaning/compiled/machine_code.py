@@ -12,25 +12,20 @@ import ctypes
 import fcntl
 import hashlib
 import os
-import pkgutil
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medallion.cleaning.tables import cells_for, tables_of, words_for
+from medallion.cleaning.compiled.tables import cells_for, tables_of, words_for
 from medallion.contract import PURCHASES
 
 Scan = Callable[..., tuple[int, int, int]]
 """The compiled pass; it takes the arguments of `scan.scan`, each as `flat` gives it."""
 
-_SOURCES = (
-    ("medallion.cleaning", "scan.py"),
-    ("medallion.cleaning", "tables.py"),
-    ("medallion", "contract.py"),
-)
 _CHECKSUM = 32
 _engine: Any = None
 
@@ -49,8 +44,12 @@ def load(notice: Callable[[str], None] = lambda _: None) -> Scan:
 
     processor = f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
     version = hashlib.sha256(f"{llvmlite.__version__} {processor}".encode())
-    for package, source in _SOURCES:
-        version.update(pkgutil.get_data(package, source) or b"")
+    package = files("medallion")
+    modules = (package / "cleaning" / "compiled").iterdir()
+    sources = (module for module in modules if module.name.endswith(".py"))
+    for source in sorted(sources, key=lambda module: module.name):
+        version.update(source.read_bytes())
+    version.update((package / "contract.py").read_bytes())
     name = f"scan-{version.hexdigest()[:32]}.o"
     code = _kept(name) or _compiled_once(name, notice)
     symbol, _, machine_code = code.partition(b"\0")
@@ -58,7 +57,7 @@ def load(notice: Callable[[str], None] = lambda _: None) -> Scan:
 
 
 def _linked(llvm: Any, symbol: str, code: bytes) -> Scan:
-    """The function of an object file, as Python calls it. It holds no lock of the interpreter."""
+    """Return the function of an object file; it does not hold the interpreter's lock."""
     global _engine
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
@@ -80,9 +79,11 @@ def _linked(llvm: Any, symbol: str, code: bytes) -> Scan:
 
 
 def flat(value: Any) -> tuple[int, ...]:
-    """Return a value as numba passes it to a function: of an array two unused pointers, its length,
-    the size of an item, the address, and each dimension's length and stride. The caller must keep
-    the array alive."""
+    """Return a value as numba passes it to a function.
+
+    An array becomes two unused pointers, its length, the size of an item, the address, and the
+    length and stride of each dimension. The caller must keep the array alive.
+    """
     if isinstance(value, tuple):
         return tuple(number for part in value for number in flat(part))
     if isinstance(value, np.ndarray):
@@ -92,7 +93,7 @@ def flat(value: Any) -> tuple[int, ...]:
 
 
 def _example() -> tuple[Any, ...]:
-    """Arguments of the types that the compiled pass takes."""
+    """Return arguments of the types that the compiled pass takes."""
     feed = PURCHASES
     lines, offsets = np.zeros(8, np.uint8), np.zeros(1, np.int32)
     return lines, offsets, 0, tables_of(feed), words_for(feed), cells_for(feed, 1)
@@ -102,7 +103,7 @@ def _compile() -> bytes:
     """Compile the pass: the name of its function, a NUL, the object file."""
     import numba
 
-    from medallion.cleaning.scan import scan
+    from medallion.cleaning.compiled.scan import scan
 
     scan.compile(tuple(numba.typeof(argument) for argument in _example()))
     (result,) = scan.overloads.values()
@@ -110,7 +111,7 @@ def _compile() -> bytes:
 
 
 def _folders() -> Iterator[Path]:
-    """Where machine code may be kept: only where nobody else could put some."""
+    """Yield the folders where machine code may be kept: nobody else can write there."""
     yield Path(__file__).parent / "__pycache__"
     folder = Path(tempfile.gettempdir()) / f"medallion-{os.getuid()}"
     try:
@@ -123,7 +124,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _kept(name: str) -> bytes | None:
-    """What was compiled earlier; None where there is nothing, or it is damaged."""
+    """Return what was compiled earlier; None where there is nothing, or it is damaged."""
     for folder in _folders():
         try:
             stored = (folder / name).read_bytes()
