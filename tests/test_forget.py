@@ -225,12 +225,12 @@ def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
     else:
         left, publish = int(step), LocalLake.publish
 
-        def guarded(lake: LocalLake, path: Path, key: str) -> None:
+        def guarded(lake: LocalLake, path: Path, key: str, **options: bool) -> None:
             nonlocal left
             left -= 1
             if not left:
                 raise Killed
-            publish(lake, path, key)
+            publish(lake, path, key, **options)
 
         patch.setattr(LocalLake, "publish", guarded)
 

@@ -10,7 +10,7 @@ from itertools import islice
 from medallion.audit.checks import LOST, Check, count, rows, some
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, UNREADABLE
-from medallion.lake.codecs import DamagedArchive, Source, Unpacked
+from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import RECEIPTS, receipt_key, stem
@@ -98,7 +98,7 @@ def _recount(lake: Lake, found: LakeObject, kept: Lines) -> _Recount:
     that of the line."""
     unlike, lines = [], 0
     with lake.open(found.key) as stream:
-        source = Source(stream)
+        source = StoredBytes(stream)
         try:
             for block in read_blocks(Unpacked(source, found.key)):
                 lines += len(block)

@@ -1,4 +1,4 @@
-"""Comparisons before something is replaced: what would lose rows is refused."""
+"""Checks before a replacement, which refuse one that would lose rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import duckdb
 from medallion.contract import FEEDS
 from medallion.errors import LossError
 from medallion.lake.orphans import some
-from medallion.layers.snapshots import CURRENT
+from medallion.layers.snapshots import POINTER
 from medallion.platforms.warehouse import Warehouse, literal, relations, total
 
 _STAGED = " UNION ALL ".join(
@@ -32,8 +32,10 @@ GROUP BY source_file ORDER BY source_file"""
 
 
 def require_whole_staging(warehouse: Warehouse) -> None:
-    """Raise LossError when staging lacks rows that its ledger counts, or events that silver has: a
-    full refresh would drop them."""
+    """Raise LossError when a full refresh would lose rows.
+
+    That is so when staging lacks rows that its ledger counts, or events that silver has.
+    """
     lacking = dict(warehouse.execute(_LACKING).fetchall())
     if "silver.purchases_silver" in relations(warehouse):
         lacking |= dict(warehouse.execute(_UNSTAGED).fetchall())
@@ -55,14 +57,14 @@ def require_no_smaller_snapshot(home: Path, warehouse: duckdb.DuckDBPyConnection
         raise LossError(
             f"the published snapshot holds {published:,} lines of sales and the warehouse only "
             f"{lines:,}, so the snapshot stays; 'medallion run --events 0' loads what bronze and "
-            f"raw/ hold; to publish less all the same, remove {home / 'gold' / CURRENT}"
+            f"raw/ hold; to publish less all the same, remove {home / 'gold' / POINTER}"
         )
 
 
 def _published_lines(gold: Path) -> int:
-    """The lines of sales in the current snapshot; 0 where there is none that can be read."""
+    """Return the lines of sales in the current snapshot; 0 when none can be read."""
     try:
-        path = gold / (gold / CURRENT).read_text().strip() / "purchases_gold.parquet"
+        path = gold / (gold / POINTER).read_text().strip() / "purchases_gold.parquet"
         with duckdb.connect() as db:
             sql = f"SELECT {total('lines')} FROM read_parquet({literal(path)})"
             ((lines,),) = db.execute(sql).fetchall()

@@ -15,9 +15,9 @@ import duckdb
 
 from medallion.audit import AuditReport, audit
 from medallion.errors import LakeError, LossError, SettingsError, WarehouseError
-from medallion.lake.codecs import Source
+from medallion.lake.codecs import StoredBytes
 from medallion.lake.orphans import (
-    Receipt,
+    Provenance,
     carry_over,
     known_receipts,
     only_in_bronze,
@@ -129,7 +129,7 @@ def rebuild(
     return report
 
 
-def _known(here: Platform) -> list[Receipt]:
+def _known(here: Platform) -> list[Provenance]:
     """The receipts of the home, as bronze and the warehouse know them. A warehouse that cannot be
     opened is a reason to rebuild, and no source."""
     try:
@@ -139,7 +139,7 @@ def _known(here: Platform) -> list[Receipt]:
         return known_receipts(here.lake, None)
 
 
-def _refusal(orphans: Sequence[Receipt], why: str, rows: int | None = None) -> LossError:
+def _refusal(orphans: Sequence[Provenance], why: str, rows: int | None = None) -> LossError:
     accepted, rejected = (sum(getattr(r, n) for r in orphans) for n in ("accepted", "quarantined"))
     what = f"{accepted:,} accepted rows and {rejected:,} rejected lines"
     names = sorted({r.source_file for r in orphans})
@@ -191,7 +191,7 @@ class RawAsReceived(LocalLake):
     """A lake whose raw objects have the arrival that receipts know of their bytes: to copy or
     restore a home gives every file a new time of modification, and changes no row."""
 
-    def __init__(self, home: Path, receipts: Iterable[Receipt]) -> None:
+    def __init__(self, home: Path, receipts: Iterable[Provenance]) -> None:
         super().__init__(home)
         self._seen: dict[LakeObject, datetime] = {}
         self._arrivals: dict[str, dict[str, datetime]] = defaultdict(dict)
@@ -210,11 +210,11 @@ class RawAsReceived(LocalLake):
         if found not in self._seen:
             self._seen[found] = found.modified
             with suppress(OSError), self.open(found.key) as stream:
-                self._seen[found] = known.get(Source(stream).checksum(), found.modified)
+                self._seen[found] = known.get(StoredBytes(stream).checksum(), found.modified)
         return self._seen[found]
 
 
-def _lake_over_raw(home: Path, beside: Path, receipts: Iterable[Receipt]) -> LocalLake:
+def _lake_over_raw(home: Path, beside: Path, receipts: Iterable[Provenance]) -> LocalLake:
     """An empty lake that has the raw objects of the home."""
     shutil.rmtree(beside, ignore_errors=True)
     make_folder(beside)

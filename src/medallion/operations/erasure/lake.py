@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.contract import MAX_LINE_BYTES, feed_of
-from medallion.lake.codecs import Source, codec_of, create_packed
+from medallion.lake.codecs import StoredBytes, codec_of, create_packed
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import QUARANTINES, RECEIPTS, is_stem, receipt_key, stem
 from medallion.operations.erasure.pseudonym import Replacement
@@ -171,4 +171,4 @@ def tells_of(receipt: dict[str, Any], before: dict[str, Before]) -> bool:
 
 def _checksum(path: Path) -> str:
     with path.open("rb", buffering=0) as stream:
-        return Source(stream).checksum()
+        return StoredBytes(stream).checksum()
