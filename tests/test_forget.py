@@ -219,7 +219,7 @@ def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
         raise Killed
 
     if step == "rebuild":
-        patch.setattr(act, "rebuild", killed)
+        patch.setattr(act, "rewrite_warehouse", killed)
     elif step == "swap":
         patch.setattr(warehouse, "_drop_old_snapshots", killed)
     else:

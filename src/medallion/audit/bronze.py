@@ -1,4 +1,4 @@
-"""Bronze objects, receipts, staged rows and ledger against each other."""
+"""Comparison of bronze objects, receipts, staged rows and ledger."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEDGER = f"SELECT bronze_file, {total('row_count')} FROM staging.loads GROUP BY
 
 
 def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """Each object has as many rows as its receipts say, stored, staged and booked."""
+    """Check that each object has the rows of its receipts: in its file, staging and ledger."""
     stored, unreadable = _stored_rows(lake)
     staged, promised = _staged_rows(db), _promised_rows(db)
     ledger = dict(rows(db, _LEDGER))
@@ -38,15 +38,15 @@ def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterato
 
 
 def _stored_rows(lake: Lake) -> tuple[dict[str, int], dict[str, str]]:
-    """Rows of every bronze object by its own footer, and what could not be read."""
-    found, unreadable = {}, {}
+    """Return the rows of every bronze object by its footer, and why others cannot be read."""
+    row_counts, unreadable = {}, {}
     for stored in lake.list("bronze/"):
         try:
             with lake.open(stored.key) as stream:
-                found[stored.key] = pq.read_metadata(stream).num_rows
+                row_counts[stored.key] = pq.read_metadata(stream).num_rows
         except (OSError, pa.ArrowException) as error:
             unreadable[stored.key] = f"cannot be read: {str(error).splitlines()[0]}"
-    return found, unreadable
+    return row_counts, unreadable
 
 
 def _staged_rows(db: Warehouse) -> dict[str, int]:
@@ -58,7 +58,7 @@ def _staged_rows(db: Warehouse) -> dict[str, int]:
 
 
 def _promised_rows(db: Warehouse) -> Counter[str]:
-    """Rows by bronze object as the loaded receipts say; a receipts object holds itself as rows."""
+    """Return the rows of bronze objects by the loaded receipts, which are rows themselves."""
     promised: Counter[str] = Counter()
     for key, outputs in rows(db, "SELECT bronze_file, outputs FROM staging.receipts"):
         promised[key] += 1

@@ -1,4 +1,4 @@
-"""Silver against staging, and gold against silver."""
+"""Comparison of silver with staging, and of gold with silver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medallion.platforms.warehouse import Warehouse
 
 
 def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """One row per event, and each the first arrival."""
+    """Check that silver has one row per event, and that it is the first arrival."""
     bronze, silver = (count(db, f"{x}.purchases_{x}") for x in ("bronze", "silver"))
     repeated = rows(
         db,
@@ -19,7 +19,7 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
     )
     wrong = (f"{event}: {copies} rows in silver" for event, copies in repeated)
     yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", some(wrong))
-    # What was loaded after silver was last built waits; whatever came before must be in it.
+    # Rows loaded after the last build of silver wait; all earlier ones must be in it.
     ((late,),) = rows(
         db,
         "SELECT count(*) FROM staging.purchases "
@@ -46,7 +46,7 @@ _KEPT = (
 
 _COLUMNS = ", ".join(("event_id", *_KEPT))
 
-# Per event the first arrival, worked out from staging alone and held against silver, both ways.
+# The first arrival of each event, from staging alone, compared with silver in both directions.
 _WINNERS = f"""
 WITH built AS (SELECT coalesce(max(load_seq), 0) AS seq FROM silver.purchases_silver),
 repeated AS (SELECT event_id FROM staging.purchases GROUP BY event_id HAVING count(*) > 1),
@@ -77,8 +77,10 @@ def _unlike_first_arrivals(db: Warehouse) -> Iterator[str]:
 
 
 def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """Amounts are exact numbers, and gold has the days and the sums of silver. Days that changed in
-    silver after gold was last built wait for the next run, which builds them."""
+    """Check that amounts are exact numbers, and that gold has the days and sums of silver.
+
+    Days that changed in silver after the last build of gold wait for the next run.
+    """
     ((waiting["days not yet in gold"],),) = rows(db, f"SELECT count(*) FROM ({_WAITING}) AS days")
     floats = list(_floats(db))
     yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", some(floats))
@@ -103,7 +105,7 @@ _NO_AMOUNT = re.compile("rate|pct|percent|share|ratio", re.I)
 
 
 def _floats(db: Warehouse) -> Iterator[str]:
-    """Amounts of a type that is not exact."""
+    """Yield the amounts of a type that is not exact."""
     for schema, table, column, kind in rows(
         db,
         "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns "

@@ -1,4 +1,4 @@
-"""The model that the dashboard's figures are summed up from, against silver."""
+"""Comparison of the model that the dashboard sums up with silver."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ SELECT (SELECT sold_at FROM bounds), (SELECT max(last_sale_at) FROM marts.live_s
 
 
 def live_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """The live model has the lines, units, baskets, money and newest sale of silver."""
+    """Check that lines, units, baskets, money and newest sale of the live model are silver's."""
     ((late,),) = rows(db, _WAITING)
     waiting["rows not yet in the live model"] = late
     days = rows(db, _SUMS)

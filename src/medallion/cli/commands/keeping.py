@@ -70,7 +70,7 @@ def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -
         report = forget(here, customer, progress=tell)
     if as_json:
         print_json(vars(report))
-    if customer is not None and not (report.found or report.left):
+    if customer is not None and not (report.was_found or report.left):
         searched = sum(report.searched.values())
         raise SettingsError(
             f"no customer {customer} is in any of {searched:,} files, and nothing was changed"
@@ -121,7 +121,7 @@ def _print_rebuilt(report: RebuildReport) -> None:
 
 def _print_forgotten(report: ForgetReport) -> None:
     done, searched = report.rewritten, report.searched
-    if report.found:
+    if report.was_found:
         say(
             f"rewritten  {done.raw_lines:,} lines in {done.raw_objects:,} raw objects, "
             f"{done.bronze_rows:,} rows and {done.quarantined_lines:,} rejected lines in "
