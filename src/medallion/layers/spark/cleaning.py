@@ -70,7 +70,7 @@ def configure(spark: SparkSession) -> None:
     spark.conf.set("spark.sql.ansi.enabled", "false")
 
 
-def clean(
+def clean_feed(
     spark: SparkSession, feed: Feed, objects: Collection[Staged], is_compiled: bool
 ) -> Cleaned:
     """Clean staged objects of one feed.

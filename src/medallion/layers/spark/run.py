@@ -13,7 +13,7 @@ from medallion import __version__
 from medallion.contract import FEEDS, QUARANTINE, RECEIPT, Feed, feed_of
 from medallion.errors import LakeError
 from medallion.lake.receipts import Receipt, accepted_key, quarantine_key, receipt_key
-from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean, schema
+from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean_feed, schema
 from medallion.layers.spark.lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.lake import LakeObject
@@ -69,7 +69,7 @@ class Run:
 
     def _write_feed(self, feed: Feed, staged: list[Staged], is_compiled: bool) -> dict[str, Counts]:
         """Write the accepted and rejected lines of a feed; return the counts by object."""
-        cleaned = clean(self._spark, feed, staged, is_compiled)
+        cleaned = clean_feed(self._spark, feed, staged, is_compiled)
         folder = f"{self._out}/{feed.name}"
         cleaned.accepted.write.partitionBy("day").parquet(self._lake.path(folder))
         cleaned.rejected.write.parquet(self._lake.path(f"{self._out}/quarantine/{feed.name}"))
