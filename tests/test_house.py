@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from conftest import ROOT
 from medallion.cli import main
 from medallion.contract import FEEDS
 from medallion.metrics.definitions import metrics, page
+from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "medallion"
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])

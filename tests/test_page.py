@@ -15,7 +15,13 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from browser import (  # noqa: F401 (a fixture)
+from medallion.errors import DashboardError
+from medallion.metrics import definitions as metrics
+from medallion.outputs.dashboard.model import Choice
+from medallion.outputs.dashboard.snapshot import Board
+from medallion.outputs.dashboard.sources import PublishedSnapshots
+from medallion.platforms.heartbeat import FILE, Heartbeat
+from tests.browser import (  # noqa: F401 (a fixture)
     REVENUE,
     Watched,
     browser,
@@ -24,14 +30,8 @@ from browser import (  # noqa: F401 (a fixture)
     page_of,
     point,
 )
-from conftest import Cli, drop, event
-from medallion.errors import DashboardError
-from medallion.metrics.definitions import definitions as metrics
-from medallion.outputs.dashboard.model import Choice
-from medallion.outputs.dashboard.snapshot import Board
-from medallion.outputs.dashboard.sources import PublishedSnapshots
-from medallion.platforms.heartbeat import FILE, Heartbeat
-from processes import free_port
+from tests.conftest import Cli, drop, event
+from tests.processes import free_port
 
 EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script> **b** `$1` &lt;'
 RIGHT_TO_LEFT = "\u202eשלום"

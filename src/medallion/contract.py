@@ -35,6 +35,10 @@ MAX_NUMBER_LENGTH = 1000
 MAX_UNKNOWN_NAMES = 100
 """How many unknown field names a receipt counts by name; the rest are summed as OTHER_NAMES."""
 
+MAX_NAME_LENGTH, MAX_NAMES_HELD = 256, 20_000
+"""Longest unknown field name in characters that is counted by name, and how many of one object: the
+rest are summed as OTHER_NAMES, so that hostile names cannot fill the memory."""
+
 OTHER_NAMES = "(others)"
 
 OVERSIZE, MALFORMED, UNREADABLE = "oversize_line", "malformed_json", "unreadable_file"

@@ -12,12 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-from template_tools import TOOLS, Source
 
-from conftest import Cli
 from medallion.metrics.definitions import DEFINITIONS, value
 from medallion.outputs.bi.__main__ import templates
 from medallion.outputs.bi.semantics import read_model
+from tests.bi.template_tools import TOOLS, Source
+from tests.conftest import Cli
 
 CUTS = {
     "fct_sales_line": (

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tmdl
 import yaml
-from template_tools import TOOLS
-from vendors import power_bi_complaints, quicksight_complaints, tableau_complaints
 
-from conftest import ROOT
 from medallion.outputs.bi.__main__ import BI, templates
 from medallion.outputs.bi.semantics import build_model, read_model
 from medallion.settings import DBT_PROJECT
+from tests.bi import tmdl
+from tests.bi.template_tools import TOOLS
+from tests.bi.vendors import power_bi_complaints, quicksight_complaints, tableau_complaints
+from tests.conftest import ROOT
 
 MARTS = DBT_PROJECT / "models" / "marts"
 HOSTILE = "Net \"sales\" [x]] 'y' {z} <&> =@+ ]] \\ %s ${AWS::Region} é 漢\u202e"

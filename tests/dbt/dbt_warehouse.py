@@ -133,8 +133,9 @@ def _purchase(event: dict[str, Any]) -> dict[str, Any]:
 def manifest_fixture(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The project, parsed once for all tests."""
     home = tmp_path_factory.mktemp("parsed")
-    os.environ["MEDALLION_HOME"] = str(home)
-    outcome = dbtRunner().invoke(["parse", *common(home)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDALLION_HOME", str(home))
+        outcome = dbtRunner().invoke(["parse", *common(home)])
     assert outcome.success, outcome.exception
     return outcome.result
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from dbt.cli.main import dbtRunner
-from dbt_warehouse import (  # noqa: F401
+
+from tests.dbt.dbt_warehouse import (  # noqa: F401
     common,
     manifest_fixture,
     new_warehouse_fixture,

@@ -100,6 +100,9 @@ def receipt_key(stem: str) -> str:
 
 def named_counts(counts: Counter[str]) -> dict[str, int]:
     """Return the most frequent names, and all others as one, so that a receipt stays small."""
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    named, rest = dict(ranked[:MAX_UNKNOWN_NAMES]), ranked[MAX_UNKNOWN_NAMES:]
-    return named | ({OTHER_NAMES: sum(n for _, n in rest)} if rest else {})
+    ranked = sorted(
+        (item for item in counts.items() if item[0] != OTHER_NAMES),
+        key=lambda item: (-item[1], item[0]),
+    )
+    others = counts[OTHER_NAMES] + sum(n for _, n in ranked[MAX_UNKNOWN_NAMES:])
+    return dict(ranked[:MAX_UNKNOWN_NAMES]) | ({OTHER_NAMES: others} if others else {})
