@@ -21,6 +21,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+SHOWN = 20
+"""How many names of a list are shown."""
+
 
 class MedallionError(Exception):
     """The base of all errors; its message says in one line what is wrong and how to mend it."""
@@ -68,6 +71,13 @@ class LossError(MedallionError):
     def __init__(self, message: str, names: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.names = tuple(names)
+
+
+def shortened(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the first names, and a last line that says how many more there are."""
+    lines = tuple(names)
+    left = len(lines) - SHOWN
+    return (*lines[:SHOWN], *([f"... and {left:,} more"] if left > 0 else []))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

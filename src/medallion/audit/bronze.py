@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion.audit.checks import TWICE, Check, rows, some
+from medallion.audit.checks import TWICE, Check, rows
 from medallion.contract import FEEDS
+from medallion.errors import shortened
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -34,7 +35,7 @@ def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterato
             wrong.append(f"{key}: rows by " + ", ".join(f"{k} {v}" for k, v in figures.items()))
     waiting["bronze objects not yet loaded"] = len(stored.keys() - ledger.keys())
     figure = f"{sum(staged.values()):,} in {len(staged):,} objects"
-    yield Check(TWICE, "staged rows = receipt rows", figure, some(wrong))
+    yield Check(TWICE, "staged rows = receipt rows", figure, shortened(wrong))
 
 
 def _stored_rows(lake: Lake) -> tuple[dict[str, int], dict[str, str]]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medallion.platforms.warehouse import Warehouse
-
-SHOWN = 20
-"""How many offenders of a check are named."""
 
 LOST, TWICE, MONEY, LATE = (
     "1 nothing is lost",
@@ -42,11 +39,3 @@ def count(db: Warehouse, relation: str) -> int:
     """Return the number of rows of a relation."""
     ((number,),) = rows(db, f"SELECT count(*) FROM {relation}")
     return int(number)
-
-
-def some(offenders: Iterable[str]) -> tuple[str, ...]:
-    """Return the first offenders, and how many more there are."""
-    lines = tuple(offenders)
-    if len(lines) <= SHOWN:
-        return lines
-    return (*lines[:SHOWN], f"... and {len(lines) - SHOWN} more")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from medallion.audit.checks import LATE, MONEY, SHOWN, TWICE, Check, count, rows, some
+from medallion.audit.checks import LATE, MONEY, TWICE, Check, count, rows
+from medallion.errors import SHOWN, shortened
 from medallion.platforms.warehouse import Warehouse
 
 
@@ -18,7 +19,7 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         f"GROUP BY event_id HAVING count(*) > 1 ORDER BY event_id LIMIT {SHOWN}",
     )
     wrong = (f"{event}: {copies} rows in silver" for event, copies in repeated)
-    yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", some(wrong))
+    yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", shortened(wrong))
     # Rows loaded after the last build of silver wait; all earlier ones must be in it.
     ((late,),) = rows(
         db,
@@ -31,7 +32,7 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         TWICE,
         "bronze rows - silver rows = duplicates",
         f"{bronze - late - silver:,} duplicates",
-        some(_unlike_first_arrivals(db)),
+        shortened(_unlike_first_arrivals(db)),
     )
 
 
@@ -83,7 +84,7 @@ def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
     """
     ((waiting["days not yet in gold"],),) = rows(db, f"SELECT count(*) FROM ({_WAITING}) AS days")
     floats = list(_floats(db))
-    yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", some(floats))
+    yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", shortened(floats))
     ((days, sums),) = rows(
         db,
         "SELECT count(DISTINCT sales_date), count(*) FROM gold.purchases_gold "
@@ -95,9 +96,9 @@ def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         for day, currency, net, lines, gold, gold_lines in rows(db, _SUMS)
     )
     figure = f"{sums:,} days and currencies"
-    yield Check(MONEY, "gold sums = silver sums, per day", figure, some(wrong))
+    yield Check(MONEY, "gold sums = silver sums, per day", figure, shortened(wrong))
     lonely = (f"day {day} is only in {layer}" for day, layer in rows(db, _DAYS))
-    yield Check(LATE, "gold has the days of silver", f"{days:,} days", some(lonely))
+    yield Check(LATE, "gold has the days of silver", f"{days:,} days", shortened(lonely))
 
 
 _AMOUNT = re.compile("amount|price|cost|sales|revenue|discount|returns|tax|margin", re.I)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from medallion.audit.checks import LOST, Check, count, rows, some
+from medallion.audit.checks import LOST, Check, count, rows
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, UNREADABLE
+from medallion.errors import shortened
 from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
@@ -18,7 +19,7 @@ from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
 OBJECTS_AT_A_TIME = 200
-"""How many objects the rejected lines of one query are for."""
+"""The number of objects whose rejected lines are read by one query."""
 
 TextByLine = dict[int, bytes]
 """The bytes of lines by their number, from 1."""
@@ -60,7 +61,7 @@ def raw_checks(
     figure = f"{lines:,} in {objects:,} objects"
     if gone & consented:
         figure += f", {len(gone & consented):,} more in bronze alone"
-    yield Check(LOST, "raw lines = receipt lines", figure, some(broken))
+    yield Check(LOST, "raw lines = receipt lines", figure, shortened(broken))
     yield _sums(db)
     yield _coverage(db)
 
@@ -132,7 +133,7 @@ def _sums(db: Warehouse) -> Check:
         LOST,
         "lines = accepted + quarantined + blank",
         f"{accepted:,} + {quarantined:,} + {blank:,}",
-        some(
+        shortened(
             f"{key}: {lines} lines <> {taken} accepted + {rejected} quarantined + {empty} blank"
             for key, lines, taken, rejected, empty in wrong
         ),
@@ -175,4 +176,4 @@ def _coverage(db: Warehouse) -> Check:
         for key, different, staged_rows, expected in rows(db, _UNCOVERED)
     ]
     staged = sum(count(db, f"staging.{name}") for name in (*FEEDS, "quarantine"))
-    return Check(LOST, "every line staged once", f"{staged:,} rows", some(wrong))
+    return Check(LOST, "every line staged once", f"{staged:,} rows", shortened(wrong))

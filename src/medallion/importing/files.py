@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from medallion.errors import SettingsError
-from medallion.importing.engine import batches, engine
+from medallion.importing.engine import engine, record_batches
 from medallion.importing.lines import line_query
 from medallion.importing.mapping import Mapping, load_mapping
 from medallion.importing.readers import SourceFile, check_options, open_source
@@ -158,7 +158,7 @@ def _scan(
     while True:
         query = line_query(con, source.scan(), mapping)
         try:
-            parts = writer.stage(batches(con, query), progress)
+            parts = writer.stage(record_batches(con, query), progress)
         except duckdb.Error:
             if not source.repair(failed=True):
                 raise

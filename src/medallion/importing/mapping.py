@@ -15,7 +15,7 @@ from medallion.errors import SettingsError
 from medallion.importing.expressions import Expression, parse
 
 FORMATS = ("csv", "json", "parquet")
-VERSION = "mapping 1"
+LINES_VERSION = "mapping 1"
 """A part of the name of every object; raise it when the same source would give other lines."""
 
 
@@ -61,7 +61,7 @@ def parse_mapping(tables: Table[str, Any]) -> Mapping:
     options = _table(source, "options") if "options" in source else {}
     fields = _fields(FEEDS[feed], _table(tables, "fields"))
     content = json.dumps(
-        [VERSION, feed, format_, all_text, options, {n: e.sql for n, e in fields.items()}],
+        [LINES_VERSION, feed, format_, all_text, options, {n: e.sql for n, e in fields.items()}],
         sort_keys=True,
         default=str,
     )

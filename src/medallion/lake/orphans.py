@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.contract import FEEDS
-from medallion.errors import LossError
+from medallion.errors import LossError, shortened
 from medallion.lake.receipts import RECEIPTS
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
@@ -116,7 +116,7 @@ def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Provenance]) ->
         raise LossError(
             f"bronze does not hold all rows of {len(lost)} objects that raw/ lacks, so they cannot "
             "be carried over, and everything stays as it was:",
-            some(lost),
+            shortened(lost),
         )
     keys = {key for o in orphans for key in o.outputs}
     for key in sorted(keys | {o.receipts for o in orphans if o.receipts}):
@@ -188,12 +188,3 @@ def _absent(new: duckdb.DuckDBPyConnection, lake: LocalLake, path: Path, orphan:
         [str(path), orphan.source_file, orphan.arrived],
     ).fetchall()
     return int(count)
-
-
-SHOWN = 20
-
-
-def some(names: Sequence[str]) -> list[str]:
-    """Return the first names, and how many more there are."""
-    left = len(names) - SHOWN
-    return [*names[:SHOWN], *([f"... and {left:,} more"] if left > 0 else [])]

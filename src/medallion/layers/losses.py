@@ -7,8 +7,7 @@ from pathlib import Path
 import duckdb
 
 from medallion.contract import FEEDS
-from medallion.errors import LossError
-from medallion.lake.orphans import some
+from medallion.errors import LossError, shortened
 from medallion.layers.snapshots import POINTER
 from medallion.platforms.warehouse import Warehouse, literal, relations, total
 
@@ -43,7 +42,7 @@ def require_whole_staging(warehouse: Warehouse) -> None:
         raise LossError(
             f"a full refresh would lose {sum(lacking.values()):,} rows that staging lacks, so "
             "nothing was built; 'medallion rebuild' brings back what raw/ or bronze has of them:",
-            some([f"{key}: {rows:,} rows" for key, rows in lacking.items()]),
+            shortened([f"{key}: {rows:,} rows" for key, rows in lacking.items()]),
         )
 
 

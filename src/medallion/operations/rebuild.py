@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from medallion.audit import AuditReport, audit
-from medallion.errors import LakeError, LossError, SettingsError, WarehouseError
+from medallion.errors import LakeError, LossError, SettingsError, WarehouseError, shortened
 from medallion.lake.codecs import StoredBytes
 from medallion.lake.orphans import (
     Provenance,
@@ -23,7 +23,6 @@ from medallion.lake.orphans import (
     only_in_bronze,
     retire,
     retired,
-    some,
 )
 from medallion.lake.raw import raw_objects
 from medallion.layers.bronze import CleanReport, clean
@@ -34,7 +33,7 @@ from medallion.platforms.home import BESIDE, REPLACED, swap
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import FILE, literal, open_warehouse, warehouse_path
+from medallion.platforms.warehouse import WAREHOUSE_FILE, literal, open_warehouse, warehouse_path
 
 _LAYERS = {
     "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
@@ -157,7 +156,7 @@ def _refusal(orphans: Sequence[Provenance], why: str, rows: int | None = None) -
         f"rebuild would lose {behind}, so everything stays as it was: raw/ {why} {len(names):,} "
         "objects that bronze was made of; put them back, or say --keep-missing to carry over what "
         "bronze holds of them, or --drop-missing to leave it out and keep the old copy:",
-        some(names),
+        shortened(names),
     )
 
 
@@ -263,5 +262,5 @@ def _rows_of_one(new: duckdb.DuckDBPyConnection, sql: str) -> int:
 def _swap(home: Path) -> Path:
     """Swap the new bronze and warehouse in; return the folder of the old ones."""
     folder = home / REPLACED / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
-    swap(home, ("bronze", FILE), folder)
+    swap(home, ("bronze", WAREHOUSE_FILE), folder)
     return folder

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from medallion.errors import SettingsError
 
-FILE = ".lock.json"
+HEARTBEAT_FILE = ".lock.json"
 EVERY = 1.0
 """Seconds between two heartbeats."""
 
@@ -37,7 +37,7 @@ class Runner:
 def read_runner(home: Path) -> Runner | None:
     """Return the last heartbeat in a home; None when there is none."""
     try:
-        fields = json.loads((home / FILE).read_text(encoding="utf-8"))
+        fields = json.loads((home / HEARTBEAT_FILE).read_text(encoding="utf-8"))
         for name in ("beat_at", "stage_since"):
             fields[name] = datetime.fromisoformat(fields[name])
         return Runner(**fields)
@@ -52,7 +52,7 @@ class Heartbeat:
     """
 
     def __init__(self, home: Path) -> None:
-        self._path, self._writing = home / FILE, threading.Lock()
+        self._path, self._writing = home / HEARTBEAT_FILE, threading.Lock()
         self._stop, self._stop_requested = threading.Event(), threading.Event()
         now = datetime.now(UTC)
         self._runner = Runner(os.getpid(), now, now, "work")

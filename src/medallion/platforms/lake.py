@@ -1,4 +1,4 @@
-"""What every lake can do: a flat space of immutable objects under slash-separated keys."""
+"""The interface of a lake: a flat space of immutable objects under slash-separated keys."""
 
 from __future__ import annotations
 

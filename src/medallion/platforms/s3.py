@@ -213,7 +213,7 @@ def _version(entry: dict[str, Any], *, is_deletion: bool = False) -> Version:
 
 @cache
 def _client() -> Any:
-    """One client for a process; its connections are shared by the threads."""
+    """Return the client of this process, whose connections are shared by all threads."""
     return connect()
 
 

@@ -14,7 +14,7 @@ import duckdb
 from medallion.errors import WarehouseError
 from medallion.platforms.local import sync
 
-FILE = "warehouse.duckdb"
+WAREHOUSE_FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 """The search path for unqualified names."""
 
@@ -156,7 +156,7 @@ def relations(warehouse: Warehouse) -> set[str]:
 
 def warehouse_path(home: Path) -> Path:
     """Return the path of the warehouse of a home."""
-    return home.absolute() / FILE
+    return home.absolute() / WAREHOUSE_FILE
 
 
 @contextmanager

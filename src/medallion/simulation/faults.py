@@ -29,7 +29,7 @@ class Fault:
     reason: str | None = None
 
 
-class Raw(str):
+class JsonText(str):
     """JSON text that is written unchanged."""
 
 
@@ -43,7 +43,7 @@ def write(record: Record, comma: str = ",", colon: str = ":") -> bytes:
     """Return a line of JSON with exact decimals."""
 
     def text(value: Any) -> str:
-        if isinstance(value, Raw | Decimal):
+        if isinstance(value, JsonText | Decimal):
             return str(value)
         return json.dumps(value, ensure_ascii=False)
 
@@ -139,7 +139,7 @@ def _nulls(record: Record, _: Random) -> None:
 
 
 def _scientific(record: Record, _: Random) -> None:
-    record["price"] = Raw(f"{record['price'] * 100:.0f}e-2")
+    record["price"] = JsonText(f"{record['price'] * 100:.0f}e-2")
 
 
 REJECTED = (
@@ -151,7 +151,11 @@ REJECTED = (
         ),
         MALFORMED,
     ),
-    Fault("nan", setting("price", Raw("NaN"), Raw("Infinity"), Raw("-Infinity")), MALFORMED),
+    Fault(
+        "nan",
+        setting("price", JsonText("NaN"), JsonText("Infinity"), JsonText("-Infinity")),
+        MALFORMED,
+    ),
     Fault("trailing_comma", lambda line, _: line[:-1] + b",}", MALFORMED),
     Fault("bad_utf8", _bad_utf8, MALFORMED),
     *(Fault(f.missing, _omit(f.name), f.missing) for f in PURCHASES.fields if f.required),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from medallion.simulation.faults import Raw, write
+from medallion.simulation.faults import JsonText, write
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS, Ints, exchange_rate
 from medallion.simulation.world import World
@@ -86,7 +86,7 @@ class Reference:
                     "currency": CURRENCIES[currency].code,
                     "ts": _instant(day * DAY_MS),
                     "reporting_currency": "USD",
-                    "rate": Raw(f"{rate // 10**8}.{rate % 10**8:08d}"),
+                    "rate": JsonText(f"{rate // 10**8}.{rate % 10**8:08d}"),
                 }
             )
 

@@ -46,7 +46,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedFeed:
     """The result of some objects of one feed.
 
     `accepted` has the columns of the feed and `day`, sorted in its partitions; `rejected` has those
@@ -72,7 +72,7 @@ def configure(spark: SparkSession) -> None:
 
 def clean_feed(
     spark: SparkSession, feed: Feed, objects: Collection[Staged], is_compiled: bool
-) -> Cleaned:
+) -> CleanedFeed:
     """Clean staged objects of one feed.
 
     The result reads packets that Spark keeps on its disks: unpersist them after its last use.
@@ -80,7 +80,7 @@ def clean_feed(
     packets = _packets(spark, feed, objects, is_compiled)
     measured = _measure(packets, objects)
     spark.conf.set(_AT_ONCE, str(PACKETS_AT_ONCE))
-    return Cleaned(
+    return CleanedFeed(
         packets,
         _accepted(packets, feed, measured.places),
         _rejected(packets, feed, measured),

@@ -21,7 +21,7 @@ from medallion.platforms.home import UNFINISHED_ERASURE, replaced_copies
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import sync
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import FILE
+from medallion.platforms.warehouse import WAREHOUSE_FILE
 
 RECORDS = "erasures"
 
@@ -185,6 +185,6 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _prove(report: ForgetReport, result: Search) -> None:
-    own = {UNFINISHED_ERASURE, FILE + ".wal"}
+    own = {UNFINISHED_ERASURE, WAREHOUSE_FILE + ".wal"}
     report.searched = dict(result.searched)
     report.left = [place for place in result.places if place not in own]

@@ -14,7 +14,7 @@ from medallion.contract import PURCHASES, feed_of
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.raw_lines import READ_ERRORS, lines
 from medallion.platforms.lake import Lake, Version, batches
-from medallion.platforms.warehouse import FILE, literal
+from medallion.platforms.warehouse import WAREHOUSE_FILE, literal
 
 TEXT = ("VARCHAR", "JSON")
 ROWS_AT_A_TIME = 10_000
@@ -66,7 +66,7 @@ def kind_of(name: str) -> str:
         return "Parquet files"
     if name.startswith("raw/"):
         return "raw objects"
-    return "warehouse" if name == FILE else "other files"
+    return "warehouse" if name == WAREHOUSE_FILE else "other files"
 
 
 def _places(searcher: Searcher, path: Path, name: str, place: str) -> list[str]:
