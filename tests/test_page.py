@@ -16,7 +16,7 @@ import yaml
 from playwright.sync_api import Browser, expect
 
 from medallion.errors import DashboardError
-from medallion.metrics import definitions as metrics
+from medallion.metrics import definitions, evaluation
 from medallion.outputs.dashboard.model import Choice
 from medallion.outputs.dashboard.snapshot import Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots
@@ -246,7 +246,7 @@ def test_a_metric_without_its_documentation_still_has_a_value(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only documents a metric may be missing; a formula that cannot be used is a sentence."""
-    defined = yaml.safe_load(metrics.DEFINITIONS.read_text())
+    defined = yaml.safe_load(definitions.DEFINITIONS.read_text())
     expected = Board(PublishedSnapshots(built).read()).snapshot(Choice())
     for entry in defined["metrics"]:
         entry.pop("config"), entry.pop("description"), entry.pop("label")
@@ -258,13 +258,13 @@ def test_a_metric_without_its_documentation_still_has_a_value(
     _define(defined, tmp_path, monkeypatch)
     with pytest.raises(DashboardError, match="reporting_average_order_value cannot be worked"):
         Board(PublishedSnapshots(built).read()).snapshot(Choice())
-    metrics._by_name.cache_clear()
+    evaluation.project.cache_clear()
 
 
 def _define(defined: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "metrics.yml").write_text(yaml.safe_dump(defined))
-    monkeypatch.setattr(metrics, "DEFINITIONS", folder / "metrics.yml")
-    metrics._by_name.cache_clear()
+    monkeypatch.setattr(definitions, "DEFINITIONS", folder / "metrics.yml")
+    evaluation.project.cache_clear()
 
 
 def test_a_snapshot_without_a_sale_says_so(browser: Browser, copy: Path) -> None:  # noqa: F811

@@ -1,45 +1,47 @@
-{#- What the dashboard's models have in common. They say how the shop stands at the time of the newest
-    sale, not by the clock of whoever builds them, so that the same sales give the same numbers. -#}
+{#- What the dashboard's models share. They describe the shop at the time of its newest sale, not of
+    the clock of the machine that builds them, so that the same sales give the same numbers. The
+    macros read the import CTEs of the model that calls them. -#}
 
-{#- The days that the dashboard offers, each beside the same day of the week before. -#}
+{#- How many days the dashboard offers, each beside the same day of the week before. -#}
 {% macro live_days() %}{{ return(15) }}{% endmacro %}
 
-{#- The first UTC day of which lines are kept. The newest sale decides; one that is dated after its own
-    arrival does not count. Where no sale counts, all are kept. -#}
+{#- The first UTC day that live_sales keeps, counted back from the newest sale. `sold_at` is NULL
+    for a sale dated after its own arrival, which does not count. Where no sale counts, all
+    lines stay. -#}
 {% macro live_since(sold_at, relation) -%}
 (
     select coalesce(
         cast({{ dbt.dateadd('day', -(live_days() + 1), 'max(' ~ sold_at ~ ')') }} as date),
-        cast('1970-01-01' as date)
+        cast({{ beginning_of_time() }} as date)
     )
     from {{ relation }}
 )
 {%- endmacro %}
 
-{#- The clock, read once by a model, whose first expression this is. -#}
-{% macro the_clock() -%}
-clock as {{ materialized() }} (
-
-    select * from {{ ref('live_clock') }}
-
-)
-{%- endmacro %}
-
-{#- So many minutes before the newest sale. A bound of its own lets an engine skip what is older. -#}
+{#- The time `minutes` before the newest sale, as a scalar: with a constant bound an engine can skip
+    older rows. Reads clock. -#}
 {% macro before_now(minutes) -%}
 (select {{ dbt.dateadd('minute', -minutes, 'as_of') }} from clock)
 {%- endmacro %}
 
-{#- A UTC instant as the clock of the reporting time zone shows it. -#}
+{#- A UTC timestamp in the reporting time zone. -#}
 {% macro reporting_time(ts) -%}
 {{ local_time(ts, "'" ~ var('reporting_time_zone') ~ "'") }}
 {%- endmacro %}
 
-{% macro live_amounts() -%}
-{{ return(['reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales']) }}
+{#- Whether a time of day is not later than that of the newest sale; both local timestamps. -#}
+{% macro is_to_date(local_minute, local_as_of) -%}
+extract(hour from {{ local_minute }}) * 60 + extract(minute from {{ local_minute }})
+        <= extract(hour from {{ local_as_of }}) * 60 + extract(minute from {{ local_as_of }})
 {%- endmacro %}
 
-{#- The additive measures, summed again from live_sales. -#}
+{% macro live_amounts() -%}
+{{ return([
+    'reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales'
+]) }}
+{%- endmacro %}
+
+{#- The additive measures, summed again from `sales`, rows of live_sales. -#}
 {% macro live_sums() -%}
 cast(sum(sales.transactions) as bigint) as transactions,
     cast(sum(sales.category_transactions) as bigint) as category_transactions,
@@ -52,7 +54,7 @@ cast(sum(sales.transactions) as bigint) as transactions,
     cast(sum(sales.unconverted_lines) as bigint) as unconverted_lines
 {%- endmacro %}
 
-{#- From when on arrivals are told of. -#}
+{#- Start of the arrivals that the dashboard shows. Reads receipts. -#}
 {% macro arrivals_since() -%}
-(select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from {{ ref('receipts') }})
+(select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from receipts)
 {%- endmacro %}

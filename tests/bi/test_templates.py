@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from medallion.metrics import Definitions
 from medallion.outputs.bi.__main__ import BI, templates
 from medallion.outputs.bi.semantics import build_model, read_model
 from medallion.settings import DBT_PROJECT
@@ -211,7 +212,8 @@ def changed_model(change: Callable[[dict[str, Any]], object]) -> Any:
     contracts = yaml.safe_load((MARTS / "marts.yml").read_text(encoding="utf-8"))["models"]
     changed = copy.deepcopy(definitions)
     change(changed)
-    return build_model(changed, {m["name"]: m["columns"] for m in contracts}, {"fct_sales_line"})
+    columns = {m["name"]: m["columns"] for m in contracts}
+    return build_model(Definitions(changed), columns, {"fct_sales_line"})
 
 
 def test_hostile_names_stay_what_they_are() -> None:

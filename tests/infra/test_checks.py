@@ -171,14 +171,6 @@ def test_the_configuration_s_own_tests_pass(cloud: Cloud) -> None:
     assert re.search(r"Success! [5-9] passed, 0 failed", said), said
 
 
-def test_the_tables_are_those_of_the_contract() -> None:
-    """tables.json is what tables.py prints."""
-    printed = subprocess.run(
-        [sys.executable, SOURCE / "tables.py"], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout == (SOURCE / "tables.json").read_text()
-
-
 def test_every_skipped_check_has_a_reason() -> None:
     """`#checkov:skip=CHECK:reason`, on one line."""
     for path in SOURCE.rglob("*.tf"):

@@ -108,9 +108,9 @@ class World:
         s3._client.cache_clear()
         assert told.exit_code == 0, told.output
 
-    def dbt(self, *arguments: str, **variables: str) -> str:
+    def dbt(self, *arguments: str, project: Path = DBT, **variables: str) -> str:
         """Runs dbt on the account in a process of its own; what it printed."""
-        options = ["--project-dir", DBT, "--target-path", self.folder / "target"]
+        options = ["--project-dir", project, "--target-path", self.folder / "target"]
         options += ["--log-path", self.folder / "logs"]
         done = subprocess.run(
             [str(part) for part in (tools.python(), "-m", "dbt.cli.main", *arguments, *options)],

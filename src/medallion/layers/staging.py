@@ -12,15 +12,11 @@ import duckdb
 import pyarrow.parquet as pq
 
 from medallion import __version__
-from medallion.contract import FEEDS, INTEGER, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
+from medallion.contract import FEEDS, INTEGER, LOAD, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.errors import WarehouseError
 from medallion.lake.receipts import RECEIPTS
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
-
-LOAD = {"bronze_file": TEXT, "load_seq": INTEGER, "loaded_at": TIMESTAMP}
-"""Further columns of every staging table: the object that a row came from, the number of the
-transaction that loaded it (1, 2, ...), and the time of loading in UTC."""
 
 TABLES: dict[str, dict[str, Type]] = {
     **{name: feed.columns | LOAD for name, feed in FEEDS.items()},
