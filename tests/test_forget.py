@@ -271,7 +271,7 @@ def test_the_proof_believes_nobody(home: Path, cli: Cli, monkeypatch: pytest.Mon
     (home / "raw/.unfinished.json").write_text(event(customer_id=ID).replace("C", "\\u0043"))
     (home / "raw/notes.txt").write_text(f"call {ID}")
     monkeypatch.setattr(LakeEraser, "rewrite_quarantine", lambda _: None)
-    monkeypatch.setattr(act, "rebuild", lambda _: None)
+    monkeypatch.setattr(act, "rewrite_warehouse", lambda _: None)
     result = cli(home, "forget", "--customer", ID, "--json")
     assert result.exit_code == 1, result.output
     left = json.loads(result.stdout)["left"]
