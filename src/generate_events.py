@@ -1,4 +1,4 @@
-"""Streams simulated purchase events into the raw layer until Ctrl-C.
+"""Stream simulated purchase events into the raw layer until Ctrl-C.
 
 python generate_events.py                   500 events a second, live
 python generate_events.py --events 20000    the last two weeks, at once, then stop
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 
 def leave_without(module: str) -> None:
-    """Start again with the project's own Python, where there is one; else say how to get it."""
+    """Restart with the Python of the project if there is one; else exit and say how to get it."""
     python = PROJECT / ".venv" / "bin" / "python"
     if python.exists() and Path(sys.prefix) != PROJECT / ".venv":
         os.execv(python, [str(python), *sys.argv])
@@ -34,9 +34,9 @@ DEFAULT_RATE = 500.0
 
 
 def default_home() -> Path:
-    """MEDALLION_HOME, or data beside src."""
-    given = os.environ.get("MEDALLION_HOME")
-    return Path(given) if given else PROJECT / "data"
+    """Return MEDALLION_HOME, or the folder data beside src."""
+    home = os.environ.get("MEDALLION_HOME")
+    return Path(home) if home else PROJECT / "data"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,15 +111,15 @@ def main(
             faults=faults,
             compression=compression,
         )
-        here = Platform.of(Settings.from_environment(os.environ, home))
-        click.echo(f"streaming into {here.lake.url}/raw; Ctrl-C stops", err=True)
-        with progress("simulating") as tell:
+        platform = Platform.of(Settings.from_environment(os.environ, home))
+        click.echo(f"streaming into {platform.lake.url}/raw; Ctrl-C stops", err=True)
+        with progress("simulating") as show:
             report = simulate(
-                here.lake,
+                platform.lake,
                 options,
-                answers=here.home / "answer_key",
+                answers=platform.home / "answer_key",
                 stop=stop.is_set,
-                progress=lambda report: tell(str(report)),
+                progress=lambda report: show(str(report)),
             )
     except (MedallionError, OSError) as error:
         click.echo(f"error: {error}", err=True)

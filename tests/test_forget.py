@@ -219,18 +219,18 @@ def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
         raise Killed
 
     if step == "rebuild":
-        patch.setattr(act, "rebuild", killed)
+        patch.setattr(act, "rewrite_warehouse", killed)
     elif step == "swap":
         patch.setattr(warehouse, "_drop_old_snapshots", killed)
     else:
         left, publish = int(step), LocalLake.publish
 
-        def guarded(lake: LocalLake, path: Path, key: str) -> None:
+        def guarded(lake: LocalLake, path: Path, key: str, **options: bool) -> None:
             nonlocal left
             left -= 1
             if not left:
                 raise Killed
-            publish(lake, path, key)
+            publish(lake, path, key, **options)
 
         patch.setattr(LocalLake, "publish", guarded)
 
@@ -271,7 +271,7 @@ def test_the_proof_believes_nobody(home: Path, cli: Cli, monkeypatch: pytest.Mon
     (home / "raw/.unfinished.json").write_text(event(customer_id=ID).replace("C", "\\u0043"))
     (home / "raw/notes.txt").write_text(f"call {ID}")
     monkeypatch.setattr(LakeEraser, "rewrite_quarantine", lambda _: None)
-    monkeypatch.setattr(act, "rebuild", lambda _: None)
+    monkeypatch.setattr(act, "rewrite_warehouse", lambda _: None)
     result = cli(home, "forget", "--customer", ID, "--json")
     assert result.exit_code == 1, result.output
     left = json.loads(result.stdout)["left"]

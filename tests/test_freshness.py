@@ -13,7 +13,7 @@ import pytest
 from medallion.errors import SettingsError
 from medallion.operations import freshness as rules
 from medallion.operations.freshness import Clock, State, duration, freshness, freshness_of_home
-from medallion.platforms.heartbeat import FILE, Heartbeat, Runner, read_runner
+from medallion.platforms.heartbeat import HEARTBEAT_FILE, Heartbeat, Runner, read_runner
 from tests.conftest import ROOT, Cli, medallion
 from tests.test_end_to_end import wait_for
 
@@ -84,7 +84,7 @@ def test_a_heartbeat_tells_of_a_stage_an_end_and_an_error(tmp_path: Path) -> Non
         raise SettingsError("no such model")
     refused = read_runner(tmp_path)
     assert refused and refused.ended and not refused.error
-    (tmp_path / FILE).write_text('{"process": 1')
+    (tmp_path / HEARTBEAT_FILE).write_text('{"process": 1')
     assert read_runner(tmp_path) is None
 
 

@@ -433,6 +433,13 @@ def test_an_unknown_option_is_named(tmp_path: Path, take: Import, option: str) -
         take(write(tmp_path / "a.csv", HEADER, ROW), mapping(tmp_path, FIELDS, options=option))
 
 
+def test_a_value_that_no_option_takes_is_shown(tmp_path: Path, take: Import) -> None:
+    """The message says what to write instead."""
+    with pytest.raises(SettingsError, match=r"option delim in .* must be a text.*got 2026-01-01"):
+        file = write(tmp_path / "a.csv", HEADER, ROW)
+        take(file, mapping(tmp_path, FIELDS, options="delim = 2026-01-01"))
+
+
 def test_columns_named_file_and_line_give_way(tmp_path: Path, take: Import) -> None:
     """The source's own are file_1 and line_1."""
     fields = dict.fromkeys(("ts", "store_id", "product_id", "price", "quantity"), "'1'")

@@ -20,7 +20,7 @@ from medallion.metrics import definitions, evaluation
 from medallion.outputs.dashboard.model import Choice
 from medallion.outputs.dashboard.snapshot import Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots
-from medallion.platforms.heartbeat import FILE, Heartbeat
+from medallion.platforms.heartbeat import HEARTBEAT_FILE, Heartbeat
 from tests.browser import (  # noqa: F401 (a fixture)
     REVENUE,
     Watched,
@@ -122,7 +122,7 @@ def test_a_first_build_is_something_else_than_an_empty_home(
             heartbeat.end("no space left on device")
             watched.page.wait_for_selector('.bad[data-state="stalled"]')
             assert "no space left on device" in watched.text(".pulse .alive")
-        (tmp_path / "home" / FILE).unlink()
+        (tmp_path / "home" / HEARTBEAT_FILE).unlink()
         watched.wait_until(".message h2", "Nothing to show yet")
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from medallion.layers.bronze import Sweep, clean
+from medallion.platforms import s3 as s3_lake
 from tests.conftest import Cli, event, medallion
 from tests.s3_here import S3, emulator, shaky
 
@@ -131,3 +133,23 @@ def test_a_lake_that_is_no_bucket_is_refused(run: Run, lake: str) -> None:
     """The sentence names the variable and the form that is taken."""
     error = run("status", code=2, MEDALLION_LAKE=lake)
     assert "MEDALLION_LAKE" in error and "s3://retail-lake" in error
+
+
+def test_of_two_runners_the_first_receipt_stays(
+    bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runners that find the same raw object without a receipt publish every output once."""
+    for name, value in bucket.environment().items():
+        monkeypatch.setenv(name, value)
+    s3_lake._client.cache_clear()
+    lakes = [s3_lake.S3Lake(bucket.bucket, tmp_path / name) for name in ("first", "second")]
+    lakes[0].put("raw/purchases/a.ndjson", json.dumps(event()).encode())
+    sweeps = [Sweep(lake) for lake in lakes]
+    late = sweeps[1].waiting()
+    monkeypatch.setattr(sweeps[1], "waiting", lambda: late)
+    outputs = []
+    for lake, sweep in zip(lakes, sweeps, strict=True):
+        assert clean(lake, sweep).objects == 1
+        outputs.append([*lake.list("bronze/")])
+    s3_lake._client.cache_clear()
+    assert len(outputs[0]) == 2 and outputs[0] == outputs[1]

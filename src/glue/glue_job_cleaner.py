@@ -1,8 +1,9 @@
-"""AWS Glue 5.1 job `retail_glue_cleaner`: cleans what waits in raw/ into bronze/.
+"""The AWS Glue 5.1 job `retail_glue_cleaner`, which cleans new objects of raw/ into bronze/.
 
-Arguments: --LAKE, the lake's URL (s3://bucket). Optional: --KEYS, a comma-separated list of raw
-keys; without it, whatever has no receipt yet. The package `medallion` comes by --extra-py-files,
-the compiler of its cleaner by --additional-python-modules; without that all is done, but slowly.
+Arguments: --LAKE, the URL of the lake (s3://bucket). Optional: --KEYS, a comma-separated list of
+raw keys; without it, all raw objects that have no receipt. --extra-py-files adds the package
+`medallion`, --additional-python-modules the compiler of its cleaner; without the compiler the job
+gives the same result, but slowly.
 """
 
 import sys
@@ -16,7 +17,7 @@ from medallion.layers.spark.bronze import clean
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the job; a failure leaves it for the next run to finish."""
+    """Run the job; the next run finishes one that failed."""
     optional = ["KEYS"] if "--KEYS" in arguments else []
     options = getResolvedOptions(arguments, ["JOB_NAME", "LAKE", *optional])
     glue = GlueContext(SparkContext.getOrCreate())

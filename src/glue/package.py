@@ -1,8 +1,8 @@
-"""Packs what the Glue job imports into one zip: `python src/glue/package.py OUT.zip`.
+"""Packing of the modules that the Glue job imports: `python src/glue/package.py OUT.zip`.
 
-The compiler of the cleaner is not in it: the service installs that by `--additional-python-modules`
-(infra/terraform, `glue_python_modules`). The same sources always give the same bytes, so that an
-upload by checksum changes only when the code does.
+The compiler of the cleaner is not in it: the service installs it by `--additional-python-modules`
+(infra/terraform, `glue_python_modules`). The same sources always give the same bytes, so an upload
+by checksum happens only when the code has changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(target: Path) -> None:
-    """Writes the zip."""
+    """Write the zip file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     paths = sorted(path for part in PARTS for path in SOURCES.glob(part))
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:

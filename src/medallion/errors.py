@@ -1,5 +1,6 @@
-"""What an operator must mend, as one tree; the command line prints one line of it and exits with
-its code: 2, or 1 for LossError.
+"""The errors that an operator must mend, as one tree.
+
+The command line prints the message and exits with code 2, or 1 for LossError.
 
     MedallionError
     ├── SettingsError     an option, variable or file that cannot be used as given
@@ -11,7 +12,7 @@ its code: 2, or 1 for LossError.
     ├── DashboardError    the dashboard cannot be shown
     │   └── NothingYet    no snapshot with a sale has been published so far
     ├── ExportError       an export cannot be written
-    └── LossError         what was asked would lose rows, and was not done
+    └── LossError         a command would lose rows, and was not carried out
 
 A bad line is never an error: it is a row of the quarantine.
 """
@@ -21,9 +22,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+SHOWN = 20
+"""How many names of a list are shown."""
+
 
 class MedallionError(Exception):
-    """Base of all: the message says what is wrong and how to mend it, in one line."""
+    """The base of all errors; its message says in one line what is wrong and how to mend it."""
 
     exit_code = 2
 
@@ -65,7 +69,7 @@ class ExportError(MedallionError):
 
 
 class LossError(MedallionError):
-    """What was asked would lose rows, and was not done. `names` are the objects behind them."""
+    """A command would lose rows, and was not carried out; `names` are the objects concerned."""
 
     exit_code = 1
 
@@ -74,8 +78,14 @@ class LossError(MedallionError):
         self.names = tuple(names)
 
 
+def shortened(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the first names, and a last line that says how many more there are."""
+    lines = tuple(names)
+    left = len(lines) - SHOWN
+    return (*lines[:SHOWN], *([f"... and {left:,} more"] if left > 0 else []))
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the known word nearest to one that is not known;
-    nothing when none is near."""
+    """Return the end of an error message that suggests the most similar known word, if any."""
     near = difflib.get_close_matches(word, [*known], 1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""The pipeline: from what waits in raw/ to published gold, once or again and again."""
+"""The pipeline: all stages from raw/ to published gold, once or as a stream."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 
 import duckdb
 
@@ -23,29 +24,37 @@ from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
 IDLE = 0.05
-"""Seconds between two looks at raw/ when nothing waits."""
+"""Seconds between two listings of raw/ when nothing waits."""
 
-ALL, MICRO_BATCH = None, "tag:spine"
+ALL = None
 LIVE = "tag:spine tag:live,config.materialized:incremental"
 MARTS = "tag:stream,config.materialized:incremental"
-"""What to build: every model; what a micro-batch needs; a micro-batch with what people watch; and
-these with the marts whose cost hardly grows with history, every MARTS_EVERY seconds, or as soon as
-nothing came for RESTING seconds. Models without such a tag read all of history: they are built
-when a stream starts and ends, and by every `run` and `transform`."""
+"""Selections of models: every model; those of the live dashboard and all they need; and also the
+marts whose cost hardly grows with history. All others read the whole history: they are built when a
+stream starts and ends, and by every `run` and `transform`."""
 
-CALLED_FOR = "whatever the rows that came call for"
+
+class Build(Enum):
+    """The choice of models by the pipeline itself."""
+
+    DUE = "due"
+    """ALL in the first pass, then LIVE with each batch, and MARTS every MARTS_EVERY seconds or when
+    no rows have come for RESTING seconds."""
+
 
 MARTS_EVERY, RESTING = 10.0, 1.0
 
 BACKLOG = 50_000
-"""Lines that may wait in raw/ before our own producer is held back. Others are not: raw/ is their
-buffer, and what waits there is only late."""
+"""Lines that may wait in raw/ before our own producer pauses. Other producers never pause: raw/ is
+their buffer."""
 
 
 @dataclass
 class BatchReport:
-    """What one pass through all stages did, with the seconds of each. `events` are the accepted
-    lines of purchases."""
+    """The result of one pass through all stages, with the seconds of each.
+
+    `events` is the number of accepted lines of purchases.
+    """
 
     cleaned: CleanReport
     loaded: LoadReport
@@ -63,12 +72,12 @@ class BatchReport:
 
 
 class Pipeline:
-    """All stages of one home, opened once. One runner holds the home while it is open."""
+    """All stages of one home, for the runner that holds it."""
 
     def __init__(
-        self, here: Platform, warehouse: duckdb.DuckDBPyConnection, heartbeat: Heartbeat
+        self, platform: Platform, warehouse: duckdb.DuckDBPyConnection, heartbeat: Heartbeat
     ) -> None:
-        self.home, self.lake, self.warehouse = here.home, here.lake, warehouse
+        self.home, self.lake, self.warehouse = platform.home, platform.lake, warehouse
         self.heartbeat = heartbeat
         self._sweep = Sweep(self.lake)
         self._loader = Loader(self.lake, warehouse)
@@ -81,13 +90,17 @@ class Pipeline:
     def advance(
         self,
         *,
-        build: str | None = CALLED_FOR,
+        build: str | Build | None = Build.DUE,
         progress: Callable[[Receipt], None] = lambda _: None,
         stage: Callable[[str], None] = lambda _: None,
     ) -> BatchReport:
-        """One pass: clean, load, transform, publish. `build` selects the models; the first pass
-        calls for all of them. `progress` hears of each object that is cleaned, `stage` of what is
-        being done."""
+        """Run one pass: clean, load, transform, publish.
+
+        Args:
+            build: the models to build.
+            progress: called with the receipt of each cleaned object.
+            stage: called with a description of each step.
+        """
         seconds: dict[str, float] = {}
         events = 0
 
@@ -107,7 +120,7 @@ class Pipeline:
         report = BatchReport(cleaned, loaded, seconds=seconds, events=events)
         if loaded.rows:
             self._last_rows = time.monotonic()
-        if build != CALLED_FOR:
+        if build is not Build.DUE:
             self._build(build, report)
         elif self._marts_built is None:
             self._build(ALL, report)
@@ -118,7 +131,7 @@ class Pipeline:
         return report
 
     def _is_resting(self) -> bool:
-        # The next object of a busy producer is only a moment away, and would have to wait.
+        # The next object of a busy producer would have to wait for the build.
         return time.monotonic() - self._last_rows >= RESTING
 
     def _build(self, select: str | None, report: BatchReport) -> None:
@@ -132,7 +145,7 @@ class Pipeline:
         self._transformer.progress("publishing")
         with self._stage("publish", report.seconds):
             publish(self.home, self.warehouse, self._transformer.published(select))
-        self._marts_due = select in (MICRO_BATCH, LIVE)
+        self._marts_due = select == LIVE
         if not self._marts_due:
             self._marts_built = time.monotonic()
 
@@ -147,19 +160,26 @@ class Pipeline:
             seconds[name] = time.monotonic() - started
 
     def close(self) -> None:
-        """Lets go of what a pass keeps open for the next."""
+        """Close what is kept open between two passes."""
         self._transformer.close()
 
 
 @contextmanager
 def open_pipeline(
-    here: Platform, notice: Callable[[str], None] = lambda _: None
+    platform: Platform, notice: Callable[[str], None] = lambda _: None
 ) -> Iterator[Pipeline]:
-    """The pipeline of a platform; `notice` is told when the cleaner must be compiled first. Raises
-    HomeBusy when another runner has its home."""
+    """Open the pipeline of a platform.
+
+    Args:
+        platform: the platform.
+        notice: called with a message when the cleaner must be compiled first.
+
+    Raises:
+        HomeBusy: another runner holds the home.
+    """
     plain.load(notice)
-    with here.lock() as heartbeat, here.warehouse() as warehouse:
-        pipeline = Pipeline(here, warehouse, heartbeat)
+    with platform.lock() as heartbeat, platform.warehouse() as warehouse:
+        pipeline = Pipeline(platform, warehouse, heartbeat)
         try:
             yield pipeline
             warehouse.execute("CHECKPOINT")
@@ -176,13 +196,18 @@ def stream(
     progress: Callable[[Receipt], None] = lambda _: None,
     stage: Callable[[str], None] = lambda _: None,
 ) -> dict[str, str]:
-    """Runs the producer beside the pipeline until the producer is done, then brings all that was
-    produced to gold. When `stop` is set it ends after the batch at hand: the rest stays in raw/,
-    and the next start goes on with it. Returns what the last batch could not take, and why."""
+    """Run the pipeline until the producer is done and all its events are in gold.
+
+    Without a producer it runs until `stop` is set. After `stop` it ends with the current batch: the
+    rest stays in raw/ for the next start.
+
+    Returns:
+        The objects that the last batch could not process, with the reasons.
+    """
     pipeline.heartbeat.ends_with(stop)
     failures: dict[str, str] = {}
 
-    def advance(build: str | None = CALLED_FOR) -> BatchReport:
+    def advance(build: str | Build | None = Build.DUE) -> BatchReport:
         nonlocal failures
         batch = pipeline.advance(build=build, progress=progress, stage=stage)
         failures = batch.failures

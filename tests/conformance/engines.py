@@ -17,7 +17,7 @@ from medallion.cleaning import plain
 from medallion.cleaning.cleaner import Cleaner
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, Feed, Type, feed_of
-from medallion.lake.codecs import Source, Unpacked
+from medallion.lake.codecs import StoredBytes, Unpacked
 from medallion.lake.receipts import named_counts
 from medallion.layers.spark import cleaning as spark_cleaning
 from medallion.layers.spark import lines as spark_lines
@@ -57,7 +57,7 @@ def laptop(objects: Objects) -> Answers:
 def _clean(key: str, data: bytes, *, is_compiled: bool) -> Answer:
     feed = feed_of(key)
     cleaner, answer, blank = Cleaner(feed, is_compiled=is_compiled), Answer(), 0
-    for block in read_blocks(Unpacked(Source(io.BytesIO(data)), key)):
+    for block in read_blocks(Unpacked(StoredBytes(io.BytesIO(data)), key)):
         numbers = range(block.first_line, block.first_line + len(block))
         answer.lines |= dict.fromkeys(numbers, BLANK)
         for cleaned in cleaner.clean(block):

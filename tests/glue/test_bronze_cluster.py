@@ -237,7 +237,7 @@ def test_counts_that_do_not_add_up_stop_the_run(
     run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line that nobody accounts for: the error names the object, and nothing is published."""
-    cleaner = cluster_run.clean
+    cleaner = cluster_run.clean_feed
 
     def one_more(*arguments: Any) -> Any:
         cleaned = cleaner(*arguments)
@@ -245,7 +245,7 @@ def test_counts_that_do_not_add_up_stop_the_run(
             cleaned.counts[key] = Counts(counts.lines + 1, counts.blank)
         return cleaned
 
-    monkeypatch.setattr(cluster_run, "clean", one_more)
+    monkeypatch.setattr(cluster_run, "clean_feed", one_more)
     with pytest.raises(LakeError, match=r"raw/(purchases/a|stores/b)\.ndjson has \d+ lines"):
         run()
     assert not bronze(lake)

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from medallion.contract import PURCHASES, UNREADABLE
 from medallion.layers.spark import lines as spark_lines
-from medallion.layers.spark.cleaning import clean, configure
+from medallion.layers.spark.cleaning import clean_feed, configure
 from medallion.layers.spark.lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
 
@@ -52,7 +52,7 @@ class Reader:
     def lines(self, objects: dict[str, bytes]) -> tuple[dict[str, dict[int, bytes]], set[str]]:
         """The lines by object and number, and the unreadable objects. No line is JSON: but for
         blank ones, which are counted, all are rejected as they are."""
-        cleaned = clean(self._spark, PURCHASES, self.staged(objects), is_compiled=False)
+        cleaned = clean_feed(self._spark, PURCHASES, self.staged(objects), is_compiled=False)
         found: dict[str, dict[int, bytes]] = {}
         unreadable = set()
         for key, number, line, reason in cleaned.rejected.selectExpr(

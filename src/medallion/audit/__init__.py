@@ -1,6 +1,8 @@
-"""Whether the promises hold: every line of every raw object is accounted for, every row counted
-once, every sum exact. Everything is counted anew, from the raw bytes on: the lake's side here, the
-warehouse's by the warehouse, embedded or in Snowflake."""
+"""The audit: every line of every raw object is accounted for, every row once, every sum exact.
+
+Everything is counted again, from the raw bytes on: objects of the lake here, and relations by
+queries in the warehouse, embedded or in Snowflake.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ __all__ = ["AuditReport", "Check", "audit"]
 
 @dataclass
 class AuditReport:
-    """All checks, and what still waits for its next stage (no violation)."""
+    """All checks, and counts of what waits for its next stage, which is no violation."""
 
     checks: list[Check] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)
@@ -33,7 +35,7 @@ class AuditReport:
 def audit(
     lake: Lake, warehouse: Warehouse, *, progress: Callable[[str], None] = print
 ) -> AuditReport:
-    """Counts everything anew. Reads only."""
+    """Count everything again, without changing anything."""
     report, built = AuditReport(), relations(warehouse)
     report.checks += raw_checks(lake, warehouse, report.waiting, progress)
     report.checks += bronze_checks(lake, warehouse, report.waiting)

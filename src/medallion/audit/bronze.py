@@ -1,4 +1,4 @@
-"""Bronze objects, receipts, staged rows and ledger against each other."""
+"""Comparison of bronze objects, receipts, staged rows and ledger."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion.audit.checks import TWICE, Check, rows, some
+from medallion.audit.checks import TWICE, Check, rows
 from medallion.contract import FEEDS
+from medallion.errors import shortened
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -18,7 +19,7 @@ _LEDGER = f"SELECT bronze_file, {total('row_count')} FROM staging.loads GROUP BY
 
 
 def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """Each object has as many rows as its receipts say, stored, staged and booked."""
+    """Check that each object has the rows of its receipts: in its file, staging and ledger."""
     stored, unreadable = _stored_rows(lake)
     staged, promised = _staged_rows(db), _promised_rows(db)
     ledger = dict(rows(db, _LEDGER))
@@ -34,19 +35,19 @@ def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterato
             wrong.append(f"{key}: rows by " + ", ".join(f"{k} {v}" for k, v in figures.items()))
     waiting["bronze objects not yet loaded"] = len(stored.keys() - ledger.keys())
     figure = f"{sum(staged.values()):,} in {len(staged):,} objects"
-    yield Check(TWICE, "staged rows = receipt rows", figure, some(wrong))
+    yield Check(TWICE, "staged rows = receipt rows", figure, shortened(wrong))
 
 
 def _stored_rows(lake: Lake) -> tuple[dict[str, int], dict[str, str]]:
-    """Rows of every bronze object by its own footer, and what could not be read."""
-    found, unreadable = {}, {}
+    """Return the rows of every bronze object by its footer, and why others cannot be read."""
+    row_counts, unreadable = {}, {}
     for stored in lake.list("bronze/"):
         try:
             with lake.open(stored.key) as stream:
-                found[stored.key] = pq.read_metadata(stream).num_rows
+                row_counts[stored.key] = pq.read_metadata(stream).num_rows
         except (OSError, pa.ArrowException) as error:
             unreadable[stored.key] = f"cannot be read: {str(error).splitlines()[0]}"
-    return found, unreadable
+    return row_counts, unreadable
 
 
 def _staged_rows(db: Warehouse) -> dict[str, int]:
@@ -58,7 +59,7 @@ def _staged_rows(db: Warehouse) -> dict[str, int]:
 
 
 def _promised_rows(db: Warehouse) -> Counter[str]:
-    """Rows by bronze object as the loaded receipts say; a receipts object holds itself as rows."""
+    """Return the rows of bronze objects by the loaded receipts, which are rows themselves."""
     promised: Counter[str] = Counter()
     for key, outputs in rows(db, "SELECT bronze_file, outputs FROM staging.receipts"):
         promised[key] += 1

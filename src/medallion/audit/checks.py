@@ -1,15 +1,12 @@
-"""What a check is, and how the checks ask the warehouse."""
+"""A check, and the helpers that all checks share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from medallion.platforms.warehouse import Warehouse
-
-SHOWN = 20
-"""How many offenders a check names."""
 
 LOST, TWICE, MONEY, LATE = (
     "1 nothing is lost",
@@ -21,8 +18,7 @@ LOST, TWICE, MONEY, LATE = (
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of the audit. `offenders` says in a line each what breaks it; the check holds
-    when there is none."""
+    """One figure of the audit; each of `offenders` is a line on what breaks it."""
 
     promise: str
     name: str
@@ -35,19 +31,11 @@ class Check:
 
 
 def rows(db: Warehouse, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
+    """Return the rows of a query."""
     return db.execute(sql, parameters).fetchall()
 
 
 def count(db: Warehouse, relation: str) -> int:
-    """The rows of a relation."""
-    ((found,),) = rows(db, f"SELECT count(*) FROM {relation}")
-    return int(found)
-
-
-def some(offenders: Iterable[str]) -> tuple[str, ...]:
-    """The first offenders, and how many more there are."""
-    found = tuple(offenders)
-    if len(found) <= SHOWN:
-        return found
-    return (*found[:SHOWN], f"... and {len(found) - SHOWN} more")
+    """Return the number of rows of a relation."""
+    ((number,),) = rows(db, f"SELECT count(*) FROM {relation}")
+    return int(number)

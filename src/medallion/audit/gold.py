@@ -1,16 +1,17 @@
-"""Silver against staging, and gold against silver."""
+"""Comparison of silver with staging, and of gold with silver."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
-from medallion.audit.checks import LATE, MONEY, SHOWN, TWICE, Check, count, rows, some
+from medallion.audit.checks import LATE, MONEY, TWICE, Check, count, rows
+from medallion.errors import SHOWN, shortened
 from medallion.platforms.warehouse import Warehouse
 
 
 def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """One row per event, and each the first arrival."""
+    """Check that silver has one row per event, and that it is the first arrival."""
     bronze, silver = (count(db, f"{x}.purchases_{x}") for x in ("bronze", "silver"))
     repeated = rows(
         db,
@@ -18,8 +19,8 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         f"GROUP BY event_id HAVING count(*) > 1 ORDER BY event_id LIMIT {SHOWN}",
     )
     wrong = (f"{event}: {copies} rows in silver" for event, copies in repeated)
-    yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", some(wrong))
-    # What was loaded after silver was last built waits; whatever came before must be in it.
+    yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", shortened(wrong))
+    # Rows loaded after the last build of silver wait; all earlier ones must be in it.
     ((late,),) = rows(
         db,
         "SELECT count(*) FROM staging.purchases "
@@ -31,7 +32,7 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         TWICE,
         "bronze rows - silver rows = duplicates",
         f"{bronze - late - silver:,} duplicates",
-        some(_unlike_first_arrivals(db)),
+        shortened(_unlike_first_arrivals(db)),
     )
 
 
@@ -46,7 +47,7 @@ _KEPT = (
 
 _COLUMNS = ", ".join(("event_id", *_KEPT))
 
-# Per event the first arrival, worked out from staging alone and held against silver, both ways.
+# The first arrival of each event, from staging alone, compared with silver in both directions.
 _WINNERS = f"""
 WITH built AS (SELECT coalesce(max(load_seq), 0) AS seq FROM silver.purchases_silver),
 repeated AS (SELECT event_id FROM staging.purchases GROUP BY event_id HAVING count(*) > 1),
@@ -77,11 +78,13 @@ def _unlike_first_arrivals(db: Warehouse) -> Iterator[str]:
 
 
 def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """Amounts are exact numbers, and gold has the days and the sums of silver. Days that changed in
-    silver after gold was last built wait for the next run, which builds them."""
+    """Check that amounts are exact numbers, and that gold has the days and sums of silver.
+
+    Days that changed in silver after the last build of gold wait for the next run.
+    """
     ((waiting["days not yet in gold"],),) = rows(db, f"SELECT count(*) FROM ({_WAITING}) AS days")
     floats = list(_floats(db))
-    yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", some(floats))
+    yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", shortened(floats))
     ((days, sums),) = rows(
         db,
         "SELECT count(DISTINCT sales_date), count(*) FROM gold.purchases_gold "
@@ -93,9 +96,9 @@ def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         for day, currency, net, lines, gold, gold_lines in rows(db, _SUMS)
     )
     figure = f"{sums:,} days and currencies"
-    yield Check(MONEY, "gold sums = silver sums, per day", figure, some(wrong))
+    yield Check(MONEY, "gold sums = silver sums, per day", figure, shortened(wrong))
     lonely = (f"day {day} is only in {layer}" for day, layer in rows(db, _DAYS))
-    yield Check(LATE, "gold has the days of silver", f"{days:,} days", some(lonely))
+    yield Check(LATE, "gold has the days of silver", f"{days:,} days", shortened(lonely))
 
 
 _AMOUNT = re.compile("amount|price|cost|sales|revenue|discount|returns|tax|margin", re.I)
@@ -103,7 +106,7 @@ _NO_AMOUNT = re.compile("rate|pct|percent|share|ratio", re.I)
 
 
 def _floats(db: Warehouse) -> Iterator[str]:
-    """Amounts of a type that is not exact."""
+    """Yield the amounts of a type that is not exact."""
     for schema, table, column, kind in rows(
         db,
         "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns "

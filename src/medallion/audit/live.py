@@ -1,10 +1,11 @@
-"""The model that the dashboard's figures are summed up from, against silver."""
+"""Comparison of the model that the dashboard sums up with silver."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medallion.audit.checks import MONEY, Check, rows, some
+from medallion.audit.checks import MONEY, Check, rows
+from medallion.errors import shortened
 from medallion.platforms.warehouse import Warehouse
 
 NEEDED = {"marts.live_sales", "marts.sales_hourly", "marts.fct_sales_line"}
@@ -73,7 +74,7 @@ SELECT (SELECT sold_at FROM bounds), (SELECT max(last_sale_at) FROM marts.live_s
 
 
 def live_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """The live model has the lines, units, baskets, money and newest sale of silver."""
+    """Check that lines, units, baskets, money and newest sale of the live model are silver's."""
     ((late,),) = rows(db, _WAITING)
     waiting["rows not yet in the live model"] = late
     days = rows(db, _SUMS)
@@ -83,7 +84,7 @@ def live_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
         wrong.append(
             f"the newest sale: {sold_at} in silver, {live_sold_at or 'none'} in the live model"
         )
-    yield Check(MONEY, "live sums = silver sums, per day", f"{len(days):,} days", some(wrong))
+    yield Check(MONEY, "live sums = silver sums, per day", f"{len(days):,} days", shortened(wrong))
 
 
 def _unlike(row: tuple[object, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Raw objects against their receipts and against the rows that were staged."""
+"""Comparison of raw objects with their receipts and with the staged rows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from medallion.audit.checks import LOST, Check, count, rows, some
+from medallion.audit.checks import LOST, Check, count, rows
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, UNREADABLE
-from medallion.lake.codecs import DamagedArchive, Source, Unpacked
+from medallion.errors import shortened
+from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import RECEIPTS, receipt_key, stem
@@ -18,41 +19,41 @@ from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
 OBJECTS_AT_A_TIME = 200
-"""How many objects' rejected lines are fetched in one query."""
+"""The number of objects whose rejected lines are read by one query."""
 
-Lines = dict[int, bytes]
-"""Bytes by number of the line, from 1."""
+TextByLine = dict[int, bytes]
+"""The bytes of lines by their number, from 1."""
 
 
 def raw_checks(
     lake: Lake, db: Warehouse, waiting: dict[str, int], progress: Callable[[str], None]
 ) -> Iterator[Check]:
-    """Each raw object is read again; then the sums, and that each line is staged once."""
+    """Read each raw object again; check its receipt, and that each line is staged once."""
     receipts = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
-    known = {key for key, _ in receipts}
-    for found, kept in _with_rejected_lines(lake, db):
-        progress(found.key)
-        seen.add(found.key)
+    receipted = {key for key, _ in receipts}
+    for raw, kept in _with_rejected_lines(lake, db):
+        progress(raw.key)
+        seen.add(raw.key)
         try:
-            recount = _recount(lake, found, kept)
+            recount = _recount(lake, raw, kept)
         except OSError as error:
-            if found.key in known:
-                broken.append(f"{found.key}: cannot be read: {error.strerror or error}")
+            if raw.key in receipted:
+                broken.append(f"{raw.key}: cannot be read: {error.strerror or error}")
             else:
                 not_loaded += 1
             continue
-        if (promised := receipts.get((found.key, recount.checksum))) is None:
-            if receipt_key(stem(found)) in cleaned and found.key in known:
-                broken.append(f"{found.key}: its bytes are not those of its receipt")
+        if (promised := receipts.get((raw.key, recount.checksum))) is None:
+            if receipt_key(stem(raw)) in cleaned and raw.key in receipted:
+                broken.append(f"{raw.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
         if recount.lines != promised:
-            broken.append(f"{found.key}: {recount.lines} lines, receipt says {promised}")
+            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {promised}")
         broken += recount.unlike
-    gone, consented = known - seen, retired(lake)
+    gone, consented = receipted - seen, retired(lake)
     broken += [
         f"{key}: its receipt is there, the raw object is gone" for key in sorted(gone - consented)
     ]
@@ -60,30 +61,32 @@ def raw_checks(
     figure = f"{lines:,} in {objects:,} objects"
     if gone & consented:
         figure += f", {len(gone & consented):,} more in bronze alone"
-    yield Check(LOST, "raw lines = receipt lines", figure, some(broken))
+    yield Check(LOST, "raw lines = receipt lines", figure, shortened(broken))
     yield _sums(db)
     yield _coverage(db)
 
 
-def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, Lines]]:
-    """Raw objects, each with what the quarantine holds of it: few queries, however many objects,
-    because keys are listed in their order."""
+def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, TextByLine]]:
+    """Yield raw objects, each with its lines in the quarantine.
+
+    Keys are listed in their order, so one query serves many objects.
+    """
     objects = raw_objects(lake)
     while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
-        keys = [found.key for found in batch]
-        kept: dict[str, dict[datetime, Lines]] = {}
-        for key, arrived, line, raw in rows(
+        keys = [raw.key for raw in batch]
+        kept: dict[str, dict[datetime, TextByLine]] = {}
+        for key, arrived, line, text in rows(
             db,
             "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
             "WHERE source_file BETWEEN ? AND ? AND reason <> ?",
             [min(keys), max(keys), UNREADABLE],
         ):
-            kept.setdefault(key, {}).setdefault(arrived, {})[line] = raw
-        for found in batch:
-            by_arrival = kept.pop(found.key, {})
+            kept.setdefault(key, {}).setdefault(arrived, {})[line] = text
+        for raw in batch:
+            by_arrival = kept.pop(raw.key, {})
             # A home that was copied or restored has other times of modification.
             only = next(iter(by_arrival.values())) if len(by_arrival) == 1 else {}
-            yield found, by_arrival.get(found.modified.replace(tzinfo=None), only)
+            yield raw, by_arrival.get(raw.modified.replace(tzinfo=None), only)
 
 
 @dataclass(frozen=True)
@@ -93,28 +96,27 @@ class _Recount:
     unlike: list[str]
 
 
-def _recount(lake: Lake, found: LakeObject, kept: Lines) -> _Recount:
-    """Reads a raw object again: its lines, its checksum, and where the quarantine's text is not
-    that of the line."""
+def _recount(lake: Lake, raw: LakeObject, kept: TextByLine) -> _Recount:
+    """Read a raw object; return its lines, checksum, and quarantined lines of another text."""
     unlike, lines = [], 0
-    with lake.open(found.key) as stream:
-        source = Source(stream)
+    with lake.open(raw.key) as stream:
+        stored = StoredBytes(stream)
         try:
-            for block in read_blocks(Unpacked(source, found.key)):
+            for block in read_blocks(Unpacked(stored, raw.key)):
                 lines += len(block)
-                here = range(block.first_line, block.first_line + len(block))
-                for number in [n for n in kept if n in here] if kept else []:
+                numbers = range(block.first_line, block.first_line + len(block))
+                for number in [n for n in kept if n in numbers] if kept else []:
                     if kept.pop(number) != block.line(number - block.first_line)[0]:
-                        unlike.append(f"{found.key}: line {number} differs from the quarantine")
+                        unlike.append(f"{raw.key}: line {number} differs from the quarantine")
         except DamagedArchive:
             lines = 1
-        return _Recount(lines, source.checksum(), unlike)
+        return _Recount(lines, stored.checksum(), unlike)
 
 
 def _receipts(db: Warehouse) -> dict[tuple[str, str], int]:
-    """The lines of every receipt by raw key and checksum."""
-    found = rows(db, "SELECT source_file, checksum, lines FROM staging.receipts")
-    return {(key, checksum): lines for key, checksum, lines in found}
+    """Return the lines of every receipt by raw key and checksum."""
+    receipts = rows(db, "SELECT source_file, checksum, lines FROM staging.receipts")
+    return {(key, checksum): lines for key, checksum, lines in receipts}
 
 
 def _sums(db: Warehouse) -> Check:
@@ -131,7 +133,7 @@ def _sums(db: Warehouse) -> Check:
         LOST,
         "lines = accepted + quarantined + blank",
         f"{accepted:,} + {quarantined:,} + {blank:,}",
-        some(
+        shortened(
             f"{key}: {lines} lines <> {taken} accepted + {rejected} quarantined + {empty} blank"
             for key, lines, taken, rejected, empty in wrong
         ),
@@ -152,14 +154,14 @@ _STAGED = " UNION ALL ".join(
 
 _UNCOVERED = f"""
 WITH staged AS ({_STAGED}),
-found AS (
+counted AS (
     SELECT source_file, ingested_at, count(*) AS staged_rows,
            count(DISTINCT source_line) AS different, min(source_line) AS low,
            max(source_line) AS high, count(flaw) AS flaws
     FROM staged GROUP BY source_file, ingested_at)
 SELECT coalesce(r.source_file, f.source_file), coalesce(f.different, 0),
        coalesce(f.staged_rows, 0), r.lines - r.blank
-FROM staging.receipts AS r FULL OUTER JOIN found AS f
+FROM staging.receipts AS r FULL OUTER JOIN counted AS f
   ON r.source_file = f.source_file AND r.modified_at = f.ingested_at
 WHERE r.source_file IS NULL OR coalesce(f.staged_rows, 0) <> r.lines - r.blank
    OR f.different <> f.staged_rows OR f.low < 1 OR f.high > r.lines OR f.flaws > 0
@@ -167,11 +169,11 @@ ORDER BY 1, 2, 3, 4"""
 
 
 def _coverage(db: Warehouse) -> Check:
-    """Each line of an object is staged once, as accepted or as quarantined with a reason."""
+    """Check that each line is staged once, as accepted or as quarantined with a reason."""
     wrong = [
-        f"{key}: {different} different lines in {found} rows, "
+        f"{key}: {different} different lines in {staged_rows} rows, "
         f"{'no receipt' if expected is None else expected} expected"
-        for key, different, found, expected in rows(db, _UNCOVERED)
+        for key, different, staged_rows, expected in rows(db, _UNCOVERED)
     ]
     staged = sum(count(db, f"staging.{name}") for name in (*FEEDS, "quarantine"))
-    return Check(LOST, "every line staged once", f"{staged:,} rows", some(wrong))
+    return Check(LOST, "every line staged once", f"{staged:,} rows", shortened(wrong))

@@ -1,7 +1,7 @@
-"""Real data into raw/: anyone's files by a mapping, and the Complete Journey data set.
+"""Imports of real data into raw/: files of any user by a mapping, and the Complete Journey.
 
-Every value reaches the raw JSON exactly as the source has it, and a second import of the same
-source adds nothing: objects are named after the content that they were made from.
+Every value is in the raw JSON exactly as in the source. A second import of the same source adds
+nothing, because objects are named by a hash of the source.
 """
 
 from medallion.importing.complete_journey import import_complete_journey

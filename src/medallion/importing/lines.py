@@ -1,4 +1,4 @@
-"""From a source and its mapping to the query that writes lines of JSON."""
+"""The query that writes the rows of a source as lines of JSON, by a mapping."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from medallion.importing.render import (
     object_line,
     quoted,
 )
-from medallion.importing.source import BROKEN, Column, Source
+from medallion.importing.source import BROKEN, Column, SourceRelation
 
 
-def line_query(con: duckdb.DuckDBPyConnection, source: Source, mapping: Mapping) -> str:
-    """The query whose one column, `line`, is the raw JSON of each row of the source.
+def line_query(con: duckdb.DuckDBPyConnection, source: SourceRelation, mapping: Mapping) -> str:
+    """Return the query whose only column, `line`, is the raw JSON of each row of the source.
 
-    When an expression fails on a row, or a column that it uses does not hold what its type says,
-    the field becomes an object of those columns as they are in the source. No field of the
-    contract takes an object, so the row is rejected for that field with the original text.
-    A row that could not be read at all becomes an array: malformed, with its text.
+    When an expression fails on a row, or the text of a column does not fit its type, the field
+    becomes a JSON object of the source columns. No field of the contract accepts an object, so the
+    cleaner rejects the row for that field, with the original text. A row that could not be read
+    becomes a JSON array, which the cleaner rejects as malformed.
     """
     inner, members = [], {}
     for i, (name, expression) in enumerate(mapping.fields.items()):
@@ -46,9 +46,9 @@ def line_query(con: duckdb.DuckDBPyConnection, source: Source, mapping: Mapping)
 
 
 def _value(
-    con: duckdb.DuckDBPyConnection, source: Source, expression: Expression
+    con: duckdb.DuckDBPyConnection, source: SourceRelation, expression: Expression
 ) -> tuple[str, str, str | None]:
-    """SQL of the value, its type, and SQL that tells whether the row lost it."""
+    """Return SQL of the value, its type, and SQL that is true where the value is lost."""
     type_name = _bind(con, source, expression)
     column = source.column(expression.bare) if expression.bare else None
     if column and column.text and _as_written(column, expression):
@@ -66,28 +66,28 @@ def _value(
 
 
 def _as_written(column: Column, expression: Expression) -> bool:
-    """Whether the text of a column that stands alone is taken as it is."""
+    """Return whether the field takes the text of a column unchanged."""
     kind = base(column.type)
     return kind in NUMBERS or (expression.field.type.kind == "text" and kind != "NESTED")
 
 
-def _columns(source: Source, expression: Expression) -> list[Column]:
-    found = (source.column(name) for name in expression.columns)
-    return [c for c in dict.fromkeys(found) if c]
+def _columns(source: SourceRelation, expression: Expression) -> list[Column]:
+    columns = (source.column(name) for name in expression.columns)
+    return [c for c in dict.fromkeys(columns) if c]
 
 
-def _used(source: Source, expression: Expression) -> str:
-    """JSON of the columns that an expression uses, as they are in the source."""
+def _used(source: SourceRelation, expression: Expression) -> str:
+    """Return SQL of a JSON object of the columns that an expression uses, as in the source."""
     members = ", ".join(
         f"{literal(c.name)}, {quoted(c.text or c.name)}" for c in _columns(source, expression)
     )
     return f"CAST(json_object({members}) AS VARCHAR)"
 
 
-def _bind(con: duckdb.DuckDBPyConnection, source: Source, expression: Expression) -> str:
-    """The type of an expression. Raises SettingsError naming the field and the column."""
+def _bind(con: duckdb.DuckDBPyConnection, source: SourceRelation, expression: Expression) -> str:
+    """Return the type of an expression; raise SettingsError with the field and the column."""
     try:
-        found = con.execute(
+        row = con.execute(
             f"DESCRIBE SELECT TRY({expression.sql}) AS v FROM ({source.query}) AS source"
         ).fetchone()
         con.execute(
@@ -106,4 +106,4 @@ def _bind(con: duckdb.DuckDBPyConnection, source: Source, expression: Expression
         raise SettingsError(
             f"field {field}: {sql!r} cannot be used on {source.file} ({types}): {reason}"
         ) from None
-    return str(found[1]) if found else "VARCHAR"
+    return str(row[1]) if row else "VARCHAR"

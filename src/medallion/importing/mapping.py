@@ -1,4 +1,4 @@
-"""A mapping file: how a source is read, and what each contract field is made of."""
+"""A mapping file: how to read a source, and the expression for each field of the contract."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from medallion.errors import SettingsError
 from medallion.importing.expressions import Expression, parse
 
 FORMATS = ("csv", "json", "parquet")
-VERSION = "mapping 1"
-"""Part of every object's name: to be raised when the same source would give other lines."""
+LINES_VERSION = "mapping 1"
+"""A part of the name of every object; raise it when the same source would give other lines."""
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """`options` go to DuckDB's reader of `format`; `all_text` reads every column as text.
+    """A parsed mapping file.
 
-    `digest` changes with anything that changes the lines.
+    `options` are those of DuckDB's reader of `format`. `all_text` reads every column as text.
+    `digest` is a hash of everything that the lines depend on.
     """
 
     feed: Feed
@@ -35,7 +36,7 @@ class Mapping:
 
 
 def load_mapping(path: Path) -> Mapping:
-    """Reads a mapping file. Raises SettingsError with what is wrong in it."""
+    """Read a mapping file; raise SettingsError when it is wrong."""
     try:
         text = path.read_text("utf-8")
         return parse_mapping(tomllib.loads(text))
@@ -48,7 +49,7 @@ def load_mapping(path: Path) -> Mapping:
 
 
 def parse_mapping(tables: Table[str, Any]) -> Mapping:
-    """A mapping from the tables of its file."""
+    """Return the mapping of the tables of a file."""
     _only(tables, ("source", "fields", "feed"), "at the top")
     source = _table(tables, "source")
     _only(source, ("format", "all_text", "options", "feed"), "in [source]")
@@ -59,17 +60,17 @@ def parse_mapping(tables: Table[str, Any]) -> Mapping:
         raise SettingsError("all_text in [source] must be true or false")
     options = _table(source, "options") if "options" in source else {}
     fields = _fields(FEEDS[feed], _table(tables, "fields"))
-    told = json.dumps(
-        [VERSION, feed, format_, all_text, options, {n: e.sql for n, e in fields.items()}],
+    content = json.dumps(
+        [LINES_VERSION, feed, format_, all_text, options, {n: e.sql for n, e in fields.items()}],
         sort_keys=True,
         default=str,
     )
-    digest = hashlib.sha256(told.encode()).hexdigest()
+    digest = hashlib.sha256(content.encode()).hexdigest()
     return Mapping(FEEDS[feed], format_, all_text, dict(options), fields, digest)
 
 
-def _fields(feed: Feed, given: Table[str, Any]) -> dict[str, Expression]:
-    for name, sql in given.items():
+def _fields(feed: Feed, table: Table[str, Any]) -> dict[str, Expression]:
+    for name, sql in table.items():
         if name not in feed.names:
             raise SettingsError(
                 f"[fields] has {name}, which is no field of {feed.name}; "
@@ -77,10 +78,10 @@ def _fields(feed: Feed, given: Table[str, Any]) -> dict[str, Expression]:
             )
         if not isinstance(sql, str) or not sql.strip():
             raise SettingsError(f"field {name} must be an SQL expression in quotes")
-    missing = [f.name for f in feed.fields if f.required and f.name not in given]
+    missing = [f.name for f in feed.fields if f.required and f.name not in table]
     if missing:
         raise SettingsError(f"[fields] must also map {', '.join(missing)}: {feed.name} require it")
-    return parse({f: given[f.name] for f in feed.fields if f.name in given})
+    return parse({f: table[f.name] for f in feed.fields if f.name in table})
 
 
 def _table(tables: Table[str, Any], name: str) -> Table[str, Any]:

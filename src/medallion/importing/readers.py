@@ -1,4 +1,4 @@
-"""Source files through DuckDB's readers; rows that a reader cannot take are kept as broken rows."""
+"""Source files, read by DuckDB; rows that its readers reject are kept as broken rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medallion.importing.source import (
     BROKEN,
     NUMBER,
     Formats,
-    Source,
+    SourceRelation,
     broken_text,
     text_source,
     typed_source,
@@ -59,46 +59,49 @@ RESERVED = {
 
 
 class SourceFile(Protocol):
-    """A file on its way into raw. `broken` counts the rows that could not be read."""
+    """A file to import; `broken` counts the rows that cannot be read."""
 
     broken: int
 
-    def source(self) -> Source:
-        """The relation as far as it is known before the whole file is read."""
+    def source(self) -> SourceRelation:
+        """Return the relation as known before the whole file is read."""
         ...
 
-    def scan(self) -> Source:
-        """The relation to read all rows from."""
+    def scan(self) -> SourceRelation:
+        """Return the relation of all rows."""
         ...
 
     def repair(self, failed: bool) -> bool:
-        """After a scan: whether broken rows were found, so that a new scan is needed."""
+        """After a scan, return whether there were broken rows, so that a new scan is needed."""
         ...
 
 
 def check_options(con: duckdb.DuckDBPyConnection, mapping: Mapping) -> None:
-    """Raises SettingsError for an option that the reader does not have."""
+    """Raise SettingsError for an option that the reader does not have."""
     reader = f"read_{mapping.format}"
-    found = con.execute(
+    rows = con.execute(
         "SELECT DISTINCT unnest(parameters) FROM duckdb_functions() WHERE function_name = ?",
         [reader],
     ).fetchall()
-    known = sorted({name for (name,) in found if not name.startswith("col")} - RESERVED)
-    known += ["columns"] if mapping.format != "parquet" else []
+    options = sorted({name for (name,) in rows if not name.startswith("col")} - RESERVED)
+    options += ["columns"] if mapping.format != "parquet" else []
     for name, value in mapping.options.items():
-        if name not in known:
+        if name not in options:
             raise SettingsError(
                 f"unknown option {name} in [source.options]; "
-                f"for {mapping.format} they are {', '.join(known)}"
+                f"for {mapping.format} they are {', '.join(options)}"
             )
         if not _sql_value(value):
-            raise SettingsError(f"option {name} in [source.options] has a value of no use: {value}")
+            raise SettingsError(
+                f"option {name} in [source.options] must be a text, a number, true or false, or a "
+                f"list or table of these; got {value}"
+            )
 
 
 def open_source(
     con: duckdb.DuckDBPyConnection, path: Path, name: str, mapping: Mapping, scratch: Path
 ) -> SourceFile:
-    """A file that `path` leads to and people know by `name`."""
+    """Open the file at `path`, which messages call `name`."""
     kinds: dict[str, Callable[..., SourceFile]] = {
         "csv": CsvFile,
         "json": JsonFile,
@@ -108,7 +111,7 @@ def open_source(
 
 
 class ParquetFile:
-    """Parquet has types and row numbers of its own."""
+    """A Parquet file, which has types and row numbers of its own."""
 
     broken = 0
 
@@ -119,7 +122,7 @@ class ParquetFile:
         self.con, self.name, self.mapping = con, name, mapping
         self.reader = f"read_parquet({literal(str(path))}{options}"
 
-    def source(self) -> Source:
+    def source(self) -> SourceRelation:
         types = describe(self.con, f"FROM {self.reader})")
         rows = f'SELECT *, file_row_number + 1 AS "{NUMBER}" FROM {self.reader}, '
         rows += "file_row_number = true)"
@@ -132,11 +135,11 @@ class ParquetFile:
 
 
 class JsonFile:
-    """JSON, one object a line or an array of them.
+    """A JSON file of lines with an object each, or of an array of objects.
 
-    Types are found in the file itself; the rows are read from a copy with every number in quotes.
-    When a file of lines cannot be read, a copy is made in which each bad line stands as a broken
-    row.
+    DuckDB detects the types in the file itself, and reads the rows from a copy in which every
+    number is a string. When a file of lines cannot be read, it is copied with each bad line as a
+    broken row.
     """
 
     def __init__(
@@ -145,7 +148,7 @@ class JsonFile:
         self.con, self.path, self.name, self.mapping = con, path, name, mapping
         self.scratch, self.broken, self.exact = scratch, 0, path
 
-    def source(self) -> Source:
+    def source(self) -> SourceRelation:
         try:
             return self._source(self.path)
         except duckdb.Error:
@@ -153,7 +156,7 @@ class JsonFile:
                 raise
             return self._source(self.path)
 
-    def scan(self) -> Source:
+    def scan(self) -> SourceRelation:
         self.exact = self.scratch / f"{self.path.name.split('.')[0]}-exact.json.zst"
         copy_with_numbers_as_strings(self.path, self.exact)
         return self._source(self.exact)
@@ -164,7 +167,7 @@ class JsonFile:
         self.path, self.broken = _without_bad_lines(self.path, self.scratch)
         return self.broken > 0
 
-    def _source(self, path: Path) -> Source:
+    def _source(self, path: Path) -> SourceRelation:
         options = dict(self.mapping.options)
         types = describe(self.con, _reader("json", self.path, options))
         types.pop(BROKEN, None)
@@ -190,7 +193,7 @@ class JsonFile:
 
 
 def describe(con: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
-    """The columns of a query and their types."""
+    """Return the types of the columns of a query."""
     return {row[0]: str(row[1]) for row in con.execute(f"DESCRIBE {query}").fetchall()}
 
 
@@ -208,7 +211,7 @@ def _sql_value(value: object) -> bool:
 
 
 def _lines(file: Any) -> Any:
-    """Lines of a stream, without their line feeds."""
+    """Yield the lines of a stream, without their line feeds."""
     rest = b""
     while block := file.read(1 << 20):
         *whole, rest = (rest + block).split(b"\n")
@@ -227,7 +230,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _without_bad_lines(path: Path, scratch: Path) -> tuple[Path, int]:
-    """A copy in which each line that is no JSON object is one with BROKEN, and their count."""
+    """Copy a file, with bad lines as broken rows; return the copy and the number of these."""
     target, bad = scratch / f"{path.name.split('.')[0]}-mended.json.zst", 0
     with open_plain(path) as file, create_packed(target) as out:
         for line in _lines(file):

@@ -1,4 +1,4 @@
-"""SQL that writes a value as JSON text, exactly."""
+"""SQL that writes values as exact JSON text."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 def base(type_name: str) -> str:
-    """A DuckDB type without its parameters: DECIMAL(18,2) is DECIMAL; nested types are NESTED."""
+    """Return a DuckDB type without parameters, as DECIMAL; NESTED for nested types."""
     if type_name.endswith("]") or type_name.startswith(("STRUCT", "MAP", "UNION", "JSON")):
         return "NESTED"
     return type_name.split("(")[0].strip()
 
 
 def string(sql: str) -> str:
-    """A JSON string of a value's text."""
+    """Return SQL of a JSON string with the text of a value."""
     return f"CAST(to_json(CAST({sql} AS VARCHAR)) AS VARCHAR)"
 
 
 def json_text(sql: str, type_name: str, field: Field) -> str:
-    """JSON of a value of a DuckDB type for a field of the contract; NULL stays NULL.
+    """Return SQL of the JSON text of a value for a field of the contract; NULL stays NULL.
 
-    A field of text gets a string. Elsewhere integers, decimals and booleans are themselves and a
-    float is the shortest decimal that reads back as it. A timestamp is RFC 3339 in UTC (one
-    without a zone is UTC), a date in a field of timestamps its midnight.
+    A text field gets a string. In other fields integers, decimals and booleans are JSON values, and
+    a float is the shortest decimal that reads back as the same float. A timestamp becomes RFC 3339
+    in UTC (one without a zone is in UTC), a date in a timestamp field its midnight.
     """
     kind = base(type_name)
     if kind == "NESTED":
@@ -57,13 +57,13 @@ def _instant(utc: str, sql: str, fraction: str) -> str:
 
 
 def object_line(members: dict[str, str]) -> str:
-    """A line of one JSON object from the JSON text of each member; NULL members are left out."""
+    """Return SQL of a line with a JSON object, from SQL of its members; NULL ones are left out."""
     named = ", ".join(f"'\"{name}\":' || ({text})" for name, text in members.items())
     return f"concat('{{', concat_ws(',', {named}), '}}', chr(10))"
 
 
 def literal(value: object) -> str:
-    """A Python value as SQL."""
+    """Return a Python value as SQL."""
     if isinstance(value, bool | int | float):
         return str(value).lower()
     if isinstance(value, list):
@@ -74,5 +74,5 @@ def literal(value: object) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
+    """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

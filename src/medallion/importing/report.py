@@ -1,4 +1,4 @@
-"""What an import did."""
+"""The report of an import."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FeedReport:
-    """What one feed received.
+    """The counts of one feed.
 
-    `broken` counts those of `rows` whose source row could not be read; they are in raw too, and
-    the cleaner rejects them. `bytes` are stored bytes. What an earlier import had already written
-    is in `present_rows` and `present_objects` only.
+    `broken` are those of `rows` that could not be read in the source; they are in raw/ too, and the
+    cleaner rejects them. `bytes` are stored bytes. `present_rows` and `present_objects` were
+    written by an earlier import, and are in no other count.
     """
 
     rows: int = 0
@@ -34,7 +34,7 @@ class FeedReport:
 
 @dataclass(frozen=True)
 class Failure:
-    """A source file of which nothing was imported, and why."""
+    """A source file that was not imported, and the reason."""
 
     path: str
     reason: str
@@ -42,7 +42,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """An import in figures; `failures` is empty when every file was taken."""
+    """The counts of an import by feed, and the files that failed."""
 
     feeds: dict[str, FeedReport] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()

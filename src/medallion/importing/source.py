@@ -1,4 +1,4 @@
-"""A source file as a relation: columns typed for computing, and their text as it was written."""
+"""A source file as a relation: typed columns for computing, and their text in the file."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from medallion.importing.engine import EXACT
 from medallion.importing.render import FLOATS, INTEGERS, ZONED, base, literal, quoted
 
 BROKEN = "medallion broken"
-"""Column that is NULL, or for a row that could not be read: JSON of the reason and of its text."""
+"""The column that holds JSON of reason and text for a row that cannot be read, else NULL."""
 
 NUMBER = "medallion line"
 
 
-class Unreadable(Exception):
+class UnreadableSource(Exception):
     """A source file that cannot be read; the message says why."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """`type` is DuckDB's; `text` names the column that has the value as written, if there is one
-    beside the typed one."""
+    """A column: its name, its DuckDB type, and the column with its text in the file, if any."""
 
     name: str
     type: str
@@ -30,8 +29,8 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Source:
-    """`query` yields file, line, BROKEN, and every column with its text."""
+class SourceRelation:
+    """A query of a source file: file, line, BROKEN, and every column with its text."""
 
     file: str
     query: str
@@ -47,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Formats:
-    """How a reader was told, or found, that numbers and times are written."""
+    """The formats of numbers and times in a file."""
 
     date: str | None = None
     timestamp: str | None = None
@@ -57,8 +56,8 @@ class Formats:
 
 def text_source(
     file: str, rows: str, types: dict[str, str], formats: Formats, all_text: bool, broken: str
-) -> Source:
-    """A source whose rows have only text, with NUMBER beside it. `broken` is SQL for BROKEN."""
+) -> SourceRelation:
+    """Return the relation of rows that have only text, and NUMBER; `broken` is SQL for BROKEN."""
     columns, selected = [], []
     for i, (name, type_name) in enumerate(types.items()):
         own, text = _free(name, types), f"medallion text {i}"
@@ -76,8 +75,10 @@ def text_source(
     return _source(file, rows, columns, selected, quoted(NUMBER), broken)
 
 
-def typed_source(file: str, rows: str, types: dict[str, str], line: str, all_text: bool) -> Source:
-    """A source whose rows have types of their own; floats become decimals for computing."""
+def typed_source(
+    file: str, rows: str, types: dict[str, str], line: str, all_text: bool
+) -> SourceRelation:
+    """Return the relation of rows with types; floats become decimals for computing."""
     columns, selected = [], []
     for i, (name, type_name) in enumerate(types.items()):
         own, text = _free(name, types), f"medallion text {i}"
@@ -96,13 +97,13 @@ def typed_source(file: str, rows: str, types: dict[str, str], line: str, all_tex
 
 
 def broken_text(reason: str, text: bytes) -> str:
-    """What BROKEN holds: the reason and the text, as two JSON strings."""
+    """Return a value of BROKEN: the reason and the text, as two JSON strings."""
     shown = text.decode("utf-8", "backslashreplace")
     return ",".join(json.dumps(part, ensure_ascii=False) for part in (reason, shown))
 
 
 def typed(text: str, type_name: str, formats: Formats) -> str:
-    """SQL of a text as a type, NULL when it is none: nothing is rounded or guessed."""
+    """Return SQL that converts a text to a type; NULL if it is not exactly a value of it."""
     kind = base(type_name)
     if kind in FLOATS:
         return f"TRY_CAST({text} AS {EXACT})"
@@ -123,27 +124,27 @@ def typed(text: str, type_name: str, formats: Formats) -> str:
 
 def _source(
     file: str, rows: str, columns: list[Column], selected: list[str], line: str, broken: str
-) -> Source:
+) -> SourceRelation:
     query = (
         f"SELECT {literal(file)} AS file, {line} AS line, {broken} AS {quoted(BROKEN)}, "
         f"{', '.join(selected)} FROM ({rows}) AS rows"
     )
     extra = (Column("file", "VARCHAR"), Column("line", "BIGINT"))
-    return Source(file, query, (*columns, *extra))
+    return SourceRelation(file, query, (*columns, *extra))
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
-    """A column's name; `file` and `line` of the source give way to ours: file_1, line_1."""
+    """Return the name of a column; `file` and `line` of the source become file_1 and line_1."""
     if name.lower() not in ("file", "line"):
         return name
-    used, i = {t.lower() for t in taken}, 1
+    used, i = {name.lower() for name in taken}, 1
     while f"{name}_{i}".lower() in used:
         i += 1
     return f"{name}_{i}"
 
 
 def _plain(text: str, formats: Formats) -> str:
-    """A number's text with a decimal point and without separators of thousands."""
+    """Return SQL of a number with a decimal point and without separators of thousands."""
     if formats.thousands:
         text = f"replace({text}, {literal(formats.thousands)}, '')"
     if formats.decimal != ".":

@@ -1,4 +1,4 @@
-"""Source files as streams of plain bytes, whatever they are packed in."""
+"""Source files as streams of decompressed bytes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ _QUOTE, _BACKSLASH, _MINUS = 0x22, 0x5C, 0x2D
 
 
 def open_plain(path: Path) -> IO[bytes]:
-    """Open a file for reading its plain bytes, whatever it is packed in."""
+    """Open a file to read its decompressed bytes."""
     return open_unpacked(path, codec_of_file(path))
 
 
 def check_packed(path: Path) -> None:
-    """Unpack a packed file once: the reader of CSV may never end on one that is damaged.
+    """Decompress a file once, because the reader of CSV may never end on a damaged one.
 
-    Raises OSError or EOFError for a damaged archive.
+    Raises:
+        OSError: the file is damaged.
+        EOFError: the file is truncated.
     """
     if codec_of_file(path):
         with open_plain(path) as file:
@@ -32,7 +34,7 @@ def check_packed(path: Path) -> None:
 
 
 def copy_as_utf8(source: Path, target: Path, encoding: str) -> None:
-    """Raises UnicodeDecodeError where the file is not in that encoding."""
+    """Copy a file to UTF-8; raise UnicodeDecodeError if it is not in the encoding."""
     decoder = codecs.getincrementaldecoder(encoding)()
     with open_plain(source) as file, create_packed(target) as out:
         while block := file.read(BLOCK):
@@ -41,9 +43,9 @@ def copy_as_utf8(source: Path, target: Path, encoding: str) -> None:
 
 
 def copy_with_numbers_as_strings(source: Path, target: Path) -> None:
-    """Copies JSON, each number in quotes, so that no reader can round it.
+    """Copy JSON with each number in quotes, so that no reader can round it.
 
-    The bytes are cut where no string and no number is open: after a comma or line feed.
+    The blocks end after a comma or line feed outside of strings.
     """
     with open_plain(source) as file, create_packed(target) as out:
         for block, in_string in _blocks(file):
@@ -51,7 +53,7 @@ def copy_with_numbers_as_strings(source: Path, target: Path) -> None:
 
 
 def _blocks(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
-    """Pieces of the file, and which of their bytes lie in a string."""
+    """Yield pieces of a file, and which of their bytes are in a string."""
     rest = b""
     while data := file.read(max(BLOCK, len(rest))):
         block = np.frombuffer(rest + data, np.uint8)
@@ -67,7 +69,7 @@ def _blocks(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:
 
 
 def _in_string(block: Any) -> Any:
-    """Which bytes lie in a JSON string, its opening quote included, when none is open at first."""
+    """Return which bytes of a block are in a JSON string or its opening quote."""
     quote = block == _QUOTE
     places = np.flatnonzero(quote)
     back = places  # walks over the backslashes before each quote: an odd number of them escapes it

@@ -1,4 +1,4 @@
-"""Lines of JSON into raw objects: whole, immutable, and named after what they were made from."""
+"""The writer of raw objects, which are named by a hash of their source."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Progress = Callable[[str], None]
 
 MAX_ROWS = 250_000
 MAX_BYTES = 64_000_000
-"""Most lines, and most bytes before compression, of an object (a single longer line is kept)."""
+"""The limits of an object: lines, and bytes before compression (one longer line is kept)."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One object in the making; `path` is None when the lake has it already."""
+    """An object to publish; `path` is None when the lake has it already."""
 
     name: str
     rows: int
@@ -36,11 +36,10 @@ class Part:
 
 
 class RawWriter:
-    """Writes the lines of one source to a feed as numbered objects.
+    """A writer of the lines of one source, as numbered objects of a feed.
 
-    `source` names the content: equal sources must give equal lines. Objects of that name that the
-    lake has are left alone, wherever in the feed they are, so that an import that was cut short
-    can be repeated.
+    `source` is a hash of the source: equal ones must give equal lines. Objects that the lake has
+    already, anywhere in the feed, are not written again, so an interrupted import can be repeated.
     """
 
     def __init__(
@@ -50,11 +49,14 @@ class RawWriter:
         self.scratch, self.max_rows = scratch, max_rows
         self.present = {o.key.rpartition("/")[2] for o in lake.list(f"{RAW}{feed.name}/")}
 
-    def stage(self, batches: Iterable[pa.RecordBatch], told: Callable[[int], None]) -> list[Part]:
-        """Compresses the lines into scratch files; nothing is in the lake yet.
+    def stage(
+        self, batches: Iterable[pa.RecordBatch], progress: Callable[[int], None]
+    ) -> list[Part]:
+        """Compress lines into scratch files.
 
-        Each batch has one string column whose values end in a line feed. `told` hears the number
-        of rows so far.
+        Args:
+            batches: one column of strings that end in a line feed.
+            progress: called with the number of rows so far.
         """
         parts: list[Part] = []
         rows = 0
@@ -64,11 +66,11 @@ class RawWriter:
             _fill(path, chunks)
             parts.append(Part(name, count[0], path))
             rows += count[0]
-            told(rows)
+            progress(rows)
         return parts
 
     def publish(self, parts: list[Part], now: datetime) -> FeedReport:
-        """Moves staged parts into the lake, one whole object after the other."""
+        """Move staged parts into the lake, one after the other."""
         report = FeedReport()
         for part in parts:
             if part.path is None:
@@ -82,7 +84,7 @@ class RawWriter:
 
 @contextmanager
 def scratch_folder(lake: Lake) -> Iterator[Path]:
-    """A local directory that is gone afterwards; a full or read-only disk becomes a LakeError."""
+    """Provide a temporary local folder; raise LakeError when the disk is full or read-only."""
     try:
         folder = lake.scratch()
         try:
@@ -106,10 +108,10 @@ def _fill(path: Path | None, chunks: Iterator[memoryview]) -> None:
 def _cut(
     batches: Iterable[pa.RecordBatch], max_rows: int
 ) -> Iterator[tuple[list[int], Iterator[memoryview]]]:
-    """Cuts the lines into parts: for each a list whose one number becomes the count of its lines,
-    and its bytes, which must be read before the next part is asked for.
+    """Yield parts: a list whose only number becomes the count of lines, and the bytes.
 
-    Where a part ends depends on the lines alone, not on how they are batched.
+    The bytes must be read before the next part. The end of a part depends on the lines alone, not
+    on the batches.
     """
     slices = _slices(batches)
     waiting = next(slices, None)
@@ -137,7 +139,7 @@ def _cut(
 
 
 def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[memoryview, Any]]:
-    """The bytes of each batch in one piece, and where each line ends in them."""
+    """Yield the bytes of each batch, and the end of each line in them."""
     for batch in batches:
         lines = batch.column(0)
         if not len(lines):

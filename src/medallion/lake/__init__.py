@@ -1,1 +1,1 @@
-"""What lies where in a lake: keys, receipts and codecs."""
+"""The content of a lake: keys, receipts and codecs."""

@@ -1,4 +1,4 @@
-"""Codecs: how objects are packed, told by the suffix of a key or by the first bytes of a file."""
+"""Compression codecs, known by the suffix of a key or by the first bytes of a file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import IO, Any, BinaryIO
 import pyarrow as pa
 
 SUFFIXES = {"gzip": ".gz", "zstd": ".zst"}
-"""The suffix that a key has for its codec."""
+"""The suffix of a key, by codec."""
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
 class DamagedArchive(Exception):
-    """A packed object that is damaged or cut: nobody can say what is missing of it."""
+    """A compressed object that is damaged or truncated, so that nobody knows what is missing."""
 
 
 class ReadError(OSError):
-    """The disk or the network failed while an object was read: no verdict on its bytes."""
+    """The disk or the network failed while an object was read; its bytes may be valid."""
 
 
-class Source:
-    """The stored bytes of a raw object, which are counted and hashed while they are read."""
+class StoredBytes:
+    """The stored bytes of a raw object, counted and hashed while they are read."""
 
     closed = False
 
@@ -36,7 +36,7 @@ class Source:
         self.failure: ReadError | None = None
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end. Raises ReadError."""
+        """Return the next bytes, at most `size`; none at the end; raise ReadError on failure."""
         try:
             data = self._stream.read(size)
         except OSError as error:
@@ -47,10 +47,10 @@ class Source:
         return data
 
     def close(self) -> None:
-        """Leave the stream open: who opened it closes it."""
+        """Leave the stream open: its owner closes it."""
 
     def checksum(self) -> str:
-        """Return the SHA-256 of all stored bytes, in hexadecimal; read what was not read yet."""
+        """Read the rest; return the SHA-256 of all stored bytes in hexadecimal."""
         while self.read(1 << 20):
             pass
         return self._hash.hexdigest()
@@ -70,29 +70,31 @@ def codec_of_file(path: Path) -> str | None:
 
 
 class Unpacked:
-    """The plain bytes of a raw object."""
+    """The decompressed bytes of a raw object."""
 
-    def __init__(self, source: Source, key: str) -> None:
-        codec, self._source = codec_of(key), source
-        self._plain: Any = source
+    def __init__(self, stored: StoredBytes, key: str) -> None:
+        codec, self._stored = codec_of(key), stored
+        self._plain: Any = stored
         if codec:
-            self._plain = pa.CompressedInputStream(pa.PythonFile(source, "r"), codec)
+            self._plain = pa.CompressedInputStream(pa.PythonFile(stored, "r"), codec)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; none at the end.
 
-        Raises DamagedArchive, and ReadError where the stored bytes cannot be had.
+        Raises:
+            DamagedArchive: the object cannot be decompressed to its end.
+            ReadError: the stored bytes cannot be read.
         """
         try:
             return self._plain.read(size) or b""
         except (OSError, EOFError) as error:
-            raise self._source.failure or DamagedArchive(str(error)) from error
+            raise self._stored.failure or DamagedArchive(str(error)) from error
 
 
 def open_unpacked(path: Path, codec: str | None) -> IO[bytes]:
-    """Open a file for reading its plain bytes, line by line if need be.
+    """Open a file to read its decompressed bytes.
 
-    Reading raises OSError or EOFError where the archive is damaged or cut.
+    Reading raises OSError or EOFError when the file is damaged or truncated.
     """
     if codec is None or not path.stat().st_size:
         return path.open("rb")
@@ -100,14 +102,14 @@ def open_unpacked(path: Path, codec: str | None) -> IO[bytes]:
 
 
 def create_packed(path: Path, codec: str | None = "zstd") -> Any:
-    """Create a file that takes plain bytes and packs them; the same bytes give the same file."""
+    """Create a file that compresses what is written; the same bytes give the same file."""
     if codec is None:
         return path.open("wb")
     return pa.CompressedOutputStream(str(path), codec)
 
 
 def packed(data: bytes, codec: str | None) -> bytes:
-    """Return bytes packed at the fastest level of a codec."""
+    """Return compressed bytes, at the fastest level of a codec."""
     if codec == "gzip":
         return gzip.compress(data, 1, mtime=0)
     if codec == "zstd":

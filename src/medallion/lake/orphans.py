@@ -1,4 +1,4 @@
-"""Orphans: what bronze holds of raw objects that raw/ no longer has, or has with other bytes."""
+"""Orphans: bronze rows whose raw objects are missing in raw/ or have other bytes there."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.contract import FEEDS
-from medallion.errors import LossError
+from medallion.errors import LossError, shortened
 from medallion.lake.receipts import RECEIPTS
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
 
 RETIRED = "bronze/.retired.json"
-"""The keys of raw objects that are gone with somebody's consent: bronze alone holds their rows. It
-lies in bronze, so that it comes and goes with those rows."""
+"""The list of raw objects that were removed with the user's consent: only bronze holds their rows.
+It is kept in bronze, together with those rows."""
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """What is known of one version of a raw object: its key, checksum and arrival, its rows, and
-    the object of bronze that says so, `None` where only the warehouse does."""
+class Provenance:
+    """The facts of a receipt that identify one version of a raw object and its rows.
+
+    `receipts` is the key of the bronze object that holds the receipt; None when only the warehouse
+    has it.
+    """
 
     source_file: str
     checksum: str
@@ -39,7 +42,7 @@ class Receipt:
     accepted: int
     quarantined: int
     outputs: tuple[str, ...]
-    told_by: str | None
+    receipts: str | None
 
     @property
     def version(self) -> tuple[str, str]:
@@ -47,22 +50,22 @@ class Receipt:
 
     @property
     def rows_of(self) -> tuple[str, datetime]:
-        """What its rows are found by."""
+        """Return the columns source_file and ingested_at of its rows."""
         return self.source_file, self.arrived
 
 
-def known_receipts(lake: Lake, warehouse: duckdb.DuckDBPyConnection | None) -> list[Receipt]:
-    """Every receipt, by the object of bronze that holds it or else by the warehouse."""
-    found = {}
+def known_receipts(lake: Lake, warehouse: duckdb.DuckDBPyConnection | None) -> list[Provenance]:
+    """Return the receipts of bronze, and those that only the warehouse has."""
+    receipts = {}
     for stored in lake.list(RECEIPTS):
         with suppress(OSError, pa.ArrowException), lake.open(stored.key) as stream:
             for row in pq.read_table(stream).to_pylist():
-                receipt = _receipt(row, stored.key)
-                found[receipt.version] = receipt
+                receipt = _provenance(row, stored.key)
+                receipts[receipt.version] = receipt
     for row in _staged(warehouse) if warehouse else ():
-        receipt = _receipt(row, None)
-        found.setdefault(receipt.version, receipt)
-    return sorted(found.values(), key=lambda receipt: (receipt.source_file, receipt.arrived))
+        receipt = _provenance(row, None)
+        receipts.setdefault(receipt.version, receipt)
+    return sorted(receipts.values(), key=lambda receipt: (receipt.source_file, receipt.arrived))
 
 
 def _staged(warehouse: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -74,20 +77,20 @@ def _staged(warehouse: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
-def _receipt(row: dict[str, Any], told_by: str | None) -> Receipt:
-    return Receipt(
+def _provenance(row: dict[str, Any], receipts: str | None) -> Provenance:
+    return Provenance(
         row["source_file"],
         row["checksum"],
         row["modified_at"],
         row["accepted"],
         row["quarantined"],
         tuple(json.loads(row["outputs"])),
-        told_by,
+        receipts,
     )
 
 
 def retired(lake: Lake) -> set[str]:
-    """The keys of raw objects that are gone with somebody's consent."""
+    """Return the keys of raw objects that were removed with the user's consent."""
     try:
         with lake.open(RETIRED) as stream:
             return set(json.loads(stream.read())["objects"])
@@ -96,34 +99,33 @@ def retired(lake: Lake) -> set[str]:
 
 
 def retire(lake: Lake, keys: Iterable[str]) -> None:
-    """Take note that raw objects are gone with somebody's consent."""
-    if both := retired(lake) | set(keys):
-        lake.put(RETIRED, json.dumps({"objects": sorted(both)}, indent=0).encode())
+    """Note that raw objects were removed with the user's consent."""
+    if all_keys := retired(lake) | set(keys):
+        lake.put(RETIRED, json.dumps({"objects": sorted(all_keys)}, indent=0).encode())
 
 
-def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Receipt]) -> None:
-    """Bring the rows, rejected lines and receipts of orphans from one bronze into another,
-    unchanged.
+def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Provenance]) -> None:
+    """Copy the rows, rejected lines and receipts of orphans to another bronze, unchanged.
 
-    Raises LossError when the old bronze lacks some of them, or the new one has others by the same
-    name.
+    Raises:
+        LossError: the old bronze lacks some of them, or the new one has others of the same name.
     """
     wanted = {orphan.rows_of for orphan in orphans}
-    lost = [o.source_file for o in orphans if not o.told_by or _outputs(old, [o]) is None]
+    lost = [o.source_file for o in orphans if not o.receipts or _outputs(old, [o]) is None]
     if lost:
         raise LossError(
             f"bronze does not hold all rows of {len(lost)} objects that raw/ lacks, so they cannot "
             "be carried over, and everything stays as it was:",
-            some(lost),
+            shortened(lost),
         )
     keys = {key for o in orphans for key in o.outputs}
-    for key in sorted(keys | {o.told_by for o in orphans if o.told_by}):
+    for key in sorted(keys | {o.receipts for o in orphans if o.receipts}):
         arrived = "modified_at" if key.startswith(RECEIPTS) else "ingested_at"
         _carry(old.home / key, new.home / key, wanted, arrived)
 
 
-def _outputs(lake: LocalLake, orphans: Iterable[Receipt]) -> list[str] | None:
-    """The paths of all outputs; None when one is missing or cannot be read."""
+def _outputs(lake: LocalLake, orphans: Iterable[Provenance]) -> list[str] | None:
+    """Return the paths of all outputs; None when one is missing or cannot be read."""
     paths = []
     for key in sorted({key for orphan in orphans for key in orphan.outputs}):
         try:
@@ -135,7 +137,7 @@ def _outputs(lake: LocalLake, orphans: Iterable[Receipt]) -> list[str] | None:
 
 
 def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]], arrived: str) -> None:
-    """Bring one object over: as it is, or only the rows that are wanted where it has others too."""
+    """Link or copy an object; when it has other rows too, write only the wanted ones."""
     if new.exists():
         raise LossError(
             f"{new.name} would hold other rows than bronze has, so everything stays as it was: "
@@ -157,10 +159,12 @@ def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]], arrived: str
 
 
 def only_in_bronze(
-    lake: LocalLake, orphans: Sequence[Receipt], new: duckdb.DuckDBPyConnection
+    lake: LocalLake, orphans: Sequence[Provenance], new: duckdb.DuckDBPyConnection
 ) -> Counter[str]:
-    """Count, by raw object, the rows and rejected lines of orphans that a warehouse does not have:
-    purchases by their event_id, all else by its content."""
+    """Count by raw object the rows and rejected lines of orphans that a warehouse lacks.
+
+    Purchases are compared by event_id, everything else by its content.
+    """
     lost: Counter[str] = Counter()
     for orphan in orphans:
         paths = _outputs(lake, [orphan])
@@ -172,7 +176,7 @@ def only_in_bronze(
     return +lost
 
 
-def _absent(new: duckdb.DuckDBPyConnection, lake: LocalLake, path: Path, orphan: Receipt) -> int:
+def _absent(new: duckdb.DuckDBPyConnection, lake: LocalLake, path: Path, orphan: Provenance) -> int:
     folder = path.relative_to(lake.home).parts[1]
     if folder in FEEDS:
         names = "event_id" if folder == "purchases" else ", ".join(FEEDS[folder].names)
@@ -184,12 +188,3 @@ def _absent(new: duckdb.DuckDBPyConnection, lake: LocalLake, path: Path, orphan:
         [str(path), orphan.source_file, orphan.arrived],
     ).fetchall()
     return int(count)
-
-
-SHOWN = 20
-
-
-def some(names: Sequence[str]) -> list[str]:
-    """The first names, and how many more there are."""
-    left = len(names) - SHOWN
-    return [*names[:SHOWN], *([f"... and {left:,} more"] if left > 0 else [])]

@@ -1,28 +1,28 @@
-"""Raw: immutable objects of newline-delimited JSON, as producers left them."""
+"""Raw objects: immutable files of newline-delimited JSON, as producers wrote them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from medallion.lake.codecs import SUFFIXES as PACKED
+from medallion.lake import codecs
 from medallion.platforms.lake import Lake, LakeObject
 
 RAW = "raw/"
 SUFFIXES = tuple(
     f"{kind}{packed}"
     for kind in (".ndjson", ".jsonl", ".json")
-    for packed in ("", *PACKED.values())
+    for packed in ("", *codecs.SUFFIXES.values())
 )
 
 
 def raw_objects(lake: Lake) -> Iterator[LakeObject]:
-    """Every object under raw/ that holds lines of JSON by its name, whoever wrote it."""
+    """Yield every object under raw/ whose name says that it holds lines of JSON."""
     return (o for o in lake.list(RAW) if o.key.lower().endswith(SUFFIXES))
 
 
 _TABLES = (".csv", ".tsv", ".txt", ".psv", ".parquet")
-_PACKED = (
+_ARCHIVES = (
     ".zip",
     ".tar",
     ".tgz",
@@ -38,17 +38,17 @@ _PACKED = (
 
 
 def not_taken(lake: Lake) -> dict[str, str]:
-    """Return what lies under raw/ and is no raw object, by key, with the reason and what helps."""
+    """Return the keys under raw/ that are no raw objects, each with the reason and advice."""
     others = {o.key: _advice(o.key.lower()) for o in lake.list(RAW) if not _is_raw(o)}
     return dict(sorted((others | dict(lake.unlisted(RAW))).items()))
 
 
-def _is_raw(found: LakeObject) -> bool:
-    return found.key.lower().endswith(SUFFIXES) or (found.key.endswith("/") and not found.size)
+def _is_raw(stored: LakeObject) -> bool:
+    return stored.key.lower().endswith(SUFFIXES) or (stored.key.endswith("/") and not stored.size)
 
 
 def _advice(name: str) -> str:
-    if name.endswith(_PACKED):
+    if name.endswith(_ARCHIVES):
         return "an archive that is not read: unpack it, or pack each file with gzip or zstd"
     if name.removesuffix(".gz").removesuffix(".zst").endswith(_TABLES):
         return "no lines of JSON by its name: 'medallion import FILE --mapping FILE.toml' takes it"
@@ -56,5 +56,5 @@ def _advice(name: str) -> str:
 
 
 def raw_key(feed: str, arrival: datetime, name: str) -> str:
-    """Key of a new raw object, in the folder of the hour of its arrival (UTC)."""
+    """Return the key of a new raw object, in the folder of the hour of its arrival (UTC)."""
     return f"{RAW}{feed}/{arrival:year=%Y/month=%m/day=%d/hour=%H}/{name}"

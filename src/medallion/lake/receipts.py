@@ -1,4 +1,8 @@
-"""Receipts: what became of each raw object, line by line; and the names of what it became."""
+"""Receipts and keys of bronze.
+
+A receipt says how many lines of a raw object were accepted, rejected and blank, and which bronze
+objects hold them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ SCHEMA = pa.schema([(name, _ARROW[kind.kind]) for name, kind in RECEIPT.items()]
 
 @dataclass(frozen=True)
 class Receipt:
-    """The receipt of one raw object: contract.RECEIPT, with its counts still as mappings."""
+    """The receipt of one raw object: the columns of contract.RECEIPT, with counts as mappings."""
 
     feed: str
     source_file: str
@@ -43,11 +47,10 @@ class Receipt:
     finished_at: datetime
 
     def row(self) -> dict[str, object]:
-        """What is stored and loaded, by column: counts as JSON, times in naive UTC."""
+        """Return the stored values by column: counts as JSON, times in naive UTC."""
         return {f.name: _stored(getattr(self, f.name)) for f in fields(self)}
 
     def table(self) -> pa.Table:
-        """A table of its row."""
         return pa.Table.from_pylist([self.row()], schema=SCHEMA)
 
 
@@ -57,22 +60,22 @@ def _stored(value: object) -> object:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
-def stem(found: LakeObject) -> str:
-    """The name that everything made from one version of a raw object begins with.
+def stem(raw: LakeObject) -> str:
+    """Return the prefix of the names of all outputs of one version of a raw object.
 
-    Its first part stands for the key, its second for the version: the same object gives the same
-    names however often it is cleaned.
+    It is a hash of the key and a hash of the version, so the same object always gives the same
+    names.
     """
-    return f"{key_stem(found.key)}-{_digest(found.version, 8)}"
+    return f"{key_stem(raw.key)}-{_digest(raw.version, 8)}"
 
 
 def is_stem(name: str) -> bool:
-    """Whether a name is that of one object's outputs."""
+    """Return whether a name is a stem."""
     return re.fullmatch("[0-9a-f]{16}-[0-9a-f]{8}", name) is not None
 
 
 def key_stem(key: str) -> str:
-    """The first part of a stem."""
+    """Return the first part of a stem, which stands for the key."""
     return _digest(key, 16)
 
 
@@ -81,22 +84,22 @@ def _digest(text: str, length: int) -> str:
 
 
 def accepted_key(feed: str, day: str, stem: str, part: int) -> str:
-    """Key of the accepted rows of one UTC day."""
+    """Return the key of accepted rows of one UTC day."""
     return f"bronze/{feed}/dt={day}/{stem}-{part:04d}.parquet"
 
 
 def quarantine_key(stem: str, part: int) -> str:
-    """Key of rejected lines."""
+    """Return the key of rejected lines."""
     return f"{QUARANTINES}{stem}-{part:04d}.parquet"
 
 
 def receipt_key(stem: str) -> str:
-    """Key of the receipt: written last, it says that all the outputs are there."""
+    """Return the key of a receipt, which is written last: then all outputs exist."""
     return f"{RECEIPTS}{stem}.parquet"
 
 
 def named_counts(counts: Counter[str]) -> dict[str, int]:
-    """Return the most frequent names, the others under one name, so that a receipt stays small."""
+    """Return the most frequent names, and all others as one, so that a receipt stays small."""
     ranked = sorted(
         (item for item in counts.items() if item[0] != OTHER_NAMES),
         key=lambda item: (-item[1], item[0]),

@@ -1,1 +1,1 @@
-"""The stages from raw to gold: bronze, staging, transform, snapshots."""
+"""The stages of the pipeline: bronze, staging, transform, snapshots."""

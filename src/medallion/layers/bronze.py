@@ -1,7 +1,7 @@
-"""Bronze: from each raw object its accepted rows by day, its quarantine and its receipt.
+"""Bronze: the accepted rows by day, the rejected lines and the receipt of each raw object.
 
-The receipt is published last. An object without one is cleaned again, to the same names, so a run
-that was killed anywhere is made good by the next.
+The receipt is published last. An object without a receipt is cleaned again, to the same names, so
+the next run completes one that was killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from medallion.cleaning import plain
 from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, table_of
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
-from medallion.lake.codecs import DamagedArchive, ReadError, Source, Unpacked
+from medallion.lake.codecs import DamagedArchive, ReadError, StoredBytes, Unpacked
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import (
     RECEIPTS,
@@ -42,10 +42,10 @@ from medallion.platforms.lake import Lake, LakeObject
 
 ROWS_PER_PART = 1 << 16
 REJECTED_BYTES_PER_PART = 8 << 20
-"""What is kept in memory of an object before it is written."""
+"""Limits of the rows and rejected lines in memory, after which they are written."""
 
 COMPILED_FROM_BYTES = 1 << 18
-"""Fewer bytes than this are cleaned sooner by the exact lane than the compiled pass is loaded."""
+"""For fewer bytes the exact lane takes less time than loading the compiled pass."""
 ENGINE = "medallion"
 PARQUET = {
     "compression": "snappy",
@@ -53,17 +53,19 @@ PARQUET = {
     "store_decimal_as_integer": True,
     "write_statistics": ["ts", "source_line"],
 }
-"""How bronze is written. Statistics of every column cost more than anybody asks of them."""
+"""Parquet options. Statistics of every column would cost more time than they save."""
 
-# Arrow's own allocator keeps what it was given: a fifth of the memory of a whole run.
+# Arrow's own allocator keeps freed memory: a fifth of the memory of a run.
 pa.set_memory_pool(pa.system_memory_pool())
 
 
 @dataclass
 class CleanReport:
-    """What one pass of the cleaner did. `receipts` are the keys of those that it published.
-    `failures` are objects that could not be opened, by key; they stay in raw/ and are tried
-    again."""
+    """The result of one pass of the cleaner.
+
+    `receipts` are the keys of published receipts. `failures` are the reasons, by key, why objects
+    could not be read; they stay in raw/ and are tried again.
+    """
 
     objects: int = 0
     bytes: int = 0
@@ -74,9 +76,9 @@ class CleanReport:
     receipts: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
-    def add(self, found: LakeObject, receipt: Receipt) -> None:
-        """Counts one more object."""
-        self.receipts.append(receipt_key(stem(found)))
+    def add(self, raw: LakeObject, receipt: Receipt) -> None:
+        """Add one object to the counts."""
+        self.receipts.append(receipt_key(stem(raw)))
         self.objects += 1
         self.bytes += receipt.size
         for name in ("lines", "blank", "accepted", "quarantined"):
@@ -84,11 +86,11 @@ class CleanReport:
 
 
 class Unfinished(OSError):
-    """The object changed while it was read."""
+    """The object changed while it was read, or the run was interrupted."""
 
 
 class Sweep:
-    """Finds the raw objects that have no receipt yet; remembers what it has seen."""
+    """A search for raw objects without a receipt, which remembers those that have one."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -96,47 +98,50 @@ class Sweep:
         self._keys = set[str]()
 
     def waiting(self) -> list[LakeObject]:
-        """Raw objects without a receipt, oldest arrival first."""
-        found = list(raw_objects(self._lake))
+        """Return the raw objects without a receipt, oldest arrival first."""
+        objects = list(raw_objects(self._lake))
         if self._done is None:
-            receipted = self._receipted(found)
-            self._done = {(o.key, o.version) for o in found if stem(o) in receipted}
+            receipted = self._receipted(objects)
+            self._done = {(o.key, o.version) for o in objects if stem(o) in receipted}
             self._keys = {name.partition("-")[0] for name in receipted}
-        found = [o for o in found if (o.key, o.version) not in self._done]
-        found = [o for o in found if key_stem(o.key) not in self._keys or not self._only_touched(o)]
-        return sorted(found, key=lambda o: (o.modified, o.key))
+        new = [o for o in objects if (o.key, o.version) not in self._done]
+        new = [o for o in new if key_stem(o.key) not in self._keys or not self._only_touched(o)]
+        return sorted(new, key=lambda o: (o.modified, o.key))
 
-    def _receipted(self, raw: list[LakeObject]) -> set[str]:
-        """The stems of all objects that have a receipt: by the receipt's name or, where a cluster
-        wrote many receipts into one object, by what these say."""
+    def _receipted(self, objects: list[LakeObject]) -> set[str]:
+        """Return the stems of all objects that have a receipt.
+
+        They are the names of the receipts. A cluster writes many receipts into one object: these
+        are read.
+        """
         names = [
             o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in self._lake.list(RECEIPTS)
         ]
         done = {name for name in names if is_stem(name)}
-        told = set()
+        receipts = set()
         for name in set(names) - done:
             with self._lake.open(receipt_key(name)) as stream:
                 table = pq.read_table(stream)
-            told |= {(r["source_file"], r["size"], r["modified_at"]) for r in table.to_pylist()}
+            receipts |= {(r["source_file"], r["size"], r["modified_at"]) for r in table.to_pylist()}
         return done | {
-            stem(o) for o in raw if (o.key, o.size, o.modified.replace(tzinfo=None)) in told
+            stem(o) for o in objects if (o.key, o.size, o.modified.replace(tzinfo=None)) in receipts
         }
 
-    def finished(self, found: LakeObject) -> None:
-        """Takes note of a receipt that was just published."""
+    def finished(self, raw: LakeObject) -> None:
+        """Remember a receipt that was just published."""
         if self._done is not None:
-            self._done.add((found.key, found.version))
-            self._keys.add(key_stem(found.key))
+            self._done.add((raw.key, raw.version))
+            self._keys.add(key_stem(raw.key))
 
-    def _only_touched(self, found: LakeObject) -> bool:
-        """Whether an earlier version of the object had the same bytes: copied, not rewritten."""
-        prefix = f"{RECEIPTS}{key_stem(found.key)}-"
-        with self._lake.open(found.key) as stream:
-            checksum = Source(stream).checksum()
+    def _only_touched(self, raw: LakeObject) -> bool:
+        """Return whether an earlier version had the same bytes, so that only its time changed."""
+        prefix = f"{RECEIPTS}{key_stem(raw.key)}-"
+        with self._lake.open(raw.key) as stream:
+            checksum = StoredBytes(stream).checksum()
         for receipt in self._lake.list(prefix):
             with self._lake.open(receipt.key) as stream:
                 if pq.read_table(stream)["checksum"][0].as_py() == checksum:
-                    self.finished(found)
+                    self.finished(raw)
                     return True
         return False
 
@@ -149,25 +154,25 @@ def clean(
     progress: Callable[[Receipt], None] = lambda _: None,
     notice: Callable[[str], None] = lambda _: None,
 ) -> CleanReport:
-    """Clean every raw object that waits. One runner at a time may do this.
+    """Clean every raw object without a receipt; only one runner at a time may do this.
 
     Args:
-        lake: where raw/ and bronze/ are.
-        sweep: what was seen by earlier passes.
-        workers: how many objects are cleaned at once; as many as there are processors if None.
-        progress: is told of each receipt.
-        notice: is told when something takes its time that is done once on a machine.
+        lake: the lake with raw/ and bronze/.
+        sweep: the memory of earlier passes.
+        workers: how many objects are cleaned at once; None for the number of processors.
+        progress: called with each receipt.
+        notice: called with a message before a slow step that each machine needs once.
     """
     sweep = sweep or Sweep(lake)
     waiting, report, scratch = sweep.waiting(), CleanReport(), lake.scratch()
     if sum(o.size for o in waiting) >= COMPILED_FROM_BYTES:
         plain.load(notice)
-    for found, outcome in _clean_all(lake, waiting, scratch, workers or os.cpu_count() or 1):
+    for raw, outcome in _clean_all(lake, waiting, scratch, workers or os.cpu_count() or 1):
         if isinstance(outcome, OSError):
-            report.failures[found.key] = outcome.strerror or str(outcome)
+            report.failures[raw.key] = outcome.strerror or str(outcome)
             continue
-        sweep.finished(found)
-        report.add(found, outcome)
+        sweep.finished(raw)
+        report.add(raw, outcome)
         progress(outcome)
     return report
 
@@ -176,13 +181,13 @@ def _clean_all(
     lake: Lake, waiting: list[LakeObject], scratch: Path, workers: int
 ) -> Iterator[tuple[LakeObject, Receipt | OSError]]:
     if len(waiting) < 2 or workers < 2:
-        for found in waiting:
-            yield found, _attempt(lake, found, scratch)
+        for raw in waiting:
+            yield raw, _attempt(lake, raw, scratch)
         return
     stop = threading.Event()
-    # Threads are enough: the compiled pass, Parquet and checksums hold no lock of the interpreter.
+    # Threads suffice: the compiled pass, Parquet and checksums release the interpreter lock.
     with ThreadPoolExecutor(workers) as pool:
-        tasks = {pool.submit(_attempt, lake, found, scratch, stop): found for found in waiting}
+        tasks = {pool.submit(_attempt, lake, raw, scratch, stop): raw for raw in waiting}
         try:
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
@@ -192,51 +197,50 @@ def _clean_all(
 
 
 def _attempt(
-    lake: Lake, found: LakeObject, scratch: Path, stop: threading.Event | None = None
+    lake: Lake, raw: LakeObject, scratch: Path, stop: threading.Event | None = None
 ) -> Receipt | OSError:
     try:
-        stream = lake.open(found.key)
+        stream = lake.open(raw.key)
     except OSError as error:
         return error
     with stream:
         try:
-            return ObjectCleaner(lake, found, scratch, stop).run(Source(stream))
+            return ObjectCleaner(lake, raw, scratch, stop).run(StoredBytes(stream))
         except (Unfinished, ReadError) as error:
             return error
 
 
 class ObjectCleaner:
-    """Cleans one raw object in bounded memory: a block of lines at a time, a part of rows at a
-    time."""
+    """The cleaning of one raw object in bounded memory: blocks of lines in, parts of rows out."""
 
     def __init__(
-        self, lake: Lake, found: LakeObject, scratch: Path, stop: threading.Event | None = None
+        self, lake: Lake, raw: LakeObject, scratch: Path, stop: threading.Event | None = None
     ) -> None:
-        self._lake, self._found, self._scratch = lake, found, scratch
-        self._feed = feed_of(found.key)
-        self._stem = stem(found)
+        self._lake, self._raw, self._scratch = lake, raw, scratch
+        self._feed = feed_of(raw.key)
+        self._stem = stem(raw)
         self._stop = stop
 
-    def run(self, source: Source) -> Receipt:
-        """Publish what the object became, the receipt last, and return the receipt."""
+    def run(self, source: StoredBytes) -> Receipt:
+        """Publish all outputs, the receipt last; return the receipt."""
         started = datetime.now(UTC)
         try:
             tally = self._clean(source)
         except DamagedArchive:
             tally = self._refuse()
-        if source.checksum() and source.size != self._found.size:
+        if source.checksum() and source.size != self._raw.size:
             raise Unfinished(None, "it was still being written; it is taken once it stays as it is")
         for key, (path, _) in tally.files.items():
             self._lake.publish(path, key)
         receipt = self._receipt(source, tally, started)
         _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")
-        self._lake.publish(path, receipt_key(self._stem))
+        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)
         return receipt
 
-    def _clean(self, source: Source) -> _Tally:
+    def _clean(self, source: StoredBytes) -> _Tally:
         tally, cleaner = _Tally(), Cleaner(self._feed)
-        part = _Part(self._feed, self._found)
-        for block in read_blocks(Unpacked(source, self._found.key)):
+        part = _Part(self._feed, self._raw)
+        for block in read_blocks(Unpacked(source, self._raw.key)):
             if self._stop and self._stop.is_set():
                 raise Unfinished(None, "it was interrupted; the next run takes it")
             tally.lines += len(block)
@@ -245,21 +249,24 @@ class ObjectCleaner:
                 part.add(cleaned)
                 if part.is_full():
                     self._write(part, tally)
-                    part = _Part(self._feed, self._found)
+                    part = _Part(self._feed, self._raw)
         self._write(part, tally)
         tally.unknown_fields = cleaner.unknown_fields()
         return tally
 
     def _refuse(self) -> _Tally:
-        """An object that cannot be read to its end counts as one line, rejected whole; what was
-        read of it is not taken, because nobody knows what is missing. Its text stays in raw/."""
-        part, tally = _Part(self._feed, self._found), _Tally(lines=1)
-        part.rejected.append(Rejected(UNREADABLE, b"", self._found.size, 1))
+        """Reject an object that cannot be read to its end, as one line.
+
+        Lines that could be read are not accepted, because nobody knows what is missing. The bytes
+        stay in raw/.
+        """
+        part, tally = _Part(self._feed, self._raw), _Tally(lines=1)
+        part.rejected.append(Rejected(UNREADABLE, b"", self._raw.size, 1))
         self._write(part, tally)
         return tally
 
     def _write(self, part: _Part, tally: _Tally) -> None:
-        """Write a part to scratch files: one for each UTC day, and one of its rejects."""
+        """Write a part to scratch files: one for each UTC day, and one of rejected lines."""
         for day, table in part.days():
             self._file(accepted_key(self._feed.name, day, self._stem, tally.parts), table, tally)
         if part.rejected:
@@ -272,14 +279,14 @@ class ObjectCleaner:
         _write(table, path, use_dictionary=_repeating(self._feed, table), **PARQUET)
         tally.files[key] = path, table.num_rows
 
-    def _receipt(self, source: Source, tally: _Tally, started: datetime) -> Receipt:
+    def _receipt(self, source: StoredBytes, tally: _Tally, started: datetime) -> Receipt:
         outputs = {key: rows for key, (_, rows) in tally.files.items()}
         quarantined = tally.reasons.total()
         return Receipt(
             feed=self._feed.name,
-            source_file=self._found.key,
-            size=self._found.size,
-            modified_at=self._found.modified,
+            source_file=self._raw.key,
+            size=self._raw.size,
+            modified_at=self._raw.modified,
             checksum=source.checksum(),
             lines=tally.lines,
             blank=tally.blank,
@@ -297,7 +304,7 @@ class ObjectCleaner:
 
 @dataclass
 class _Tally:
-    """What was counted and written of one object: its files by final key, each with its rows."""
+    """The counts of one object, and its scratch files by final key, each with its rows."""
 
     lines: int = 0
     blank: int = 0
@@ -308,16 +315,16 @@ class _Tally:
 
 
 class _Part:
-    """Rows and rejects on their way to files."""
+    """Accepted and rejected lines that are not written yet."""
 
-    def __init__(self, feed: Feed, found: LakeObject) -> None:
-        self._feed, self._found = feed, found
+    def __init__(self, feed: Feed, raw: LakeObject) -> None:
+        self._feed, self._raw = feed, raw
         self._rows: list[Cleaned] = []
         self._count = self._rejected_bytes = 0
         self.rejected: list[Rejected] = []
 
     def add(self, cleaned: Cleaned) -> None:
-        """Add what became of some lines."""
+        """Add the result of a block of lines."""
         if len(cleaned.lines):
             self._rows.append(cleaned)
             self._count += len(cleaned.lines)
@@ -325,7 +332,7 @@ class _Part:
         self._rejected_bytes += sum(len(line.raw) + 100 for line in cleaned.rejected)
 
     def is_full(self) -> bool:
-        """Return whether a part should be as large as this."""
+        """Return whether the part has reached a limit."""
         return self._count >= ROWS_PER_PART or self._rejected_bytes >= REJECTED_BYTES_PER_PART
 
     def days(self) -> Iterator[tuple[str, pa.Table]]:
@@ -344,8 +351,8 @@ class _Part:
         return self._with_origin(table).select(list(QUARANTINE))
 
     def _with_origin(self, table: pa.Table) -> pa.Table:
-        table = _with(table, "source_file", self._found.key)
-        return _with(table, "ingested_at", self._found.modified.replace(tzinfo=None))
+        table = _with(table, "source_file", self._raw.key)
+        return _with(table, "ingested_at", self._raw.modified.replace(tzinfo=None))
 
 
 def _write(table: pa.Table, path: Path, **options: Any) -> None:
@@ -356,15 +363,17 @@ def _write(table: pa.Table, path: Path, **options: Any) -> None:
 
 
 def _with(table: pa.Table, name: str, value: object) -> pa.Table:
-    """The table with a column of one value, which is kept once."""
+    """Return a table with a further column of one value, which is stored once."""
     values = pa.array([value], plain.arrow_type((TECHNICAL | QUARANTINE)[name]))
     places = pa.array(np.zeros(table.num_rows, np.int8))
     return table.append_column(name, pa.DictionaryArray.from_arrays(places, values))
 
 
 def _repeating(feed: Feed, table: pa.Table) -> list[str]:
-    """The texts whose values repeat, so that a dictionary of them is worth its time: not the key,
-    nor what takes its value or refers to it."""
+    """Return the text columns that are worth a dictionary because their values repeat.
+
+    These are all but the key, fields that default to it, and references to it.
+    """
     return [
         column.name
         for column in table.schema

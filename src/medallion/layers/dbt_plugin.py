@@ -1,4 +1,4 @@
-"""What dbt-duckdb asks before it opens a warehouse: dbt/profiles.yml names this module."""
+"""A plugin of dbt-duckdb that checks the warehouse first; dbt/profiles.yml names this module."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from dbt_common.exceptions import DbtRuntimeError
 
 
 class Plugin(BasePlugin):
-    """Refuses a warehouse that is not there: DuckDB would make an empty one, in which no model
-    finds its sources."""
+    """A check that the warehouse exists: DuckDB would create an empty one, without sources."""
 
     def initialize(self, config: dict[str, Any]) -> None:
-        """Raises DbtRuntimeError when the warehouse of the profile is missing."""
+        """Raise DbtRuntimeError when the warehouse of the profile is missing."""
         path = Path(self.creds.path if self.creds else "").resolve()
         if not path.exists():
             raise DbtRuntimeError(

@@ -1,4 +1,4 @@
-"""Comparisons before something is replaced: what would lose rows is refused."""
+"""Checks before a replacement, which refuse one that would lose rows."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 import duckdb
 
 from medallion.contract import FEEDS
-from medallion.errors import LossError
-from medallion.lake.orphans import some
-from medallion.layers.snapshots import CURRENT
+from medallion.errors import LossError, shortened
+from medallion.layers.snapshots import POINTER
 from medallion.platforms.warehouse import Warehouse, literal, relations, total
 
 _STAGED = " UNION ALL ".join(
@@ -32,8 +31,10 @@ GROUP BY source_file ORDER BY source_file"""
 
 
 def require_whole_staging(warehouse: Warehouse) -> None:
-    """Raise LossError when staging lacks rows that its ledger counts, or events that silver has: a
-    full refresh would drop them."""
+    """Raise LossError when a full refresh would lose rows.
+
+    That is so when staging lacks rows that its ledger counts, or events that silver has.
+    """
     lacking = dict(warehouse.execute(_LACKING).fetchall())
     if "silver.purchases_silver" in relations(warehouse):
         lacking |= dict(warehouse.execute(_UNSTAGED).fetchall())
@@ -41,7 +42,7 @@ def require_whole_staging(warehouse: Warehouse) -> None:
         raise LossError(
             f"a full refresh would lose {sum(lacking.values()):,} rows that staging lacks, so "
             "nothing was built; 'medallion rebuild' brings back what raw/ or bronze has of them:",
-            some([f"{key}: {rows:,} rows" for key, rows in lacking.items()]),
+            shortened([f"{key}: {rows:,} rows" for key, rows in lacking.items()]),
         )
 
 
@@ -55,14 +56,14 @@ def require_no_smaller_snapshot(home: Path, warehouse: duckdb.DuckDBPyConnection
         raise LossError(
             f"the published snapshot holds {published:,} lines of sales and the warehouse only "
             f"{lines:,}, so the snapshot stays; 'medallion run --events 0' loads what bronze and "
-            f"raw/ hold; to publish less all the same, remove {home / 'gold' / CURRENT}"
+            f"raw/ hold; to publish less all the same, remove {home / 'gold' / POINTER}"
         )
 
 
 def _published_lines(gold: Path) -> int:
-    """The lines of sales in the current snapshot; 0 where there is none that can be read."""
+    """Return the lines of sales in the current snapshot; 0 when none can be read."""
     try:
-        path = gold / (gold / CURRENT).read_text().strip() / "purchases_gold.parquet"
+        path = gold / (gold / POINTER).read_text().strip() / "purchases_gold.parquet"
         with duckdb.connect() as db:
             sql = f"SELECT {total('lines')} FROM read_parquet({literal(path)})"
             ((lines,),) = db.execute(sql).fetchall()

@@ -1,4 +1,4 @@
-"""Snapshots: small relations published as Parquet, each time in a new folder, for all readers."""
+"""Snapshots: small relations published as Parquet, in a new folder each time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ import duckdb
 from medallion.platforms.local import make_folder, sync
 from medallion.platforms.warehouse import literal
 
-CURRENT = "CURRENT"
+POINTER = "CURRENT"
 """The file in gold/ that names the folder of the newest snapshot."""
 
 KEPT_SNAPSHOTS = 5
-"""How many snapshots stay, for readers that have not finished with them."""
+"""How many snapshots are kept, for readers that still use them."""
 
 
 def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[str, bool]) -> Path:
-    """Writes relations as one consistent snapshot, gold/v<N>/<name>.parquet, and points CURRENT at
-    it. Those that have not changed share their file with the snapshot before. Readers follow
-    CURRENT and never see a file change."""
+    """Publish relations as one consistent snapshot, gold/v<N>/<name>.parquet; return its folder.
+
+    The file gold/CURRENT then names the new folder. Readers follow it and never see a file change.
+    A relation that has not changed shares its file with the snapshot before.
+
+    Args:
+        home: the home.
+        warehouse: the warehouse with the relations.
+        relations: schema.name of each, and whether it may have changed.
+    """
     gold = home.absolute() / "gold"
     make_folder(gold)
     versions = sorted(int(p.name[1:]) for p in gold.glob("v*") if p.name[1:].isdigit())
@@ -43,10 +50,10 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
         warehouse.execute("COMMIT")
     sync(hidden)
     hidden.rename(folder)
-    pointer = gold / f".{CURRENT}.tmp"
+    pointer = gold / f".{POINTER}.tmp"
     pointer.write_text(folder.name)
     sync(pointer)
-    pointer.rename(gold / CURRENT)
+    pointer.rename(gold / POINTER)
     sync(gold)
     for old in versions[: 1 - KEPT_SNAPSHOTS]:
         shutil.rmtree(gold / f"v{old}", ignore_errors=True)
@@ -54,7 +61,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
 
 
 def _share(before: Path, path: Path) -> bool:
-    """Makes `path` a second name of a file; False when that is not there."""
+    """Make `path` a hard link to a file; return False when there is no such file."""
     try:
         path.hardlink_to(before)
     except OSError:

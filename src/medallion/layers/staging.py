@@ -1,4 +1,4 @@
-"""Staging: every bronze object in the warehouse, once, with the ledger in the same transaction."""
+"""Staging: every bronze object loaded once; rows and ledger are in the same transaction."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ ROWS_PER_TRANSACTION = 5_000_000
 
 @dataclass
 class LoadReport:
-    """What one pass of the loader did. `failures` says by receipt why its outputs could not be
-    loaded; they are tried again by the next pass."""
+    """The result of one pass of the loader.
+
+    `failures` says by receipt why its outputs could not be loaded; the next pass tries again.
+    """
 
     objects: int = 0
     rows: int = 0
@@ -42,9 +44,10 @@ class LoadReport:
 
 @dataclass(frozen=True, order=True)
 class _Delivery:
-    """A receipts object and the outputs that its receipts name, with the rows of each. It holds
-    one receipt where objects are cleaned one by one, and many where a cluster cleans them
-    together: then several receipts name rows of the same output."""
+    """A receipts object and the outputs that its receipts name, with the rows of each.
+
+    A cluster writes many receipts into one object; several of them may name the same output.
+    """
 
     arrived: datetime
     receipts: str
@@ -64,12 +67,15 @@ def _delivery(key: str, receipts: list[dict[str, Any]]) -> _Delivery:
 
 
 class _Mismatch(Exception):
-    """A bronze object does not hold the rows that its receipt says."""
+    """A bronze object has another number of rows than its receipt says."""
 
 
 def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
-    """Makes the staging tables that are missing. Raises WarehouseError when another version has
-    made one that is there."""
+    """Create the staging tables that are missing.
+
+    Raises:
+        WarehouseError: an existing one was made by another version.
+    """
     require_current(warehouse)
     warehouse.execute("CREATE SCHEMA IF NOT EXISTS staging")
     for table, columns in TABLES.items():
@@ -78,15 +84,15 @@ def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
 
 
 def require_current(warehouse: Warehouse) -> None:
-    """Raises WarehouseError when a staging table lacks a column: another version has made it."""
-    found: dict[str, set[str]] = {}
+    """Raise WarehouseError when a staging table lacks a column: another version has made it."""
+    existing: dict[str, set[str]] = {}
     for table, column in warehouse.execute(
         "SELECT lower(table_name), lower(column_name) FROM information_schema.columns "
         "WHERE lower(table_schema) = 'staging'"
     ).fetchall():
-        found.setdefault(table, set()).add(column)
+        existing.setdefault(table, set()).add(column)
     for table, columns in TABLES.items():
-        if table in found and (lacking := set(columns) - found[table]):
+        if table in existing and (lacking := set(columns) - existing[table]):
             raise WarehouseError(
                 f"another version of medallion has made this home (staging.{table} has no "
                 f"{', '.join(sorted(lacking))}): 'medallion rebuild' makes it again from raw/"
@@ -94,7 +100,7 @@ def require_current(warehouse: Warehouse) -> None:
 
 
 def other_versions(warehouse: Warehouse) -> list[tuple[str, int]]:
-    """Return how many raw objects another version of the cleaner has judged, by version."""
+    """Return how many raw objects other versions of the cleaner have cleaned, by version."""
     rows = warehouse.execute(
         "SELECT cleaner_version, count(*) FROM staging.receipts WHERE cleaner_version <> ? "
         "GROUP BY cleaner_version ORDER BY cleaner_version",
@@ -104,14 +110,14 @@ def other_versions(warehouse: Warehouse) -> list[tuple[str, int]]:
 
 
 def waiting_objects(lake: Lake, warehouse: Warehouse) -> int:
-    """How many bronze objects are not in staging yet."""
-    stored = {found.key for found in lake.list("bronze/")}
+    """Return how many bronze objects are not loaded yet."""
+    stored = {o.key for o in lake.list("bronze/")}
     loaded = warehouse.execute("SELECT DISTINCT bronze_file FROM staging.loads").fetchall()
     return len(stored - {key for (key,) in loaded})
 
 
 class Loader:
-    """Loads what the receipts in the lake name and the ledger does not; remembers both."""
+    """A loader of the outputs that receipts name and the ledger does not; it remembers both."""
 
     def __init__(self, lake: Lake, warehouse: duckdb.DuckDBPyConnection) -> None:
         self._lake, self._db = lake, warehouse
@@ -124,9 +130,12 @@ class Loader:
         self._waiting = receipts - self._loaded
 
     def load(self, receipts: Iterable[str] = ()) -> LoadReport:
-        """One pass: the outputs of every receipt that waits, and the receipts. Those that came
-        since the lake was listed, which happens once, are named: listing costs more the longer
-        history is."""
+        """Load every receipt that waits, with its outputs.
+
+        Args:
+            receipts: keys of receipts that are newer than this loader. It lists the lake only once,
+                because that takes the longer the more history there is.
+        """
         self._waiting |= set(receipts) - self._loaded
         report, batch, rows = LoadReport(), list[_Delivery](), 0
         for delivery in self._deliveries(report):
@@ -140,18 +149,18 @@ class Loader:
         return report
 
     def _deliveries(self, report: LoadReport) -> list[_Delivery]:
-        """The receipts objects that wait, in the order of arrival of what they tell of."""
-        found = []
+        """Return the receipts objects that wait, by the arrival of their raw objects."""
+        deliveries = []
         for key in sorted(self._waiting):
             try:
                 with self._lake.open(key) as stream:
-                    found.append(_delivery(key, pq.read_table(stream).to_pylist()))
+                    deliveries.append(_delivery(key, pq.read_table(stream).to_pylist()))
             except (OSError, ValueError, LookupError) as error:
                 report.failures[key] = f"the receipt cannot be read: {error}"
-        return sorted(found)
+        return sorted(deliveries)
 
     def _load_or_split(self, batch: list[_Delivery], report: LoadReport) -> None:
-        """Loads a batch in one transaction; when that fails, each delivery in its own."""
+        """Load a batch in one transaction; when it fails, each delivery in its own."""
         try:
             self._load(batch)
         except (duckdb.Error, OSError, _Mismatch) as error:
@@ -199,8 +208,7 @@ class Loader:
             )
 
     def _book(self, expected: dict[str, int], seq: int, now: datetime) -> None:
-        """Writes the ledger; raises _Mismatch when an object gave other rows than its receipt
-        says."""
+        """Write the ledger; raise _Mismatch when an object has other rows than its receipt says."""
         staged: dict[str, int] = {}
         for table in {table_of(key) for key in expected}:
             staged |= dict(
@@ -227,5 +235,5 @@ def _why(error: Exception) -> str:
 
 
 def table_of(key: str) -> str:
-    """The staging table that a bronze object belongs to: the folder under bronze/."""
+    """Return the staging table of a bronze object: the name of its folder under bronze/."""
     return key.split("/")[1]

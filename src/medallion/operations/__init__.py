@@ -1,1 +1,1 @@
-"""What keeps a home healthy: status, freshness, doctor, rebuild, replay and erasure."""
+"""Maintenance of a home: status, freshness, doctor, rebuild, replay and erasure."""

@@ -1,4 +1,4 @@
-"""Whether this machine is ready: what is needed, what is optional, and how to get it."""
+"""The requirements of the project: which of them this machine meets, and how to meet the others."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ NEEDED_FREE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `needed` is false for what only the cloud half uses."""
+    """The state of one requirement; `needed` is false for what the laptop works without."""
 
     what: str
-    found: str
+    state: str
     ready: bool
     needed: bool = True
     mend: str = ""
 
 
 def examine(home: Path) -> list[Finding]:
-    """Looks at this machine and this home; changes nothing that stays."""
+    """Check this machine and this home, without changing them."""
     python = ".".join(map(str, sys.version_info[:3]))
     return [
         Finding("python", python, sys.version_info >= (3, 11), mend="install Python 3.11 or newer"),
@@ -85,10 +85,10 @@ def _space(home: Path) -> Finding:
 
 
 def _old_copy(folder: Path, size: int) -> Finding:
-    found = f"{folder}, {size / 1e6:,.1f} MB"
-    return Finding("old copy", found, False, False, "'medallion rebuild --remove-old' removes it")
+    place = f"{folder}, {size / 1e6:,.1f} MB"
+    return Finding("old copy", place, False, False, "'medallion rebuild --remove-old' removes it")
 
 
 def _program(name: str, mend: str) -> Finding:
-    found = shutil.which(name)
-    return Finding(name, found or "missing", found is not None, needed=False, mend=mend)
+    path = shutil.which(name)
+    return Finding(name, path or "missing", path is not None, needed=False, mend=mend)

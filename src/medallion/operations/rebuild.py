@@ -1,4 +1,4 @@
-"""Everything made again from raw/, beside what is there, and swapped in when the audit holds."""
+"""Rebuild: everything made again from raw/, and swapped in when the audit holds."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from pathlib import Path
 import duckdb
 
 from medallion.audit import AuditReport, audit
-from medallion.errors import LakeError, LossError, SettingsError, WarehouseError
-from medallion.lake.codecs import Source
+from medallion.errors import LakeError, LossError, SettingsError, WarehouseError, shortened
+from medallion.lake.codecs import StoredBytes
 from medallion.lake.orphans import (
-    Receipt,
+    Provenance,
     carry_over,
     known_receipts,
     only_in_bronze,
     retire,
     retired,
-    some,
 )
 from medallion.lake.raw import raw_objects
 from medallion.layers.bronze import CleanReport, clean
@@ -34,7 +33,7 @@ from medallion.platforms.home import BESIDE, REPLACED, swap
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import FILE, literal, open_warehouse, warehouse_path
+from medallion.platforms.warehouse import WAREHOUSE_FILE, literal, open_warehouse, warehouse_path
 
 _LAYERS = {
     "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
@@ -42,19 +41,21 @@ _LAYERS = {
     "gold": "SELECT * EXCLUDE (load_seq) FROM {db}.gold.purchases_gold",
     "quarantine": "SELECT feed, reason, raw, source_file, source_line FROM {db}.staging.quarantine",
 }
-"""What is compared: all but what hangs on the order and the time of loading."""
-
+"""The columns to compare: all but those that depend on the order and time of loading."""
 
 KEEP, DROP = "keep", "drop"
-"""What to do with rows of which raw/ does not hold the lines any more."""
+"""The treatment of rows whose lines are no longer in raw/."""
 
 
 @dataclass
 class RebuildReport:
-    """What was made. `differences` are rows by layer that only the old or only the new warehouse
-    has, `None` where there was nothing to compare with; `carried` and `dropped` the raw objects
-    whose rows bronze alone held; `old_copy` is where the old bronze and warehouse lie, which stay
-    where anything differs."""
+    """The result of a rebuild.
+
+    `differences` counts by layer the rows that only the old or only the new warehouse has; None
+    when there was nothing to compare with. `carried` and `dropped` are raw objects whose rows only
+    bronze had. `old_copy` is the folder of the old bronze and warehouse, which are kept when
+    anything differs.
+    """
 
     cleaned: CleanReport
     rows: int
@@ -68,30 +69,38 @@ class RebuildReport:
 
 
 def rebuild(
-    here: Platform, missing: str | None = None, progress: Callable[[str], None] = lambda _: None
+    platform: Platform,
+    missing: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> RebuildReport:
-    """Make bronze, warehouse and snapshots from raw/ alone, by the rules of today, and swap them
-    in when nothing would be lost and the audit of the new ones holds. Rows whose lines raw/ does
-    not hold any more are carried over with KEEP, left out with DROP; those of objects that were
-    retired are always carried over. Killed anywhere, the home is the old one, or one that the next
-    runner completes.
+    """Make bronze, warehouse and snapshots from raw/ by the current rules, and swap them in.
 
-    Raises SettingsError for a lake that is not in the home; LossError when rows would be lost;
-    LakeError when a raw object cannot be read and WarehouseError when a check fails: then
-    everything stays as it was.
+    A killed rebuild leaves the old home, or one that the next runner completes.
+
+    Args:
+        platform: the platform.
+        missing: rows whose lines are no longer in raw/ are carried over (KEEP) or left out (DROP);
+            None refuses to lose them. Rows of retired objects are always carried over.
+        progress: called with a message at each step.
+
+    Raises:
+        SettingsError: the lake is not in the home.
+        LossError: rows would be lost. Everything stays as it was, as after the next two.
+        LakeError: a raw object cannot be read.
+        WarehouseError: a check of the audit fails.
     """
-    if not isinstance(here.lake, LocalLake):
+    if not isinstance(platform.lake, LocalLake):
         raise SettingsError(
             "rebuild works on a lake in the home; in S3 bronze is kept, and 'medallion transform "
             "--full-refresh' builds again from staging"
         )
-    started, beside = time.monotonic(), here.home / BESIDE
-    receipts, consented = _known(here), retired(here.lake)
-    there = {found.key for found in raw_objects(here.lake)}
-    gone = [r for r in receipts if r.source_file not in there | consented]
+    started, beside = time.monotonic(), platform.home / BESIDE
+    receipts, consented = _all_receipts(platform), retired(platform.lake)
+    existing = {raw.key for raw in raw_objects(platform.lake)}
+    gone = [r for r in receipts if r.source_file not in existing | consented]
     if gone and missing is None:
         raise _refusal(gone, "no longer holds")
-    lake = _lake_over_raw(here.home, beside, receipts)
+    lake = _lake_over_raw(platform.home, beside, receipts)
     progress("cleaning raw/")
     cleaned = clean(lake, progress=lambda receipt: progress(f"cleaned {receipt.source_file}"))
     if cleaned.failures:
@@ -99,9 +108,9 @@ def rebuild(
         raise LakeError(f"cannot rebuild, and everything stays as it was: {key}: {why}")
     again = {receipt.version for receipt in known_receipts(lake, None)}
     orphans = [r for r in receipts if r.version not in again]
-    carried = [r for r in orphans if missing == KEEP or r.source_file in consented - there]
-    carry_over(here.lake, lake, carried)
-    retire(lake, (r.source_file for r in carried if r.source_file not in there))
+    carried = [r for r in orphans if missing == KEEP or r.source_file in consented - existing]
+    carry_over(platform.lake, lake, carried)
+    retire(lake, (r.source_file for r in carried if r.source_file not in existing))
     with open_warehouse(beside) as new:
         built = build(lake, beside, new, progress)
         if built.broken:
@@ -109,15 +118,15 @@ def rebuild(
                 f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
             )
         dropped = [r for r in orphans if r not in carried]
-        lost = only_in_bronze(here.lake, dropped, new)
+        lost = only_in_bronze(platform.lake, dropped, new)
         if lost and missing is None:
             rewritten = [r for r in dropped if r.source_file in lost]
             raise _refusal(rewritten, "holds other bytes by now of", lost.total())
-        differences = _differences(new, warehouse_path(here.home))
-        # Before the swap, so that no kill leaves the old snapshot over the new warehouse.
-        publish(here.home, new, built.relations)
+        differences = _differences(new, warehouse_path(platform.home))
+        # Before the swap: a kill must not leave the old snapshot with the new warehouse.
+        publish(platform.home, new, built.relations)
         new.execute("CHECKPOINT")
-    old_copy = _swap(here.home)
+    old_copy = _swap(platform.home)
     report = RebuildReport(
         cleaned, built.rows, built.models, built.audit, differences, time.monotonic() - started
     )
@@ -129,17 +138,16 @@ def rebuild(
     return report
 
 
-def _known(here: Platform) -> list[Receipt]:
-    """The receipts of the home, as bronze and the warehouse know them. A warehouse that cannot be
-    opened is a reason to rebuild, and no source."""
+def _all_receipts(platform: Platform) -> list[Provenance]:
+    """Return the receipts of bronze and, if it can be opened, of the warehouse."""
     try:
-        with open_warehouse(here.home, read_only=True) as warehouse:
-            return known_receipts(here.lake, warehouse)
+        with open_warehouse(platform.home, read_only=True) as warehouse:
+            return known_receipts(platform.lake, warehouse)
     except WarehouseError:
-        return known_receipts(here.lake, None)
+        return known_receipts(platform.lake, None)
 
 
-def _refusal(orphans: Sequence[Receipt], why: str, rows: int | None = None) -> LossError:
+def _refusal(orphans: Sequence[Provenance], why: str, rows: int | None = None) -> LossError:
     accepted, rejected = (sum(getattr(r, n) for r in orphans) for n in ("accepted", "quarantined"))
     what = f"{accepted:,} accepted rows and {rejected:,} rejected lines"
     names = sorted({r.source_file for r in orphans})
@@ -148,14 +156,13 @@ def _refusal(orphans: Sequence[Receipt], why: str, rows: int | None = None) -> L
         f"rebuild would lose {behind}, so everything stays as it was: raw/ {why} {len(names):,} "
         "objects that bronze was made of; put them back, or say --keep-missing to carry over what "
         "bronze holds of them, or --drop-missing to leave it out and keep the old copy:",
-        some(names),
+        shortened(names),
     )
 
 
 @dataclass
 class Built:
-    """What was made of bronze: rows loaded, models built, the relations to publish, and whether
-    the promises hold."""
+    """A warehouse built from bronze: loaded rows, models, relations to publish, and its audit."""
 
     rows: int
     models: int
@@ -164,7 +171,7 @@ class Built:
 
     @property
     def broken(self) -> list[str]:
-        """The checks that do not hold."""
+        """Return the names of the checks that fail."""
         return [check.name for check in self.audit.checks if not check.holds]
 
 
@@ -174,7 +181,7 @@ def build(
     warehouse: duckdb.DuckDBPyConnection,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """Fills the empty warehouse of the folder `beside` from a lake's bronze, and audits it."""
+    """Fill the empty warehouse in the folder `beside` from bronze, and audit it."""
     progress("loading")
     loaded = Loader(lake, warehouse).load()
     progress("building the models")
@@ -183,39 +190,41 @@ def build(
     relations = transformer.published()
     transformer.close()
     progress("auditing")
-    found = audit(lake, warehouse, progress=progress)
-    return Built(loaded.rows, len(models), relations, found)
+    report = audit(lake, warehouse, progress=progress)
+    return Built(loaded.rows, len(models), relations, report)
 
 
 class RawAsReceived(LocalLake):
-    """A lake whose raw objects have the arrival that receipts know of their bytes: to copy or
-    restore a home gives every file a new time of modification, and changes no row."""
+    """A lake whose raw objects have the arrival times of their receipts.
 
-    def __init__(self, home: Path, receipts: Iterable[Receipt]) -> None:
+    A copied or restored home has new modification times, which must not change any row.
+    """
+
+    def __init__(self, home: Path, receipts: Iterable[Provenance]) -> None:
         super().__init__(home)
-        self._seen: dict[LakeObject, datetime] = {}
+        self._corrected: dict[LakeObject, datetime] = {}
         self._arrivals: dict[str, dict[str, datetime]] = defaultdict(dict)
         for receipt in receipts:
             arrived = receipt.arrived.replace(tzinfo=UTC)
             self._arrivals[receipt.source_file][receipt.checksum] = arrived
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
-        for found in super().list(prefix):
-            known = self._arrivals.get(found.key)
-            yield replace(found, modified=self._arrival(found, known)) if known else found
+        for raw in super().list(prefix):
+            arrivals = self._arrivals.get(raw.key)
+            yield replace(raw, modified=self._arrival(raw, arrivals)) if arrivals else raw
 
-    def _arrival(self, found: LakeObject, known: dict[str, datetime]) -> datetime:
-        if found.modified in known.values():
-            return found.modified
-        if found not in self._seen:
-            self._seen[found] = found.modified
-            with suppress(OSError), self.open(found.key) as stream:
-                self._seen[found] = known.get(Source(stream).checksum(), found.modified)
-        return self._seen[found]
+    def _arrival(self, raw: LakeObject, arrivals: dict[str, datetime]) -> datetime:
+        if raw.modified in arrivals.values():
+            return raw.modified
+        if raw not in self._corrected:
+            self._corrected[raw] = raw.modified
+            with suppress(OSError), self.open(raw.key) as stream:
+                self._corrected[raw] = arrivals.get(StoredBytes(stream).checksum(), raw.modified)
+        return self._corrected[raw]
 
 
-def _lake_over_raw(home: Path, beside: Path, receipts: Iterable[Receipt]) -> LocalLake:
-    """An empty lake that has the raw objects of the home."""
+def _lake_over_raw(home: Path, beside: Path, receipts: Iterable[Provenance]) -> LocalLake:
+    """Return a new lake with the raw objects of the home and an empty bronze."""
     shutil.rmtree(beside, ignore_errors=True)
     make_folder(beside)
     make_folder(home / "raw")
@@ -224,8 +233,11 @@ def _lake_over_raw(home: Path, beside: Path, receipts: Iterable[Receipt]) -> Loc
 
 
 def _differences(new: duckdb.DuckDBPyConnection, old: Path) -> dict[str, int] | None:
-    """Rows that only one of the two warehouses has. None where the old one lacks a layer or has
-    other columns: it is of another version, or was never built."""
+    """Count by layer the rows that only one of the two warehouses has.
+
+    Returns:
+        None when they cannot be compared: the old one is of another version, or was never built.
+    """
     if not old.exists():
         return None
     try:
@@ -238,17 +250,17 @@ def _differences(new: duckdb.DuckDBPyConnection, old: Path) -> dict[str, int] | 
 
 
 def _rows_of_one(new: duckdb.DuckDBPyConnection, sql: str) -> int:
-    (mine,) = new.execute("SELECT current_database()").fetchall()[0]
-    ours, theirs = sql.format(db=mine), sql.format(db="old")
+    (name,) = new.execute("SELECT current_database()").fetchall()[0]
+    new_rows, old_rows = sql.format(db=name), sql.format(db="old")
     counted = new.execute(
-        f"SELECT (SELECT count(*) FROM (({ours}) EXCEPT ALL ({theirs}))) "
-        f"+ (SELECT count(*) FROM (({theirs}) EXCEPT ALL ({ours})))"
+        f"SELECT (SELECT count(*) FROM (({new_rows}) EXCEPT ALL ({old_rows}))) "
+        f"+ (SELECT count(*) FROM (({old_rows}) EXCEPT ALL ({new_rows})))"
     )
     return int(counted.fetchall()[0][0])
 
 
 def _swap(home: Path) -> Path:
-    """Swap the new bronze and warehouse in; return where the old ones are."""
+    """Swap the new bronze and warehouse in; return the folder of the old ones."""
     folder = home / REPLACED / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
-    swap(home, ("bronze", FILE), folder)
+    swap(home, ("bronze", WAREHOUSE_FILE), folder)
     return folder

@@ -1,4 +1,4 @@
-"""Quarantined lines sent again, where the rules of today accept them."""
+"""Replay: quarantined lines that the current rules accept, written to raw/ again."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 
 CHOSEN = "FROM staging.quarantine WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
-"""The quarantined lines of a reason and an object, where such are given; takes `chosen`."""
+"""The quarantined lines, filtered by a reason and an object; `chosen` gives its parameters."""
 
 
 @dataclass
 class ReplayReport:
-    """What became of the lines that were tried: `sent` lie in raw/ again, in new objects; `before`
-    did already; `refused` by the reason of today; of `cut` ones the quarantine lacks a part."""
+    """The counts of quarantined lines.
+
+    `sent` were written to new raw objects, `before` by an earlier replay. `refused` are rejected
+    again, by reason. `cut` are kept only in part.
+    """
 
     objects: list[str] = field(default_factory=list)
     sent: int = 0
@@ -31,26 +34,28 @@ class ReplayReport:
 
 
 def chosen(reason: str | None, file: str | None) -> list[str]:
-    """The parameters of CHOSEN."""
+    """Return the parameters of CHOSEN."""
     return [reason or "", reason or "", file or "", file or ""]
 
 
 def replay(
     lake: Lake, warehouse: Warehouse, reason: str | None = None, file: str | None = None
 ) -> ReplayReport:
-    """Judges quarantined lines anew and writes those that are accepted now to raw/, an object for
-    each object they came from; the next run takes them as it takes any other. The quarantine keeps
-    what it has. May be repeated: the same lines are sent once."""
+    """Validate quarantined lines again, and write those that are accepted now to raw/.
+
+    Each object that they came from gives one new object, which the next run processes. The
+    quarantine keeps its lines. A repeated replay sends nothing twice.
+    """
     report = ReplayReport()
-    given = chosen(reason, file)
+    parameters = chosen(reason, file)
     objects = warehouse.execute(
-        f"SELECT DISTINCT feed, source_file {CHOSEN} ORDER BY feed, source_file", given
+        f"SELECT DISTINCT feed, source_file {CHOSEN} ORDER BY feed, source_file", parameters
     ).fetchall()
     for feed, source in objects:
         rows = warehouse.execute(
             f"SELECT reason, raw, raw_size {CHOSEN} AND feed = ? AND source_file = ? "
             "ORDER BY source_line",
-            [*given, feed, source],
+            [*parameters, feed, source],
         ).fetchall()
         whole = [bytes(raw) for why, raw, size in rows if why != UNREADABLE and len(raw) == size]
         report.cut += len(rows) - len(whole)
@@ -59,7 +64,7 @@ def replay(
 
 
 def _accepted(feed: str, lines: list[bytes], report: ReplayReport) -> list[bytes]:
-    """The lines that the rules of today accept."""
+    """Return the lines that the current rules accept."""
     validator, accepted = Validator(FEEDS[feed]), list[bytes]()
     for line in lines:
         if reason := validator.validate(line, len(line)).reason:
@@ -75,7 +80,7 @@ def _send(lake: Lake, feed: str, source: str, lines: Iterable[bytes], report: Re
         return
     digest = hashlib.sha256(data).hexdigest()[:16]
     key = f"{RAW}{feed}/replayed/{key_stem(source)}-{digest}.ndjson"
-    if any(found.key == key for found in lake.list(key)):
+    if any(stored.key == key for stored in lake.list(key)):
         report.before += data.count(b"\n")
         return
     lake.put(key, data)

@@ -1,4 +1,4 @@
-"""Where the layers stand: how much each layer holds, what waits, how fresh it is."""
+"""The status of the layers: their size, what waits, and how fresh they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medallion.platforms.warehouse import Warehouse, relations, total
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: what it counts, how much of it, and the time of its newest content (UTC)."""
+    """One figure of a layer, with its unit and the time of the newest content (UTC)."""
 
     layer: str
     unit: str
@@ -28,7 +28,7 @@ class Layer:
 
 
 def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
-    """The layers in the order of the stream. Layers that are not built yet count 0."""
+    """Return the layers in the order of the pipeline; layers that are not built yet count 0."""
     raw = list(raw_objects(lake))
     newest = max((o.modified for o in raw), default=None)
     built = relations(warehouse)
@@ -42,7 +42,7 @@ def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
 
 
 def newest(warehouse: Warehouse) -> Clock:
-    """Return the times that freshness is counted from, as the models have them."""
+    """Return the newest times in the models, from which freshness is computed."""
     if "marts.live_clock" not in relations(warehouse):
         return Clock()
     return Clock(*map(utc, _row(warehouse, "SELECT as_of, staged_at FROM marts.live_clock")))
@@ -94,19 +94,23 @@ def _waiting(count: int, what: str = "") -> str:
 
 def _row(warehouse: Warehouse, query: str) -> tuple[Any, ...]:
     (row,) = warehouse.execute(query).fetchall()
-    found: tuple[Any, ...] = row
-    return found
+    values: tuple[Any, ...] = row
+    return values
 
 
 def reporting_currency(warehouse: duckdb.DuckDBPyConnection) -> str:
     """Return the ISO 4217 code of the currency that amounts are converted to."""
-    found: tuple[str] = _row(warehouse, "SELECT max(reporting_currency) FROM marts.dim_fx_rates")
-    return found[0]
+    row: tuple[str] = _row(warehouse, "SELECT max(reporting_currency) FROM marts.dim_fx_rates")
+    return row[0]
 
 
 def revenue_by_day(warehouse: duckdb.DuckDBPyConnection, days: int) -> list[tuple[Any, ...]]:
-    """The last store-local days: date, transactions, lines, net sales and returns in the reporting
-    currency, and how many lines have no rate to it and so are not in the two sums."""
+    """Return the sales of the last store-local days.
+
+    Returns:
+        Rows of date, transactions, lines, net sales and returns in the reporting currency, and the
+        lines that are not in these sums because no exchange rate is known.
+    """
     return warehouse.execute(
         "SELECT sales_date::VARCHAR, sum(transactions)::BIGINT, sum(lines)::BIGINT, "
         "sum(reporting_net_sales)::DECIMAL(38,2), sum(reporting_returns)::DECIMAL(38,2), "

@@ -1,1 +1,1 @@
-"""Where things run: lakes, warehouses and homes. This room knows no field of an event."""
+"""Access to lakes, warehouses and homes, whatever they run on; knows no field of an event."""

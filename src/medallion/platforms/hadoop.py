@@ -1,9 +1,8 @@
-"""The lake as a Spark cluster reaches it: through the driver's Hadoop file systems.
+"""The lake of a Spark cluster, through the Hadoop file systems of the driver.
 
-Whatever URL the cluster can open is a lake: `s3://bucket`, `file:///home`. Bytes never pass through
-Python. A rename of a file is what the file system makes of it: on a disk one atomic step, in S3 a
-copy on the server's side followed by the deletion of the old key, so that the new key appears once
-and whole.
+Every URL that the cluster can open is a lake: `s3://bucket`, `file:///home`. Bytes never pass
+through Python. A rename is atomic on a disk. In S3 the server copies the object and deletes the old
+key, so that the new key appears once and complete.
 """
 
 from __future__ import annotations
@@ -17,55 +16,59 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from medallion.errors import LakeError
-from medallion.platforms.lake import LakeObject, file_object, finished
+from medallion.platforms.arrivals import finished
+from medallion.platforms.lake import LakeObject, file_object
 
 _THREADS = 16
 
 
 class HadoopLake:
-    """A lake under a URL, and a folder in it for what is not finished."""
+    """A lake under a URL."""
 
     def __init__(self, spark: SparkSession, url: str) -> None:
         self.url = url.rstrip("/")
         self._jvm: Any = spark._jvm
         self._conf = spark._jsc.hadoopConfiguration()
-        with told(f"open the lake {url}"):
+        with explained(f"open the lake {url}"):
             self._files = self._path("").getFileSystem(self._conf)
-        # In S3 a folder would be an object of its own, and be announced as one.
+        # In S3 a folder would be an object of its own, with a notification of its own.
         self._has_folders = not self.url.startswith(("s3:", "s3a:"))
 
     def path(self, key: str) -> str:
-        """The whole path of a key, for Spark's readers and writers."""
+        """Return the full path of a key, for the readers and writers of Spark."""
         return f"{self.url}/{key}" if key else self.url
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
-        """Every finished object under a folder, in the order of the keys."""
+        """Yield every finished object under a folder, in the order of the keys."""
         listed = sorted(self._walk(prefix))
-        yield from finished(listed, (found.key for found in listed))
+        yield from finished(listed, (stored.key for stored in listed))
 
     def _walk(self, prefix: str) -> Iterator[LakeObject]:
         root = self._files.makeQualified(self._path("")).toString().rstrip("/") + "/"
         try:
-            found = self._files.listFiles(self._path(prefix), True)
+            files = self._files.listFiles(self._path(prefix), True)
         except Py4JJavaError as error:
             if _is_missing(error):
                 return
             raise LakeError(f"cannot list {self.path(prefix)}: {_message(error)}") from error
-        while found.hasNext():
-            status = found.next()
+        while files.hasNext():
+            status = files.next()
             key = status.getPath().toString().removeprefix(root)
             yield file_object(key, status.getLen(), status.getModificationTime())
 
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
-        """Gives objects their final keys, several at a time. What was moved before stays as it is:
-        a repetition completes what was cut short, and two at once do no harm."""
+        """Rename objects to their final keys, several at a time.
+
+        A key that exists already stays as it is: a repetition completes an interrupted move, and
+        two processes at once do no harm.
+        """
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(lambda move: self._move(*move), moves):
                 pass
 
     def _move(self, source: str, target: str) -> None:
         origin, final = self._path(source), self._path(target)
-        with told(f"publish {source} as {self.path(target)}"):
+        with explained(f"publish {source} as {self.path(target)}"):
             if self._files.exists(final):
                 self._files.delete(origin, False)
                 return
@@ -81,8 +84,8 @@ class HadoopLake:
                 raise LakeError(f"cannot publish {source} as {self.path(target)}")
 
     def delete(self, prefix: str) -> None:
-        """Removes a folder with all that is in it."""
-        with told(f"delete {self.path(prefix)}"):
+        """Delete a folder and its content."""
+        with explained(f"delete {self.path(prefix)}"):
             self._files.delete(self._path(prefix), True)
 
     def _path(self, key: str) -> Any:
@@ -90,12 +93,12 @@ class HadoopLake:
 
 
 @contextmanager
-def told(doing: str) -> Iterator[None]:
-    """What the file system refuses, here or to a task of Spark's, as one sentence."""
+def explained(action: str) -> Iterator[None]:
+    """Raise LakeError in one sentence when the file system refuses, also in a task of Spark."""
     try:
         yield
     except Py4JJavaError as error:
-        raise LakeError(f"cannot {doing}: {_message(error)}") from error
+        raise LakeError(f"cannot {action}: {_message(error)}") from error
 
 
 def _is_missing(error: Py4JJavaError) -> bool:
@@ -103,13 +106,13 @@ def _is_missing(error: Py4JJavaError) -> bool:
 
 
 def _message(error: Py4JJavaError) -> str:
-    """The first line of the innermost error of a file system, which names the object."""
-    found = told = error.java_exception
-    while found is not None:
-        if _is_of(found, "java.io.IOException"):
-            told = found
-        found = found.getCause()
-    return str(told.getMessage() or told.getClass().getName()).splitlines()[0]
+    """Return the first line of the innermost file system error, which names the object."""
+    cause = innermost = error.java_exception
+    while cause is not None:
+        if _is_of(cause, "java.io.IOException"):
+            innermost = cause
+        cause = cause.getCause()
+    return str(innermost.getMessage() or innermost.getClass().getName()).splitlines()[0]
 
 
 def _is_of(error: Any, name: str) -> bool:

@@ -1,5 +1,4 @@
-"""A runner's sign of life: a small file beside the lock of the home, by which others see what the
-holder of the lock is at."""
+"""The heartbeat of a runner: a small file in the home that says what the lock holder is doing."""
 
 from __future__ import annotations
 
@@ -14,15 +13,18 @@ from types import TracebackType
 
 from medallion.errors import SettingsError
 
-FILE = ".lock.json"
+HEARTBEAT_FILE = ".lock.json"
 EVERY = 1.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 
 
 @dataclass(frozen=True)
 class Runner:
-    """What a runner was at when it last gave a sign of life (UTC). `stage` is empty between two
-    batches; `ended` is set when it ended as it should, `error` when it did not."""
+    """The state of a runner at its last heartbeat, with times in UTC.
+
+    `stage` is empty between two batches. `ended` is set after a regular end, `error` after an
+    error.
+    """
 
     process: int
     beat_at: datetime
@@ -33,9 +35,9 @@ class Runner:
 
 
 def read_runner(home: Path) -> Runner | None:
-    """Return what the last runner of a home was at; None when there was none."""
+    """Return the last heartbeat in a home; None when there is none."""
     try:
-        fields = json.loads((home / FILE).read_text(encoding="utf-8"))
+        fields = json.loads((home / HEARTBEAT_FILE).read_text(encoding="utf-8"))
         for name in ("beat_at", "stage_since"):
             fields[name] = datetime.fromisoformat(fields[name])
         return Runner(**fields)
@@ -44,27 +46,29 @@ def read_runner(home: Path) -> Runner | None:
 
 
 class Heartbeat:
-    """Writes the file every second while the block lasts, from a thread of its own: a stage that
-    takes long shows life, a process that is frozen or killed does not."""
+    """A thread that writes the file every second while the block lasts.
+
+    A process in a long stage has a heartbeat; one that is frozen or killed has none.
+    """
 
     def __init__(self, home: Path) -> None:
-        self._path, self._writing = home / FILE, threading.Lock()
-        self._stop, self._asked = threading.Event(), threading.Event()
+        self._path, self._writing = home / HEARTBEAT_FILE, threading.Lock()
+        self._stop, self._stop_requested = threading.Event(), threading.Event()
         now = datetime.now(UTC)
         self._runner = Runner(os.getpid(), now, now, "work")
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def at(self, stage: str) -> None:
-        """Say what the runner is at from now on; nothing, between two batches."""
+        """Note the stage that begins now; an empty one between two batches."""
         with self._writing:
             self._runner = replace(self._runner, stage=stage, stage_since=datetime.now(UTC))
 
-    def ends_with(self, asked: threading.Event) -> None:
-        """Say that the runner has ended as soon as it is asked to, even if it is then cut short."""
-        self._asked = asked
+    def ends_with(self, stop: threading.Event) -> None:
+        """Report a regular end from when `stop` is set on, even if the process is then killed."""
+        self._stop_requested = stop
 
     def end(self, error: str = "") -> None:
-        """Say that the runner has ended, as it should or by an error."""
+        """Report that the runner has ended, regularly or with an error."""
         self._stop.set()
         self._write(ended=not error, error=error)
 
@@ -79,13 +83,13 @@ class Heartbeat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Who was refused as asked for something that cannot be has broken nothing.
+        # Options that cannot be used are no failure of the runner.
         failed = isinstance(error, Exception) and not isinstance(error, SettingsError)
         self.end(str(error).splitlines()[0] if failed and str(error) else "an error" * failed)
 
     def _beat(self) -> None:
         while not self._stop.wait(EVERY):
-            self._write(ended=self._asked.is_set())
+            self._write(ended=self._stop_requested.is_set())
 
     def _write(self, *, ended: bool = False, error: str = "") -> None:
         with self._writing:
@@ -93,13 +97,16 @@ class Heartbeat:
                 return
             beat = replace(self._runner, beat_at=datetime.now(UTC), ended=ended, error=error)
             self._runner = beat
-            # A full disk stops the pipeline with an error of its own.
+            # A full disk stops the pipeline by another error.
             with suppress(OSError):
                 _overwrite(self._path, json.dumps(asdict(beat), default=datetime.isoformat))
 
 
 def _overwrite(path: Path, text: str) -> None:
-    """Write a text over the one before, padded to its length: a reader finds one of both whole, and
-    no second file comes and goes every second under the eyes of who searches the home."""
+    """Overwrite a text in place, padded to the length of the file.
+
+    A reader gets the old or the new text. A temporary file would appear and disappear every second
+    in front of everything that walks through the home.
+    """
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0) as file:
         file.write(text.encode().ljust(os.fstat(file.fileno()).st_size))

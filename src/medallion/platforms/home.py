@@ -1,4 +1,7 @@
-"""The home as a whole: one runner at a time, and parts of it replaced as one act."""
+"""The home: its lock for one runner at a time, and the atomic replacement of its parts.
+
+A home is the folder that holds raw/, bronze/, gold/ and the warehouse.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,24 @@ from medallion.errors import HomeBusy, LakeError
 from medallion.platforms.local import make_folder, sync
 
 UNFINISHED_ERASURE = ".forget.json"
-"""What an erasure leaves in the home until it has ended."""
+"""The file in the home that says that an erasure has begun and not ended."""
 
 BESIDE = ".rebuild"
-"""Where in the home new parts are made before they take the place of the old ones."""
+"""The folder of the home in which new parts are made before they replace the old ones."""
 
 REPLACED = "replaced"
-"""The folder of the home that keeps the parts that were replaced, by the time of the act."""
+"""The folder of the home that keeps replaced parts, in a folder for each replacement."""
 
 NOTE = "swap.json"
 
 
 @contextmanager
 def runner_lock(home: Path, *, erasing: bool = False) -> Iterator[None]:
-    """Hold the home for one runner; a swap that was cut short is finished first.
+    """Hold the home for one runner, after finishing a swap that was interrupted.
 
-    Raises HomeBusy when another process holds it or, unless `erasing`, when an erasure was cut
-    short; LakeError when the home cannot be written.
+    Raises:
+        HomeBusy: another process holds it, or an erasure was interrupted and this is not `erasing`.
+        LakeError: the home cannot be written.
     """
     try:
         make_folder(home.absolute())
@@ -59,8 +63,15 @@ def runner_lock(home: Path, *, erasing: bool = False) -> Iterator[None]:
 
 
 def swap(home: Path, parts: Sequence[str], kept: Path) -> None:
-    """Put files and folders of BESIDE, by their names, in the place of those of the home, which go
-    into the folder `kept`. Once begun it is finished: by this process, or by the next runner."""
+    """Replace parts of the home by those of the same name in BESIDE.
+
+    Once begun, the swap is finished: by this process or by the next runner.
+
+    Args:
+        home: the home.
+        parts: names of files and folders in BESIDE.
+        kept: the folder of the home that the replaced parts are moved to.
+    """
     note = home / BESIDE / NOTE
     temporary = note.with_suffix(".tmp")
     temporary.write_text(json.dumps({"parts": list(parts), "kept": str(kept.relative_to(home))}))
@@ -70,8 +81,7 @@ def swap(home: Path, parts: Sequence[str], kept: Path) -> None:
 
 
 def finish_swap(home: Path) -> None:
-    """Finish a swap that was begun, wherever it was cut short. Parts that were not finished before
-    it are of no use to anybody, and go."""
+    """Finish an interrupted swap, or remove new parts whose swap never began."""
     beside = home / BESIDE
     if not (beside / NOTE).exists():
         shutil.rmtree(beside, ignore_errors=True)
@@ -79,7 +89,7 @@ def finish_swap(home: Path) -> None:
     note = json.loads((beside / NOTE).read_text())
     waiting = [part for part in note["parts"] if (beside / part).exists()]
     make_folder(kept := home / note["kept"])
-    # The log of a database belongs to it: both go, or none.
+    # The write-ahead log of a database is moved with it.
     for name in [name for part in reversed(waiting) for name in (f"{part}.wal", part)]:
         if (home / name).exists():
             move(home / name, kept / name)
@@ -96,19 +106,19 @@ def move(old: Path, new: Path) -> None:
 
 
 def replaced_copies(home: Path) -> dict[Path, int]:
-    """Return the folders of parts that were replaced, the oldest first, with their bytes."""
+    """Return the folders of replaced parts, the oldest first, with the bytes they take."""
     folders = sorted(path for path in (home / REPLACED).glob("*") if path.is_dir())
     return {folder: freed_by_removing(folder) for folder in folders}
 
 
 def freed_by_removing(folder: Path) -> int:
-    """Return the bytes that removing a folder frees: a file with a second name elsewhere stays."""
+    """Return the bytes that removing a folder frees: not those of files with another hard link."""
     stats = [path.stat() for path in folder.rglob("*") if path.is_file()]
     return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
 
 
 def remove_replaced(home: Path) -> dict[Path, int]:
-    """Remove the folders of parts that were replaced; return them with the bytes they took."""
+    """Remove the folders of replaced parts; return them with the bytes they took."""
     copies = replaced_copies(home)
     shutil.rmtree(home / REPLACED, ignore_errors=True)
     return copies

@@ -1,12 +1,10 @@
-"""What every lake can do: a flat space of immutable objects under slash-separated keys."""
+"""The interface of a lake: a flat space of immutable objects under slash-separated keys."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
@@ -14,10 +12,10 @@ from typing import BinaryIO, Protocol, TypeVar
 
 @dataclass(frozen=True, order=True)
 class LakeObject:
-    """An object as a listing shows it.
+    """An object in a listing.
 
-    `modified` is in UTC, cut to the millisecond; `version` changes whenever the content may have:
-    the entity tag in S3, size and modification time on a disk.
+    `modified` is in UTC, cut to the millisecond. `version` changes whenever the content may have
+    changed: the entity tag in S3, size and modification time on a disk.
     """
 
     key: str
@@ -28,8 +26,7 @@ class LakeObject:
 
 @dataclass(frozen=True)
 class Version:
-    """One of the contents that a store keeps under a key: the current one or one of before, or the
-    mark that the object was deleted."""
+    """A version of an object in a store that keeps versions: its bytes, or a deletion marker."""
 
     key: str
     id: str
@@ -43,127 +40,120 @@ MOST_OBJECTS, MOST_BYTES = 64, 256 << 20
 
 
 def batches(objects: Iterable[Sized]) -> Iterator[list[Sized]]:
-    """As many at a time as fit on a small disk, and can be fetched together."""
+    """Yield objects in groups that can be fetched together and fit on a small disk."""
     batch: list[Sized] = []
     size = 0
-    for found in objects:
-        if batch and (len(batch) == MOST_OBJECTS or size + found.size > MOST_BYTES):
+    for item in objects:
+        if batch and (len(batch) == MOST_OBJECTS or size + item.size > MOST_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(found)
-        size += found.size
+        batch.append(item)
+        size += item.size
     if batch:
         yield batch
 
 
 def is_finished(key: str) -> bool:
-    """Whether an object is there already: producers write under a name that starts with a dot or
-    ends in .tmp, and rename."""
+    """Return whether an object is complete, judged by its name.
+
+    Producers write under a name that starts with a dot or ends in .tmp, and rename the file when it
+    is complete.
+    """
     return not key.endswith(".tmp") and not key.startswith(".") and "/." not in key
 
 
 UNFINISHED = "not finished by its name: rename it when it is whole"
 
-ARRIVALS = "raw/.arrivals/"
-"""Where a store that stamps every object with its own clock keeps the arrival of raw objects that
-were rewritten: an empty object each, whose name says of which key, written when, arrived when."""
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def milliseconds(moment: datetime) -> int:
-    """The moment as a number, without a detour over floats."""
+    """Return the milliseconds from 1970 to a time in UTC, exactly."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def moment(milliseconds: int) -> datetime:
-    """The same number as a moment in UTC."""
+    """Return the time in UTC of a number of milliseconds since 1970."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def arrivals_of(key: str) -> str:
-    """What the names of all that is noted of the arrival of a raw object begin with."""
-    return f"{ARRIVALS}{hashlib.sha256(key.encode()).hexdigest()[:16]}-"
-
-
-def arrival_key(found: LakeObject, arrived: datetime) -> str:
-    """The name that says of an object, as the store shows it, when it really arrived."""
-    return f"{arrivals_of(found.key)}{milliseconds(found.modified)}-{milliseconds(arrived)}"
-
-
-def finished(listed: Iterable[LakeObject], notes: Iterable[str]) -> Iterator[LakeObject]:
-    """The finished ones of listed objects, each with the arrival that the keys `notes` tell, or
-    else its own. A note is of one writing: what a producer writes under the key later is new."""
-    told = (re.fullmatch(rf"({re.escape(ARRIVALS)}[0-9a-f]+-\d+)-(\d+)", key) for key in notes)
-    known = {match[1]: int(match[2]) for match in told if match}
-    for found in listed:
-        if is_finished(found.key):
-            name = f"{arrivals_of(found.key)}{milliseconds(found.modified)}" if known else ""
-            at = known.get(name)
-            yield found if at is None else replace(found, modified=moment(at))
-
-
 def file_object(key: str, size: int, modified: int) -> LakeObject:
-    """An object of a store that has no entity tags: its size and the moment of its modification, in
-    milliseconds since 1970, stand for its content."""
+    """Return an object of a store without entity tags: size and time stand for its content.
+
+    Args:
+        key: its key.
+        size: its bytes.
+        modified: when it was modified, in milliseconds since 1970.
+    """
     return LakeObject(key, size, moment(modified), f"{size}-{modified}")
 
 
 class Lake(Protocol):
-    """A lake that holds raw/ and bronze/. Raises LakeError for what an operator must mend, and
-    FileNotFoundError for an object that is gone."""
+    """The operations of a lake.
+
+    All of them raise LakeError for what an operator must mend, and FileNotFoundError for an object
+    that does not exist.
+    """
 
     url: str
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
-        """Every finished object under a key prefix, in the order of the keys."""
+        """Yield every finished object under a key prefix, in the order of the keys."""
         ...
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Keys under a prefix that no listing has, each with the reason."""
+        """Yield the keys under a prefix that `list` leaves out, each with the reason."""
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """The stored bytes of an object."""
+        """Open an object to read its stored bytes."""
         ...
 
     def put(self, key: str, data: bytes) -> None:
-        """Stores an object whole and durably, or not at all."""
+        """Store an object atomically and durably."""
         ...
 
-    def publish(self, path: Path, key: str) -> None:
-        """Moves a finished local file into the lake, whole and durably, or not at all."""
+    def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
+        """Move a finished local file into the lake, atomically and durably.
+
+        With `keeps_first` a store in which several runners may publish the same key keeps the
+        object of the first of them.
+        """
         ...
 
     def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
-        """Moves a finished local file into the place of an object. With `arrived` a listing shows
-        that moment, and not the one of the replacement, as the time of the object."""
+        """Move a finished local file into the place of an object.
+
+        With `arrived` a listing shows that time, not the time of the replacement.
+        """
         ...
 
     def remove(self, key: str) -> None:
-        """Deletes an object with all its versions."""
+        """Delete an object with all its versions."""
         ...
 
     def versions(self, prefix: str) -> Iterator[Version]:
-        """Every version of every object under a key prefix, unfinished ones too, where the store
-        keeps versions; a disk has none. The versions of a key follow each other, the oldest first
-        and its marks of deletion last: destroyed in this order, none becomes current again."""
+        """Yield every version of every object under a key prefix, also of unfinished ones.
+
+        A disk keeps no versions. The versions of a key follow each other, the oldest first and
+        deletion markers last: destroyed in this order, none becomes current again.
+        """
         ...
 
     def fetched_versions(
         self, versions: Sequence[Version]
     ) -> AbstractContextManager[Sequence[Path]]:
-        """The same as `fetched`, for versions."""
+        """Provide local files with the content of versions, as `fetched` does for objects."""
         ...
 
     def destroy(self, version: Version) -> None:
-        """Deletes a version for good."""
+        """Delete a version for good."""
         ...
 
     def fetched(self, keys: Sequence[str]) -> AbstractContextManager[Sequence[Path]]:
-        """Local files with the content of these objects, to read while the block lasts."""
+        """Provide local files with the content of objects, to read while the block lasts."""
         ...
 
     def scratch(self) -> Path:
-        """An empty local directory for files on their way to `publish`."""
+        """Return an empty local folder for files that `publish` will move."""
         ...

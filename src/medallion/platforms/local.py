@@ -1,4 +1,4 @@
-"""The lake as a directory: whole, durable writes by fsync and rename."""
+"""The lake in a local folder: atomic and durable writes by fsync and rename."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from medallion.platforms.lake import (
 
 
 class LocalLake:
-    """A lake under a directory."""
+    """A lake in a folder."""
 
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()
@@ -30,9 +30,8 @@ class LocalLake:
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
         folder, _, start = prefix.rpartition("/")
-        found = self._walk(folder)
-        mine = (o for o in found if o.key.startswith(prefix) or not start)
-        yield from sorted(mine, key=lambda o: o.key)
+        objects = (o for o in self._walk(folder) if o.key.startswith(prefix) or not start)
+        yield from sorted(objects, key=lambda o: o.key)
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
         for folder, folders, files in os.walk(self._path(prefix.rstrip("/"))):
@@ -51,7 +50,8 @@ class LocalLake:
             file.flush()
             os.fsync(file.fileno())
 
-    def publish(self, path: Path, key: str) -> None:
+    def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
+        # The home has one runner, so nobody else publishes the key.
         sync(path)
         with self._finishing(key) as temporary:
             path.rename(temporary)
@@ -91,7 +91,7 @@ class LocalLake:
 
     @contextmanager
     def _finishing(self, key: str) -> Iterator[Path]:
-        """A temporary name beside the final one; renamed and made durable when the block ends."""
+        """Provide a temporary path that is renamed to the final one, durably, after the block."""
         final = self._path(key)
         make_folder(final.parent)
         temporary = final.parent / f".{final.name[-100:]}.{os.getpid()}.tmp"
@@ -130,7 +130,7 @@ class LocalLake:
 
 
 def _why_unlisted(path: Path) -> str:
-    """Why a listing leaves a path out; nothing when it does not."""
+    """Return why a listing leaves a path out; an empty text when it does not."""
     if not is_finished(path.name):
         return UNFINISHED
     if not path.is_symlink():
@@ -143,13 +143,13 @@ def _why_unlisted(path: Path) -> str:
 
 
 def own_scratch(home: Path) -> Path:
-    """`home`/.scratch/<process>, for files of this process that are on their way."""
+    """Return the folder for scratch files of this process, `home`/.scratch/<process>."""
     make_folder(folder := home / ".scratch" / str(os.getpid()))
     return folder
 
 
 def emptied_scratch(home: Path) -> Path:
-    """The same, emptied; what processes that are gone left there goes too."""
+    """Return the same folder, emptied, and remove those of processes that have ended."""
     for old in (home / ".scratch").glob("*"):
         if old.name == str(os.getpid()) or not is_running(old.name):
             shutil.rmtree(old, ignore_errors=True)
@@ -157,7 +157,7 @@ def emptied_scratch(home: Path) -> Path:
 
 
 def is_running(process: str) -> bool:
-    """Whether there is a process of this number."""
+    """Return whether there is a process of this number."""
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):
@@ -168,7 +168,7 @@ def is_running(process: str) -> bool:
 
 
 def _as_key(name: str) -> str:
-    """A file name as valid text: bytes that are not UTF-8, and percent signs, as %XX."""
+    """Return a file name as valid text: percent signs, and bytes that are not UTF-8, as %XX."""
     if name.isascii() and "%" not in name:
         return name
     return "".join(
@@ -177,7 +177,7 @@ def _as_key(name: str) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder and its parents so that they outlive a power cut."""
+    """Create a folder and its parents, durably."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -186,7 +186,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Makes a file's content, or a folder's names, durable."""
+    """Flush the content of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

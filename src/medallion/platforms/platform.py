@@ -1,4 +1,4 @@
-"""Where this runs: the one place that asks."""
+"""The platform: the lake, the warehouse and the home that the settings choose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from medallion.settings import Settings, SnowflakeAccount
 
 @dataclass(frozen=True)
 class Platform:
-    """All that is external to the pipeline: a local home, the lake, the warehouse."""
+    """Everything external to the pipeline: a local home, the lake, the warehouse."""
 
     home: Path
     lake: Lake
@@ -30,27 +30,34 @@ class Platform:
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
-        """What the settings ask for."""
+        """Return the platform that the settings choose."""
         home = settings.home
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
         return cls(home, lake, settings.snowflake)
 
     @contextmanager
     def lock(self, *, erasing: bool = False) -> Iterator[Heartbeat]:
-        """Holds the home for one runner, which gives a sign of life meanwhile. Raises HomeBusy when
-        another process has it."""
+        """Hold the home for one runner, with a heartbeat.
+
+        Raises:
+            HomeBusy: another process holds the home.
+        """
         with runner_lock(self.home, erasing=erasing), Heartbeat(self.home) as heartbeat:
             yield heartbeat
 
     def warehouse(
         self, *, read_only: bool = False
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A connection to the warehouse in the home. Raises SettingsError when it is elsewhere."""
+        """Open a connection to the warehouse in the home.
+
+        Raises:
+            SettingsError: the warehouse is not in the home.
+        """
         self.require_home()
         return open_warehouse(self.home, read_only=read_only)
 
     def require_home(self) -> None:
-        """Raises SettingsError when the warehouse is not in the home."""
+        """Raise SettingsError when the warehouse is not in the home."""
         if self.snowflake:
             raise SettingsError(
                 "this works on a warehouse in the home; in Snowflake, Snowpipe loads and "
@@ -59,8 +66,10 @@ class Platform:
             )
 
     def require_existing(self) -> None:
-        """Raises SettingsError when the home is not there: a slip in its name shall make nothing,
-        and read nothing for an empty one."""
+        """Raise SettingsError when the home does not exist.
+
+        A typing error in its name must not create a home, nor be answered like an empty one.
+        """
         if isinstance(self.lake, LocalLake) and not self.home.is_dir():
             parent = self.home.parent
             beside = [p.name for p in parent.iterdir() if p.is_dir()] if parent.is_dir() else []
@@ -70,15 +79,18 @@ class Platform:
             )
 
     def reader(self) -> AbstractContextManager[Warehouse]:
-        """The warehouse, wherever it is, to read."""
+        """Open the warehouse for reading, wherever it is."""
         if self.snowflake:
             return open_snowflake(self.snowflake)
         return open_warehouse(self.home, read_only=True)
 
     @contextmanager
     def query(self, sql: str) -> Iterator[Result]:
-        """The rows of somebody's query, which can change nothing and reaches no file. Raises
-        WarehouseError."""
+        """Run a query of a user, which can change nothing and reaches no file.
+
+        Raises:
+            WarehouseError: the query is refused or fails.
+        """
         if self.snowflake:
             with open_snowflake(self.snowflake) as warehouse:
                 rows = warehouse.read(sql)

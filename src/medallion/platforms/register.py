@@ -1,7 +1,7 @@
-"""A register of a lake: one small object that several processes change by compare and swap.
+"""A register: a small object of a lake that several processes change by compare and swap.
 
-Of all who saw the same state one may replace it, the others learn that it is no longer what they
-saw. In S3 that is a PUT under a condition (`If-Match`, `If-None-Match`), on a disk a lock.
+Of all processes that read the same state, one can replace it; the others are told that it has
+changed. In S3 this is a conditional PUT (`If-Match`, `If-None-Match`), on a disk a file lock.
 """
 
 from __future__ import annotations
@@ -14,27 +14,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from medallion.errors import LakeError
-from medallion.platforms.s3 import connect
+from medallion.platforms.s3 import connect, reason
 
-_NOT_THERE = ("NoSuchKey", "404")
-_NOT_AS_SEEN = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_MISSING = ("NoSuchKey", "404")
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 
 
 class Register(Protocol):
-    """What is stored is a text; the empty one stands for nothing."""
+    """A stored text; the empty text stands for a register without content."""
 
     def read(self) -> tuple[str, str]:
-        """The text, and a tag that changes with it."""
+        """Return the text, and a tag that changes with it."""
         ...
 
     def swap(self, text: str, tag: str) -> str | None:
-        """Stores a text in place of the one that had this tag: its own tag, or None when another
-        one is there by now."""
+        """Replace the text that has a tag.
+
+        Returns:
+            The tag of the new text; None when another text has been stored meanwhile.
+        """
         ...
 
 
 def register(url: str, key: str) -> Register:
-    """The register under a key of the lake `url`, which is s3://bucket or file:///home."""
+    """Return the register under a key of the lake `url`: s3://bucket or file:///home."""
     scheme, _, rest = url.partition("://")
     if scheme in ("s3", "s3a"):
         bucket, _, prefix = rest.strip("/").partition("/")
@@ -46,7 +49,7 @@ def register(url: str, key: str) -> Register:
 
 class _S3Register:
     def __init__(self, bucket: str, key: str) -> None:
-        self._client, self._told = connect(), {"Bucket": bucket, "Key": key}
+        self._client, self._object = connect(), {"Bucket": bucket, "Key": key}
         self._url = f"s3://{bucket}/{key}"
 
     def read(self) -> tuple[str, str]:
@@ -54,8 +57,8 @@ class _S3Register:
 
         try:
             with self._explained("read"):
-                found = self._client.get_object(**self._told)
-                return found["Body"].read().decode(), found["ETag"]
+                stored = self._client.get_object(**self._object)
+                return stored["Body"].read().decode(), stored["ETag"]
         except ClientError:
             return "", ""
 
@@ -65,8 +68,8 @@ class _S3Register:
         # As a header, not as a parameter: older clients do not know the parameter.
         condition = ("If-Match", tag) if tag else ("If-None-Match", "*")
         try:
-            with self._explained("write", *_NOT_AS_SEEN), self._header(*condition):
-                return str(self._client.put_object(**self._told, Body=text.encode())["ETag"])
+            with self._explained("write", *_CHANGED), self._header(*condition):
+                return str(self._client.put_object(**self._object, Body=text.encode())["ETag"])
         except ClientError:
             return None
 
@@ -83,24 +86,22 @@ class _S3Register:
             self._client.meta.events.unregister(event, add)
 
     @contextmanager
-    def _explained(self, doing: str, *expected: str) -> Iterator[None]:
-        """Lets through what is an answer; what is refused or fails becomes one sentence."""
+    def _explained(self, action: str, *expected: str) -> Iterator[None]:
+        """Raise LakeError in one sentence for every error that is not an expected answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             yield
         except ClientError as error:
-            answer = error.response["Error"]
-            if answer["Code"] in (*_NOT_THERE, *expected):
+            if error.response["Error"]["Code"] in (*_MISSING, *expected):
                 raise
-            told = f"{answer['Code']}, {answer.get('Message') or 'the service gives no reason'}"
-            raise LakeError(f"cannot {doing} {self._url}: {told}") from error
+            raise LakeError(f"cannot {action} {self._url}: {reason(error)}") from error
         except BotoCoreError as error:
-            raise LakeError(f"cannot {doing} {self._url}: {error}") from error
+            raise LakeError(f"cannot {action} {self._url}: {error}") from error
 
 
 class _FileRegister:
-    """The tag is the text itself."""
+    """A register in a file, whose tag is its text."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,8 +1,8 @@
-"""The lake as an S3 bucket: whole objects by one PUT each, so that each is announced once.
+"""The lake in an S3 bucket: one PUT for each object, so that each has one notification.
 
 Endpoint, region and credentials are found as every AWS client finds them (AWS_ENDPOINT_URL,
 AWS_PROFILE, the role of the machine, ...). Requests that fail for a passing reason are repeated
-with growing pauses; what is refused for good stops the run and names the action and the key.
+with growing pauses; a permanent refusal stops the run and names the action and the key.
 """
 
 from __future__ import annotations
@@ -20,16 +20,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from medallion.errors import LakeError, SettingsError
-from medallion.platforms.lake import (
-    ARRIVALS,
-    UNFINISHED,
-    LakeObject,
-    Version,
-    arrival_key,
-    arrivals_of,
-    finished,
-    is_finished,
-)
+from medallion.platforms.arrivals import NOTES, finished, lists_notes, note_key, notes_of
+from medallion.platforms.lake import UNFINISHED, LakeObject, Version, is_finished
 from medallion.platforms.local import emptied_scratch, own_scratch
 
 _ATTEMPTS = 6
@@ -44,39 +36,37 @@ _ACTIONS = {
     "PutObject": "s3:PutObject",
     "DeleteObjectVersion": "s3:DeleteObjectVersion",
 }
-_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+_ALREADY_STORED = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 class S3Lake:
-    """A lake in a bucket; `home` is a local directory for files on their way."""
+    """A lake in a bucket; `home` is a local folder for scratch files."""
 
     def __init__(self, bucket: str, home: Path) -> None:
         self.bucket, self.url = bucket, f"s3://{bucket}"
         self._home = home.absolute()
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
-        # Whole, for the notes of arrival come in the middle of what they are about.
+        # The whole listing is needed first: the arrival notes stand in the middle of it.
         listed = [*self._listed(prefix)]
-        is_part = prefix.startswith("raw/") and prefix != "raw/"
-        yield from finished(
-            listed, (o.key for o in (self._listed(ARRIVALS) if is_part else listed))
-        )
+        notes = listed if lists_notes(prefix) else self._listed(NOTES)
+        yield from finished(listed, (note.key for note in notes))
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
-        for found in self._listed(prefix):
-            is_folder = found.key.endswith("/") and not found.size
-            if not (is_finished(found.key) or is_folder or found.key.startswith(ARRIVALS)):
-                yield found.key, UNFINISHED
+        for stored in self._listed(prefix):
+            is_folder = stored.key.endswith("/") and not stored.size
+            if not (is_finished(stored.key) or is_folder or stored.key.startswith(NOTES)):
+                yield stored.key, UNFINISHED
 
     def _listed(self, prefix: str) -> Iterator[LakeObject]:
-        """Every object, as the store shows it."""
-        found: Any = _client().get_paginator("list_objects_v2")
+        """Yield every object as the store lists it."""
+        pages: Any = _client().get_paginator("list_objects_v2")
         with self._explained("ListObjectsV2", prefix):
-            for page in found.paginate(Bucket=self.bucket, Prefix=prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 yield from map(_object, page.get("Contents", ()))
 
     def open(self, key: str) -> BinaryIO:
-        # A download can be resumed when the connection breaks, a stream that is read cannot.
+        # A download can be resumed when the connection breaks, a stream cannot.
         file = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
         try:
             with self._explained("GetObject", key):
@@ -91,19 +81,19 @@ class S3Lake:
         with self._explained("PutObject", key):
             _client().put_object(Bucket=self.bucket, Key=key, Body=data)
 
-    def publish(self, path: Path, key: str) -> None:
-        """Stores the file where nothing is stored yet: a repeated run finds its own object and
-        announces nothing a second time. Of two receipts for one object the first stays."""
+    def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
+        """Store a file unless the same bytes are stored: a repeated run causes no notification."""
         with self._explained("PutObject", key), path.open("rb") as body:
             checksum = hashlib.file_digest(body, "sha256").hexdigest()
-            if not self._put_new(body, key, checksum) and not self._may_stay(key, checksum):
+            is_stored = self._put_new(body, key, checksum) or keeps_first
+            if not is_stored and self._checksum(key) != checksum:
                 self._put(body, key, checksum)
         path.unlink()
 
     def _put(self, body: BinaryIO, key: str, checksum: str, **conditions: str) -> None:
         body.seek(0)
-        told = {"sha256": checksum}
-        _client().put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=told, **conditions)
+        sums = {"sha256": checksum}
+        _client().put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=sums, **conditions)
 
     def _put_new(self, body: BinaryIO, key: str, checksum: str) -> bool:
         from botocore.exceptions import ClientError
@@ -111,17 +101,15 @@ class S3Lake:
         try:
             self._put(body, key, checksum, IfNoneMatch="*")
         except ClientError as error:
-            if error.response["Error"]["Code"] in _TAKEN:
+            if error.response["Error"]["Code"] in _ALREADY_STORED:
                 return False
             raise
         return True
 
-    def _may_stay(self, key: str, checksum: str) -> bool:
-        """Whether what is stored under a key already may stay in place of the file."""
-        if key.startswith("bronze/receipts/"):
-            return True
+    def _checksum(self, key: str) -> str | None:
         stored = _client().head_object(Bucket=self.bucket, Key=key)
-        return bool(stored["Metadata"].get("sha256") == checksum)
+        checksum: str | None = stored["Metadata"].get("sha256")
+        return checksum
 
     def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
         with self._explained("PutObject", key), path.open("rb") as body:
@@ -131,10 +119,9 @@ class S3Lake:
         path.unlink()
 
     def _note_arrival(self, key: str, arrived: datetime) -> None:
-        """The store stamps what it takes with its own clock, so the arrival is told beside it."""
-        (found,) = (o for o in self._listed(key) if o.key == key)
-        self.put(note := arrival_key(found, arrived), b"")
-        for old in self._listed(arrivals_of(key)):
+        (rewritten,) = (o for o in self._listed(key) if o.key == key)
+        self.put(note := note_key(rewritten, arrived), b"")
+        for old in self._listed(notes_of(key)):
             if old.key != note:
                 self.remove(old.key)
 
@@ -144,18 +131,18 @@ class S3Lake:
                 self.destroy(version)
 
     def versions(self, prefix: str) -> Iterator[Version]:
-        for _, kept in groupby(self._kept(prefix), key=lambda version: version.key):
-            oldest_first = [*kept][::-1]
+        for _, versions in groupby(self._newest_first(prefix), key=lambda version: version.key):
+            oldest_first = [*versions][::-1]
             yield from sorted(oldest_first, key=lambda version: version.is_deletion)
 
-    def _kept(self, prefix: str) -> Iterator[Version]:
-        """All versions in the order of the keys; of a key's contents the newest comes first."""
-        found: Any = _client().get_paginator("list_object_versions")
+    def _newest_first(self, prefix: str) -> Iterator[Version]:
+        """Yield all versions in the order of the keys, and for each key the newest first."""
+        pages: Any = _client().get_paginator("list_object_versions")
         with self._explained("ListObjectVersions", prefix):
-            for page in found.paginate(Bucket=self.bucket, Prefix=prefix):
-                kept = [_version(v) for v in page.get("Versions", ())]
-                kept += [_version(v, is_deletion=True) for v in page.get("DeleteMarkers", ())]
-                yield from sorted(kept, key=lambda version: version.key)
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                versions = [_version(v) for v in page.get("Versions", ())]
+                versions += [_version(v, is_deletion=True) for v in page.get("DeleteMarkers", ())]
+                yield from sorted(versions, key=lambda version: version.key)
 
     def destroy(self, version: Version) -> None:
         with self._explained("DeleteObjectVersion", version.key):
@@ -170,16 +157,16 @@ class S3Lake:
         return self._downloaded([(version.key, version.id) for version in versions])
 
     @contextmanager
-    def _downloaded(self, wanted: Sequence[tuple[str, str]]) -> Iterator[Sequence[Path]]:
-        """Local copies of objects, by key and version; without one it is the current version."""
+    def _downloaded(self, copies: Sequence[tuple[str, str]]) -> Iterator[Sequence[Path]]:
+        """Provide local copies of objects, by key and version; an empty one is the current one."""
         with tempfile.TemporaryDirectory(dir=own_scratch(self._home)) as folder:
-            paths = [Path(folder) / str(number) for number in range(len(wanted))]
+            paths = [Path(folder) / str(number) for number in range(len(copies))]
             with ThreadPoolExecutor(_THREADS) as pool:
-                list(pool.map(self._download, wanted, paths))
+                list(pool.map(self._download, copies, paths))
             yield paths
 
-    def _download(self, wanted: tuple[str, str], path: Path) -> None:
-        key, version = wanted
+    def _download(self, copies: tuple[str, str], path: Path) -> None:
+        key, version = copies
         only = {"VersionId": version} if version else {}
         with self._explained("GetObjectVersion" if version else "GetObject", key):
             _client().download_file(self.bucket, key, str(path), ExtraArgs=only)
@@ -189,7 +176,7 @@ class S3Lake:
 
     @contextmanager
     def _explained(self, operation: str, key: str) -> Iterator[None]:
-        """Turns what the client raises into one sentence with the action and the key."""
+        """Turn an error of the client into one sentence with the action and the key."""
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -201,13 +188,14 @@ class S3Lake:
             if code in ("NoSuchKey", "NoSuchVersion", "404"):
                 raise FileNotFoundError(errno.ENOENT, "there is no such object", where) from error
             if code in ("AccessDenied", "403"):
-                raise LakeError(f"{action} on {where} is not allowed: {_told(error)}") from error
-            raise LakeError(f"{action} on {where} failed: {_told(error)}") from error
+                raise LakeError(f"{action} on {where} is not allowed: {reason(error)}") from error
+            raise LakeError(f"{action} on {where} failed: {reason(error)}") from error
         except (BotoCoreError, Boto3Error) as error:
             raise LakeError(f"{action} on {where} failed: {error}") from error
 
 
-def _told(error: Any) -> str:
+def reason(error: Any) -> str:
+    """Return the code and the message of a ClientError."""
     answer = error.response["Error"]
     return f"{answer['Code']}, {answer.get('Message') or 'the service gives no reason'}"
 
@@ -225,13 +213,16 @@ def _version(entry: dict[str, Any], *, is_deletion: bool = False) -> Version:
 
 @cache
 def _client() -> Any:
-    """One client for a process; its connections are shared by the threads."""
+    """Return the client of this process, whose connections are shared by all threads."""
     return connect()
 
 
 def connect() -> Any:
-    """A client of S3 that repeats what fails for a passing reason. Raises SettingsError when there
-    is no client library."""
+    """Return a client of S3 that repeats requests that fail for a passing reason.
+
+    Raises:
+        SettingsError: the client library is not installed.
+    """
     try:
         import boto3
         from botocore.config import Config

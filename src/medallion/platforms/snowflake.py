@@ -1,5 +1,8 @@
-"""The warehouse in a Snowflake account, over Snowflake's own connector. Nothing is written through
-here: Snowpipe loads, dbt builds. The connector is an extra: `pip install -e '.[snowflake]'`."""
+"""The warehouse in a Snowflake account, read with Snowflake's connector.
+
+Nothing is written this way: Snowpipe loads, dbt builds. The connector is an extra:
+`pip install -e '.[snowflake]'`.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,12 @@ _SECONDS_TO_SIGN_IN, _SECONDS_WITHOUT_NETWORK, _LONGEST_PAUSE = 10, 120, 4
 
 @dataclass(frozen=True)
 class Rows:
-    """The result of a query, fetched whole."""
+    """The result of a query, with all its rows."""
 
     description: list[tuple[str]]
     rows: list[tuple[Any, ...]]
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rows."""
         return self.rows
 
 
@@ -38,15 +40,18 @@ class SnowflakeWarehouse:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Rows:
-        """Runs a statement. Raises WarehouseError when the account refuses."""
+        """Run a statement; raise WarehouseError when the account refuses it."""
         with self._cursor() as cursor:
             cursor.execute(sql, parameters or None)
             names = [(_name(column.name),) for column in cursor.description]
             return Rows(names, [tuple(map(_value, row)) for row in cursor.fetchall()])
 
     def read(self, sql: str) -> Rows:
-        """Runs one query, and nothing that is none: only a query can stand in parentheses after
-        FROM, which the account is asked first, without running it. Raises WarehouseError."""
+        """Run one query; raise WarehouseError for any other statement.
+
+        Only a query can stand in parentheses after FROM. The account checks that first, without
+        running it.
+        """
         sql = sql.strip().rstrip(";")
         try:
             with self._cursor() as cursor:
@@ -69,9 +74,12 @@ class SnowflakeWarehouse:
 
 @contextmanager
 def open_snowflake(account: SnowflakeAccount) -> Iterator[SnowflakeWarehouse]:
-    """A session for as long as the block lasts. Raises SettingsError for a key that cannot be read
-    or a connector that is not installed, WarehouseError when the account cannot be reached or does
-    not let the user in."""
+    """Open a session for as long as the block lasts.
+
+    Raises:
+        SettingsError: the key cannot be read, or the connector is not installed.
+        WarehouseError: the account cannot be reached or rejects the user.
+    """
     connector = _connector()
     try:
         connection = connector.connect(**_options(account))
@@ -88,12 +96,12 @@ def open_snowflake(account: SnowflakeAccount) -> Iterator[SnowflakeWarehouse]:
 
 
 def require_extra(module: str) -> None:
-    """Raises SettingsError unless a module of the extra `snowflake` is installed."""
+    """Raise SettingsError unless a module of the extra `snowflake` is installed."""
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
-        found = None
-    if found is None:
+        spec = None
+    if spec is None:
         raise SettingsError(
             f"MEDALLION_WAREHOUSE=snowflake needs {module}; in the project's folder: "
             ".venv/bin/pip install -e '.[snowflake]'"
@@ -103,13 +111,13 @@ def require_extra(module: str) -> None:
 def _connector() -> Any:
     require_extra("snowflake.connector")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the versions of what else is installed
+        warnings.simplefilter("ignore")  # about versions of other packages
         import snowflake.connector
     return snowflake.connector
 
 
 def _options(account: SnowflakeAccount) -> dict[str, Any]:
-    """What the connector is told; also neither to look for a cloud around it nor to report."""
+    """Return the options of the connector, without platform detection and telemetry."""
     from snowflake.connector.backoff_policies import exponential_backoff
 
     schemas = ", ".join(f"{account.database}.{schema}".upper() for schema in SCHEMAS)
@@ -138,7 +146,7 @@ def _options(account: SnowflakeAccount) -> dict[str, Any]:
 
 
 def _private_key(account: SnowflakeAccount) -> bytes:
-    """The private key as the connector takes it: PKCS 8, DER."""
+    """Return the private key in the form of the connector: PKCS 8, DER."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization as forms
 
@@ -159,12 +167,12 @@ def _private_key(account: SnowflakeAccount) -> bytes:
 
 
 def _name(column: str) -> str:
-    """Names that nobody has quoted come in capitals."""
+    """Return a column name in lower case unless it was quoted: others come in capitals."""
     return column.lower() if column.isupper() else column
 
 
 def _value(value: Any) -> Any:
-    """A value as the embedded warehouse gives it: moments in UTC, bytes as bytes."""
+    """Return a value as DuckDB gives it: times in UTC, binary values as bytes."""
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC)
     return bytes(value) if isinstance(value, bytearray) else value

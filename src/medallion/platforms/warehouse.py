@@ -1,4 +1,4 @@
-"""What every warehouse can do, and the embedded one: a DuckDB file in the home."""
+"""The warehouse: the queries that every warehouse answers, and the DuckDB file in a home."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import duckdb
 from medallion.errors import WarehouseError
 from medallion.platforms.local import sync
 
-FILE = "warehouse.duckdb"
+WAREHOUSE_FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
-"""Where an unqualified name is looked for, in this order."""
+"""The search path for unqualified names."""
 
 _REMEDY = (
     "if the file is damaged, remove it and its .wal, and 'medallion run --events 0' makes it again "
@@ -38,26 +38,28 @@ class Answer(Protocol):
 
     @property
     def description(self) -> Any:
-        """A sequence for each column, of which the first is the name."""
+        """Return a sequence for each column, whose first item is the name."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """The rows as tuples. Decimals are Decimal, times without a zone are UTC."""
+        """Return the rows as tuples; decimals are Decimal, times without a zone are UTC."""
         ...
 
 
 class Warehouse(Protocol):
-    """A warehouse that is read: a connection of DuckDB, or SnowflakeWarehouse. What is asked of it
-    must be SQL that both understand, with every relation named with its schema."""
+    """A warehouse for reading: a connection of DuckDB, or SnowflakeWarehouse.
+
+    Queries must be valid in both, and name every relation with its schema.
+    """
 
     def execute(self, sql: str, parameters: Sequence[Any] = ..., /) -> Answer:
-        """Runs a query, in which each question mark is a parameter: a text or a number."""
+        """Run a query, in which each question mark is a parameter: a text or a number."""
         ...
 
 
 @dataclass(frozen=True)
 class Result:
-    """The rows of a query as they come: names of the columns, and lists of tuples."""
+    """The result of a query: names of the columns, and batches of rows as they are fetched."""
 
     columns: list[str]
     batches: Iterator[list[tuple[Any, ...]]]
@@ -68,8 +70,13 @@ ONE_QUERY = "one query is run here, and nothing else"
 
 
 def read(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
-    """Run somebody's query: exactly one, that reads relations and no file. The connection can do
-    nothing else from then on. Raises WarehouseError, also while rows are fetched."""
+    """Run exactly one query of a user, which reads relations and no file.
+
+    The connection stays locked down afterwards.
+
+    Raises:
+        WarehouseError: the query is refused or fails, also while its rows are fetched.
+    """
     try:
         _seal(connection)
         kinds = _kinds(connection, sql)
@@ -93,20 +100,22 @@ def _fetched(answer: Any) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _seal(connection: duckdb.DuckDBPyConnection) -> None:
-    """Take from a connection every way to a file, to the network and to this program's variables.
-    DuckDB itself would still allow the files of its database, so the file system is taken too."""
+    """Cut a connection off from files, the network and the variables of this program.
+
+    DuckDB would still allow the files of its own database, so the file system is disabled too.
+    """
     for setting in _SEALED:
         connection.execute(f"SET {setting}")
 
 
 def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
-    """The kinds of the statements in a text; an explanation is of the kind of what it explains."""
+    """Return the type of each statement in a text; EXPLAIN counts as the statement it explains."""
     explained = re.sub(r"(?is)^\s*explain(\s+analyze)?\b", "", sql)
     return [statement.type for statement in connection.extract_statements(explained)]
 
 
 def one_line(error: Exception) -> str:
-    """Return what DuckDB says, on one line, and for a damaged file what helps."""
+    """Return the message of a DuckDB error on one line, with advice for a damaged file."""
     text = re.sub(r" \^+$", "", " ".join(str(error).split()))
     is_damage = isinstance(error, duckdb.FatalException) or "orrupt" in text
     return f"{text}; {_REMEDY}" if is_damage else text
@@ -120,20 +129,23 @@ def _refusal(error: Exception) -> str:
 
 
 def total(*columns: str) -> str:
-    """Sums of whole numbers, as a list of expressions; without rows they are 0."""
+    """Return SQL that sums columns of whole numbers; without rows the sums are 0."""
     return ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT)" for name in columns)
 
 
 def literal(value: object) -> str:
-    """A text or a path as a literal of SQL, where a parameter cannot stand."""
+    """Return a text or a path as an SQL literal, for places where a parameter is not allowed."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def relations(warehouse: Warehouse) -> set[str]:
-    """Every table and view of the layers, as schema.name. Raises WarehouseError when a layer's
-    schema is missing, or hidden from who asks."""
-    found = warehouse.execute("SELECT lower(schema_name) FROM information_schema.schemata")
-    if hidden := set(SCHEMAS) - {schema for (schema,) in found.fetchall()}:
+    """Return every table and view of the layers, as schema.name.
+
+    Raises:
+        WarehouseError: the schema of a layer is missing, or the user may not see it.
+    """
+    visible = warehouse.execute("SELECT lower(schema_name) FROM information_schema.schemata")
+    if hidden := set(SCHEMAS) - {schema for (schema,) in visible.fetchall()}:
         raise WarehouseError(f"the warehouse shows no schema {', '.join(sorted(hidden))}")
     named = warehouse.execute(
         "SELECT lower(table_schema), lower(table_name) FROM information_schema.tables UNION "
@@ -143,16 +155,18 @@ def relations(warehouse: Warehouse) -> set[str]:
 
 
 def warehouse_path(home: Path) -> Path:
-    """Where the warehouse of a home lies."""
-    return home.absolute() / FILE
+    """Return the path of the warehouse of a home."""
+    return home.absolute() / WAREHOUSE_FILE
 
 
 @contextmanager
 def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the warehouse, in UTC, that finds every relation without its schema.
+    """Open a connection in UTC that resolves every relation without its schema.
 
-    Makes the file when it is missing, unless read only. Raises WarehouseError when it is missing,
-    locked by another process or damaged.
+    The file is created when it is missing, unless read only.
+
+    Raises:
+        WarehouseError: the file is missing, locked by another process or damaged.
     """
     path = warehouse_path(home)
     if not path.exists():
@@ -165,7 +179,7 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
         raise WarehouseError(_why(path, str(error))) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        # It would be drawn on standard output, in the middle of an answer.
+        # DuckDB would draw it on standard output, in the middle of the rows.
         connection.execute("SET enable_progress_bar = false")
         # A checkpoint in the middle of a micro-batch takes longer than the batch.
         connection.execute("SET wal_autocheckpoint = '1GB'")
@@ -179,16 +193,18 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
 
 
 def find_everywhere(connection: duckdb.DuckDBPyConnection) -> None:
-    """Lets unqualified names be found in every schema."""
-    found = connection.execute("SELECT schema_name FROM information_schema.schemata").fetchall()
-    schemas = [s for s in SCHEMAS if (s,) in found]
+    """Set the search path to all schemas that exist."""
+    existing = connection.execute("SELECT schema_name FROM information_schema.schemata").fetchall()
+    schemas = [s for s in SCHEMAS if (s,) in existing]
     if schemas:
         connection.execute(f"SET search_path = '{','.join(schemas)}'")
 
 
 def _create(path: Path) -> None:
-    """Makes the file under another name first: a kill while DuckDB creates a file leaves one that
-    never opens again."""
+    """Create the file under a temporary name, then rename it.
+
+    A kill while DuckDB creates a file leaves one that never opens again.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         for stale in (temporary, temporary.with_name(temporary.name + ".wal")):

@@ -1,6 +1,6 @@
 """The simulator: a retailer whose purchases stream into raw/, with faults and an answer key.
 
-`simulate` runs it to its end; `Producer` is the same run step by step.
+`simulate` does a whole run, `Producer` the same run step by step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from medallion.simulation.producer import Producer, utc_now
 __all__ = ["Producer", "SimulationOptions", "SimulationReport", "calm_tick", "simulate"]
 
 NAP = 0.1
-"""Longest sleep in one go, in seconds, so that a stop is heard at once."""
+"""The longest sleep in seconds, so that a stop takes effect at once."""
 
 
 def simulate(
@@ -32,9 +32,18 @@ def simulate(
     sleep: Callable[[float], None] = time.sleep,
     token: str | None = None,
 ) -> SimulationReport:
-    """Fills raw/ as the options say, until they are met or `stop` says so between two objects.
+    """Write simulated events to raw/ until the options are met or `stop` returns True.
 
-    The answer key in the directory `answers` is then true for all that was put.
+    Args:
+        lake: the lake.
+        options: the run.
+        answers: the folder for the answer key, which always matches what was written.
+        stop: asked between two objects.
+        progress: called with the report so far.
+        now: the time of day, in UTC.
+        clock: a monotonic clock in seconds.
+        sleep: waits for seconds.
+        token: a unique part of the names of objects; random if None.
     """
     producer = Producer(lake, options, answers=answers, now=now, clock=clock, token=token)
     try:

@@ -1,8 +1,8 @@
-"""The answer key: what the layers must come to, from the generator's own integers.
+"""The answer key: the expected counts and sums of a run, from the integers of the simulator.
 
-It says how many lines of a run are accepted, repeated, or quarantined for which reason, and the
-exact sums of what silver must hold: each event once, as its first copy to arrive tells it. The
-cleaner and the warehouse have no part in it. Keys of several runs add up.
+It has the lines that are accepted, repeated, and quarantined by reason, and the exact sums of
+silver, which holds the first arrival of each event. It is independent of the cleaner and the
+warehouse. The keys of several runs add up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.errors import LakeError
-from medallion.simulation.columns import Lines
+from medallion.simulation.columns import ReceiptLines
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS
 
@@ -31,8 +31,11 @@ Sums = dict[tuple[int, int, str], list[int]]
 
 @dataclass
 class Tally:
-    """Counts and sums of some lines. `sums` is by UTC day since 1970, currency and event type;
-    a value per measure, amounts in 1/100."""
+    """The counts and sums of lines.
+
+    `sums` has a value per measure for each UTC day since 1970, currency and event type; amounts are
+    in 1/100.
+    """
 
     lines: int = 0
     events: int = 0
@@ -46,7 +49,7 @@ class Tally:
         return self.lines - self.quarantined.total()
 
     def add(self, other: Tally) -> None:
-        """Adds another tally to this one."""
+        """Add another tally."""
         self.lines += other.lines
         self.events += other.events
         self.repeats += other.repeats
@@ -56,9 +59,12 @@ class Tally:
             self._sum(cell, values)
 
     def add_lines(
-        self, lines: Lines, currency: npt.NDArray[np.integer], good: npt.NDArray[np.bool_] | None
+        self,
+        lines: ReceiptLines,
+        currency: npt.NDArray[np.integer],
+        good: npt.NDArray[np.bool_] | None,
     ) -> None:
-        """Counts lines that were made, and sums those that are good."""
+        """Count all lines, and sum the good ones."""
         self.lines += len(lines)
         self.events += len(lines)
         day = lines.ts // DAY_MS
@@ -79,12 +85,12 @@ class Tally:
             self._sum((first + int(n) // width, int(n) % width, kind), values)
 
     def _sum(self, cell: tuple[int, int, str], values: list[int]) -> None:
-        known = self.sums.setdefault(cell, [0] * len(MEASURES))
+        sums = self.sums.setdefault(cell, [0] * len(MEASURES))
         for n, value in enumerate(values):
-            known[n] += value
+            sums[n] += value
 
     def document(self) -> dict[str, Any]:
-        """The tally as JSON values; amounts are strings of decimals."""
+        """Return the tally as JSON values; amounts are decimals in strings."""
         days: dict[str, dict[str, list[int]]] = {}
         money: dict[str, dict[str, dict[str, list[int]]]] = {}
         for (day, currency, kind), values in sorted(self.sums.items()):
@@ -93,8 +99,8 @@ class Tally:
                 days.setdefault(name, {}),
                 money.setdefault(name, {}).setdefault(code, {}),
             ):
-                known = cells.setdefault(kind, [0] * len(MEASURES))
-                cells[kind] = [a + b for a, b in zip(known, values, strict=True)]
+                sums = cells.setdefault(kind, [0] * len(MEASURES))
+                cells[kind] = [a + b for a, b in zip(sums, values, strict=True)]
         return {
             "lines": self.lines,
             "accepted": self.accepted,
@@ -111,7 +117,7 @@ class Tally:
 
 
 def _shown(cells: Mapping[str, list[int]]) -> dict[str, dict[str, int | str]]:
-    """Purchases, returns and their difference, with names."""
+    """Return purchases, returns and their difference, with names."""
     nothing = [0] * len(MEASURES)
     bought, returned = cells.get("purchase", nothing), cells.get("return", nothing)
     net = [b - r for b, r in zip(bought, returned, strict=True)]
@@ -126,7 +132,7 @@ def _shown(cells: Mapping[str, list[int]]) -> dict[str, dict[str, int | str]]:
 
 
 def write_key(path: Path, document: Mapping[str, Any]) -> None:
-    """Puts an answer key in place of the one before, whole or not at all."""
+    """Replace an answer key atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the simulated retailer sells: departments, their categories, and the words of its names."""
+"""The assortment of the simulated retailer: departments, categories, and words for names."""
 
 from __future__ import annotations
 

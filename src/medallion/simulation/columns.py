@@ -1,4 +1,4 @@
-"""Columns: baskets and receipt lines as numpy arrays, on their way from the draw to NDJSON."""
+"""Baskets and receipt lines as numpy columns, before they become NDJSON."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ class Baskets:
 
 
 @dataclass(frozen=True)
-class Lines:
-    """One row per receipt line; `basket` is a row of `baskets`. `original` is empty, or for a
-    return the number of the event that it undoes. `timing` is 0, or by how much the line is late
-    or early, in ms."""
+class ReceiptLines:
+    """One row per receipt line.
+
+    `basket` is the row of `baskets`. `original` is empty for purchases; for returns it is the
+    number of the purchase. Times are in ms since 1970, amounts in 1/100.
+    """
 
     baskets: Baskets
     basket: npt.NDArray[np.integer]

@@ -1,4 +1,4 @@
-"""Draws what happens: baskets, their lines, and returns of earlier lines, as numpy columns.
+"""The random events of a run: baskets, their lines, and returns of earlier lines, as columns.
 
 Every amount is an integer of 1/100 of its currency, so nothing is ever rounded twice.
 """
@@ -8,17 +8,17 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from medallion.simulation.columns import Baskets, Lines
+from medallion.simulation.columns import Baskets, ReceiptLines
 from medallion.simulation.prices import DAY_MS, Ints, round_down
 from medallion.simulation.returns import ReturnPool
 from medallion.simulation.world import DRAWS, SLOT_MS, STORE, WEB, World
 
 RETURNS = 0.035
-"""Share of lines that are returns, once there is something to bring back."""
+"""The share of lines that are returns, once there are purchases to return."""
 GUESTS = 0.22
-"""Share of counter baskets whose customer is unknown."""
+"""The share of baskets in a store whose customer is unknown."""
 REGULARS = 0.03
-"""Share of a store's customers who are its regulars."""
+"""The share of the customers of a store who are its regulars."""
 LATE_MS, FUTURE_MS = -30 * DAY_MS, DAY_MS
 
 SIZES = np.repeat(
@@ -32,7 +32,7 @@ PAID_ON_WEB = np.repeat([0, 2, 3], [168, 72, 16])
 
 
 class Shoppers:
-    """The source of events of one run; `rng` decides everything."""
+    """The shoppers of one run, whose events depend only on `rng`."""
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self._world, self._rng = world, rng
@@ -42,10 +42,10 @@ class Shoppers:
 
     def window(
         self, start: int, end: int, count: int, shift: Ints | None = None
-    ) -> tuple[Lines, Lines]:
-        """`count` lines that happen in [start, end), in ms: purchases, then returns.
+    ) -> tuple[ReceiptLines, ReceiptLines]:
+        """Return `count` lines of the time [start, end), in ms: purchases and returns.
 
-        `shift` moves lines in time, before they are priced: late and future events.
+        `shift` is what late and future lines are moved by, in ms, before they are priced.
         """
         undone = self._pool.take(start, self._rng.binomial(count, RETURNS))
         bought = count - len(undone)
@@ -54,11 +54,11 @@ class Shoppers:
         returns = self._returns(start, end, undone, shift[bought:])
         return purchases, returns
 
-    def remember(self, lines: Lines, usable: npt.NDArray[np.bool_] | None) -> None:
-        """Lets these purchases be brought back later, those that are usable."""
+    def remember(self, lines: ReceiptLines, usable: npt.NDArray[np.bool_] | None) -> None:
+        """Remember the usable ones of these purchases, so that they can be returned later."""
         self._pool.add(lines, usable)
 
-    def _purchases(self, start: int, end: int, count: int, shift: Ints) -> Lines:
+    def _purchases(self, start: int, end: int, count: int, shift: Ints) -> ReceiptLines:
         sizes = self._sizes(count)
         baskets = self._shop(start, end, len(sizes))
         basket = np.repeat(np.arange(len(sizes)), sizes)
@@ -66,7 +66,7 @@ class Shoppers:
         rng, world = self._rng, self._world
         gap = rng.integers(100, 900, len(sizes))
         store = baskets.store[basket]
-        # Lines are scanned one after the other up to the checkout, never before the doors open.
+        # Lines are scanned one by one up to the checkout, never before the store opens.
         checkout = baskets.checkout[basket]
         ts = np.maximum(checkout - left * gap[basket], checkout // SLOT_MS * SLOT_MS) + shift
         product = self._products(basket, len(sizes))
@@ -79,10 +79,14 @@ class Shoppers:
         total = gross - discount
         tax = round_down((total * world.store_tax[store] + 5_000) // 10_000, currency)
         number = self._number(count)
-        return Lines(baskets, basket, number, ts, product, price, quantity, discount, tax, total)
+        return ReceiptLines(
+            baskets, basket, number, ts, product, price, quantity, discount, tax, total
+        )
 
-    def _returns(self, start: int, end: int, undone: npt.NDArray[np.void], shift: Ints) -> Lines:
-        """Takes earlier lines back, most of them whole, at the counter if it is open."""
+    def _returns(
+        self, start: int, end: int, undone: npt.NDArray[np.void], shift: Ints
+    ) -> ReceiptLines:
+        """Return earlier lines, most of them completely, in the store if it is open."""
         rng, count = self._rng, len(undone)
         ts = rng.integers(start, end, count)
         store = undone["store"]
@@ -104,7 +108,7 @@ class Shoppers:
         discount = round_down(undone["discount"] * quantity // bought, currency)
         tax = round_down(undone["tax"] * quantity // bought, currency)
         price = undone["price"].copy()
-        return Lines(
+        return ReceiptLines(
             baskets,
             np.arange(count),
             self._number(count),
@@ -119,7 +123,7 @@ class Shoppers:
         )
 
     def _sizes(self, count: int) -> npt.NDArray[np.integer]:
-        """Basket sizes that add up to `count`."""
+        """Draw basket sizes that add up to `count`."""
         draws = count // 2 + 16
         sizes = SIZES[self._rng.integers(0, len(SIZES), draws, dtype=np.uint16)]
         ends = np.cumsum(sizes)
@@ -129,7 +133,7 @@ class Shoppers:
         return sizes[:last] if sizes[last] == 0 else sizes
 
     def _shop(self, start: int, end: int, count: int) -> Baskets:
-        """Decides when, where, how and by whom `count` baskets are bought."""
+        """Draw the time, store, channel, customer and payment of `count` baskets."""
         rng, world = self._rng, self._world
         slots = np.arange(start // SLOT_MS, (end - 1) // SLOT_MS + 1)
         since = np.maximum(slots * SLOT_MS, start)
@@ -143,7 +147,7 @@ class Shoppers:
         order = np.argsort(checkout)
         checkout, (store, channel) = checkout[order], np.divmod(place[order], 2)
         first, last = world.regulars_start[store], world.regulars_end[store]
-        # Nearly half of the baskets are a regular's; a power of a random number favours the first.
+        # Nearly half of the baskets are of regulars; the power favors the first of them.
         reach = np.where(rng.random(count) < 0.45, REGULARS, 1.0) * (last - first)
         rank = (reach * rng.random(count) ** 1.5).astype(np.int64)
         guest = rng.random(count) < GUESTS * (channel == STORE)
@@ -158,8 +162,11 @@ class Shoppers:
         )
 
     def _products(self, basket: npt.NDArray[np.integer], baskets: int) -> Ints:
-        """Half of a basket is from the department the shopper came for; one line in eight goes
-        with the line before it."""
+        """Draw the product of each line.
+
+        Half of a basket is from one department; one line in eight is the companion of the line
+        before it.
+        """
         rng, world, count = self._rng, self._world, len(basket)
         mission = world.missions[np.frombuffer(rng.bytes(baskets), dtype=np.uint8)]
         draw = np.frombuffer(rng.bytes(4 * count), dtype=np.uint32)

@@ -1,7 +1,7 @@
-"""The catalogue of what goes wrong at the source, and what must become of each kind.
+"""The catalog of faults of producers, and the expected result of each.
 
-A kind with a `reason` must be quarantined for it; one without must be accepted with unchanged
-amounts, however odd it looks. Late and future events and repeats are handled where lines are made.
+A fault with a `reason` must be quarantined for that reason. One without must be accepted with
+unchanged amounts. Late and future events and repeats are produced where lines are drawn.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of trouble: how it rewrites a good line (without its line end)."""
+    """A kind of fault, with the function that puts it into a good line without a line feed."""
 
     name: str
     spoil: Callable[[bytes, Random], bytes]
     reason: str | None = None
 
 
-class Raw(str):
-    """JSON text that is written as it stands."""
+class JsonText(str):
+    """JSON text that is written unchanged."""
 
 
 def parse(line: bytes) -> Record:
-    """The fields of a good line, its decimals exact."""
+    """Return the fields of a good line, with exact decimals."""
     record: Record = json.loads(line, parse_float=Decimal)
     return record
 
 
 def write(record: Record, comma: str = ",", colon: str = ":") -> bytes:
-    """JSON with its decimals as they are."""
+    """Return a line of JSON with exact decimals."""
 
     def text(value: Any) -> str:
-        if isinstance(value, Raw | Decimal):
+        if isinstance(value, JsonText | Decimal):
             return str(value)
         return json.dumps(value, ensure_ascii=False)
 
@@ -51,7 +51,7 @@ def write(record: Record, comma: str = ",", colon: str = ":") -> bytes:
 
 
 def rewrite(change: Callable[[Record, Random], None]) -> Callable[[bytes, Random], bytes]:
-    """A spoiler that changes fields."""
+    """Return a function that changes the fields of a line."""
 
     def spoil(line: bytes, chance: Random) -> bytes:
         record = parse(line)
@@ -62,12 +62,12 @@ def rewrite(change: Callable[[Record, Random], None]) -> Callable[[bytes, Random
 
 
 def setting(name: str, *values: Any) -> Callable[[bytes, Random], bytes]:
-    """A spoiler that puts one of some values into a field."""
+    """Return a function that sets a field to one of some values."""
     return rewrite(lambda record, chance: record.update({name: chance.choice(values)}))
 
 
 def restamp(form: Callable[[datetime], Any]) -> Callable[[bytes, Random], bytes]:
-    """A spoiler that writes the time of the event in another form."""
+    """Return a function that writes the time of the event in another form."""
     return rewrite(lambda r, _: r.update(ts=form(datetime.fromisoformat(r["ts"]))))
 
 
@@ -139,7 +139,7 @@ def _nulls(record: Record, _: Random) -> None:
 
 
 def _scientific(record: Record, _: Random) -> None:
-    record["price"] = Raw(f"{record['price'] * 100:.0f}e-2")
+    record["price"] = JsonText(f"{record['price'] * 100:.0f}e-2")
 
 
 REJECTED = (
@@ -151,7 +151,11 @@ REJECTED = (
         ),
         MALFORMED,
     ),
-    Fault("nan", setting("price", Raw("NaN"), Raw("Infinity"), Raw("-Infinity")), MALFORMED),
+    Fault(
+        "nan",
+        setting("price", JsonText("NaN"), JsonText("Infinity"), JsonText("-Infinity")),
+        MALFORMED,
+    ),
     Fault("trailing_comma", lambda line, _: line[:-1] + b",}", MALFORMED),
     Fault("bad_utf8", _bad_utf8, MALFORMED),
     *(Fault(f.missing, _omit(f.name), f.missing) for f in PURCHASES.fields if f.required),
@@ -195,7 +199,7 @@ def _other_day(record: Record, chance: Random) -> None:
     record["ts"] = at.isoformat(timespec="milliseconds")
 
 
-# What the second copy of a repeated event looks like; the first is a good line.
+# The second copies of repeated events; the first copy is a good line.
 REPEATED = (
     Fault("repeat_in_file", _same),
     Fault("repeat_in_next_file", _same),

@@ -1,4 +1,4 @@
-"""Where the simulated retailer trades: countries, currencies and the cities of its stores."""
+"""The markets of the simulated retailer: countries, currencies and cities of stores."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Currency:
-    """Money of a market.
+    """A currency.
 
-    `level` is what a list price of one US dollar costs there, in 1/10,000; `step` the smallest
-    amount at the till, in 1/100; `usd` about what one unit is worth in US dollars, in 1e-8.
+    `level` is the price of an article of one US dollar, in 1/10,000; `step` is the smallest amount
+    of cash, in 1/100; `usd` is the approximate value of one unit in US dollars, in 1e-8.
     """
 
     code: str
@@ -37,7 +37,7 @@ CURRENCIES = (
 
 @dataclass(frozen=True)
 class Country:
-    """How a country trades: its currency, tax in basis points, and opening hours (local time)."""
+    """A country: its currency, tax in basis points, and opening hours in local time."""
 
     currency: str
     tax: int

@@ -1,4 +1,4 @@
-"""What a run of the simulator is asked to do, and what it says it did."""
+"""The options and the report of a run of the simulator."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from medallion.errors import SettingsError
 from medallion.lake.codecs import SUFFIXES
 
 HISTORY_DAYS, EVENTS_A_DAY = 15, 20_000
-"""Days before now that a history covers at least: two whole weeks, whatever the hour; and how many
-events a day it takes before there are more."""
+"""The least days of a history, which always have two whole weeks; and the events per day from which
+a history has more days."""
 AT_ONCE, LONGEST_TICK = 8, 4.0
-"""Lines that make an object worth its while in a slow stream; seconds that it waits for them at
-most."""
+"""Lines that a slow stream collects for an object, and the most seconds it waits for them."""
 
 
 def calm_tick(rate: float) -> float:
-    """Return a tick for a stream that somebody watches: a slow one gathers lines, or each basket
-    would be cut to a single line."""
+    """Return a tick for a live stream of a rate.
+
+    A slow stream collects lines, or each basket would be cut to a single line.
+    """
     return min(max(0.5, AT_ONCE / rate), LONGEST_TICK)
 
 
 @dataclass(frozen=True)
 class SimulationOptions:
-    """How many events, how fast, and from which seed.
+    """The options of a run.
 
-    With a `rate` (events per second) events happen now, until `events` of them, or `duration`
-    seconds, or a stop. Without one, `events` of them are spread over the days before now (or from
-    `start` to now), as fast as the machine can: over 15 days, so that each day of the last week
-    has a whole one a week before; more than 300,000 over more, up to 30 days. `faults` is
-    the share of events that carry a fault. `tick` is how many seconds of a paced run go into one
-    object.
+    With a `rate` (events per second) events happen now, until there are `events` of them, for
+    `duration` seconds, or until a stop. Without a rate, `events` are spread over the days before
+    now, or from `start` to now, and written as fast as possible. These are 15 days, so that each of
+    the last seven days has a whole day a week before; more than 300,000 events cover up to 30.
+    `faults` is the share of events with a fault. `tick` is the number of seconds of a paced run in
+    one object.
     """
 
     events: int | None = None
@@ -70,7 +71,7 @@ class SimulationOptions:
             raise SettingsError("start needs a time zone")
 
     def begins(self, now: datetime) -> datetime:
-        """When the first event may happen."""
+        """Return the earliest time of an event."""
         if self.rate is not None:
             return now
         if self.start is not None:
@@ -82,16 +83,17 @@ class SimulationOptions:
 
     @property
     def object_lines(self) -> int:
-        """Most lines of one object of a history: about half a day of it, as a till would send
-        it."""
+        """Return the most lines of an object of a history: about half a day of it."""
         return max(1, min(self.lines_per_object, (self.events or 0) // (2 * HISTORY_DAYS)))
 
 
 @dataclass(frozen=True)
 class SimulationReport:
-    """What a run has put into the lake so far. `lines` are those of purchases, repeats too, which
-    `events` does not count; `reference_rows` are the lines of the other feeds. The cleaner takes
-    both together."""
+    """The counts of a run so far.
+
+    `lines` are those of purchases, with repeated ones, which `events` does not count.
+    `reference_rows` are the lines of all other feeds.
+    """
 
     run: str
     events: int

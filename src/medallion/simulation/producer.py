@@ -1,4 +1,4 @@
-"""One run of the simulator: it fills raw/ object by object and keeps the answer key true."""
+"""A run of the simulator, which writes raw objects and keeps the answer key up to date."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from medallion.simulation.events import Shoppers
 from medallion.simulation.options import SimulationOptions, SimulationReport
 from medallion.simulation.reference import Reference
 from medallion.simulation.render import Renderer
-from medallion.simulation.schedule import BATCH, Backfill, Live, Piece
+from medallion.simulation.schedule import BATCH, Backfill, Paced, Piece
 from medallion.simulation.spoiler import Spoiler, accepted, usable
 from medallion.simulation.world import World
 
 LOOK_BACK_MS = 31 * 86_400_000
-"""How far back the reference feeds reach when late events are to be expected."""
+"""How far back the reference feeds reach when there are late events."""
 KEY_EVERY = 60.0
-"""Seconds between two writings of the answer key while a run goes on."""
+"""Seconds between two updates of the answer key during a run."""
 
 
 def utc_now() -> datetime:
@@ -38,11 +38,10 @@ def utc_now() -> datetime:
 
 
 class Producer:
-    """A run that goes on by `step`, one purchases object at a time, and may stop between any two.
+    """A run that writes one object of purchases by each `step`, and can stop after any of them.
 
-    Its lines depend on the options and on when it starts, and on nothing else; its object names
-    are unique even among runs that are equal (`token`, random unless given). `answers` is the
-    directory of answer keys; without one none is kept.
+    Its lines depend only on the options and the start. Names of objects are unique even in equal
+    runs, by a `token` that is random by default. `answers` is the folder of answer keys, if any.
     """
 
     def __init__(
@@ -68,12 +67,12 @@ class Producer:
         self._render = Renderer(self._world, identity.hex())
         self._reference = Reference(self._world)
         self._backfill: Backfill | None = None
-        self._live: Live | None = None
+        self._paced: Paced | None = None
         if options.rate is None:
             self._backfill = Backfill(self._world, self._begin, end, options.events or 0)
         else:
             tick = min(options.tick, options.lines_per_object / options.rate)
-            self._live = Live(options.rate, tick, options.events, options.duration, clock)
+            self._paced = Paced(options.rate, tick, options.events, options.duration, clock)
         self._per_object = options.object_lines
         self._tally = Tally()
         self._objects = self._bytes = 0
@@ -84,20 +83,23 @@ class Producer:
 
     @property
     def done(self) -> bool:
-        """Whether all that was asked for has been made."""
-        return self._live.done if self._live else not self._backfill or self._backfill.done
+        """Return whether all events are written."""
+        return self._paced.done if self._paced else not self._backfill or self._backfill.done
 
     def due(self) -> float:
-        """Seconds until `step` has something to do."""
-        return self._live.due() if self._live else 0.0
+        """Return the seconds until `step` has something to do."""
+        return self._paced.due() if self._paced else 0.0
 
     def step(self) -> int:
-        """Puts the next purchases object, and what the reference feeds say by then; returns how
-        many lines it holds, 0 when none are due."""
+        """Write the next object of purchases, and before it the reference rows up to its time.
+
+        Returns:
+            The lines of the object; 0 when none are due.
+        """
         pieces = self._pieces()
         if not pieces:
             return 0
-        self._tell(pieces[-1].end)
+        self._put_reference(pieces[-1].end)
         tally = Tally()
         chunks = [self._spoiler.turn(tally)]
         for piece in pieces:
@@ -109,19 +111,19 @@ class Producer:
         return tally.lines
 
     def finish(self) -> None:
-        """Puts the second copies of events that still wait for their day."""
+        """Write the second copies of events that still wait for their day."""
         tally = Tally()
         rest = self._spoiler.rest(tally)
         if rest:
             self._put("purchases", rest, tally)
 
     def close(self) -> SimulationReport:
-        """Writes the answer key for what has been put so far."""
+        """Write the answer key; return the final report."""
         self._write_key(finished=self.done)
         return self.report()
 
     def report(self) -> SimulationReport:
-        """What has been put so far."""
+        """Return the counts so far."""
         return SimulationReport(
             run=self.run,
             events=self._tally.events,
@@ -135,9 +137,9 @@ class Producer:
         )
 
     def _pieces(self) -> list[Piece]:
-        """The times and counts of the next object's lines, in batches."""
-        if self._live:
-            piece = self._live.next(_ms(self._now()))
+        """Return the times and counts of the lines of the next object, in batches."""
+        if self._paced:
+            piece = self._paced.next(_ms(self._now()))
             return _split(piece) if piece else []
         pieces: list[Piece] = []
         left = self._per_object
@@ -164,16 +166,15 @@ class Producer:
         self._shoppers.remember(both[0], usable(None if kinds is None else kinds[: len(both[0])]))
         return chunks
 
-    def _tell(self, until: int) -> None:
-        """Brings the reference feeds up to an instant, before anything is sold by them."""
+    def _put_reference(self, until: int) -> None:
+        """Write the reference rows up to a time, before the purchases that refer to them."""
         since = self._begin - (LOOK_BACK_MS if self._options.faults else 0)
         for feed, rows in self._reference.until(since, until).items():
             self._put(feed, b"\n".join(rows) + b"\n", None)
             self._rows[feed] = self._rows.get(feed, 0) + len(rows)
 
     def _put(self, feed: str, data: bytes, tally: Tally | None) -> None:
-        # Names rise with time even if the clock steps back: the order of the names is the order
-        # of arrival.
+        # Names never go back in time, even if the clock does: they are in the order of arrival.
         now = self._named = max(self._named, self._now().astimezone(UTC))
         codec = None if self._options.compression == "none" else self._options.compression
         stored = packed(data, codec)
@@ -200,12 +201,12 @@ class Producer:
 
 @cache
 def the_world() -> World:
-    """The one retailer of every run."""
+    """Return the retailer, which is the same in every run."""
     return World()
 
 
 def _split(piece: Piece) -> list[Piece]:
-    """A long piece in batches of equal time."""
+    """Split a long piece into batches of equal time."""
     parts = -(-piece.count // BATCH)
     times = [piece.start + (piece.end - piece.start) * n // parts for n in range(parts + 1)]
     counts = [piece.count * n // parts for n in range(parts + 1)]
@@ -216,10 +217,10 @@ def _split(piece: Piece) -> list[Piece]:
 
 
 def _identity(options: SimulationOptions, begin: datetime) -> bytes:
-    """Eight bytes that name the stream of events: its options and its start, to the microsecond."""
-    told: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
-    del told["compression"]
-    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=8).digest()
+    """Return eight bytes that identify the events: a hash of the options and the start."""
+    content: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
+    del content["compression"]
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).digest()
 
 
 def _ms(at: datetime) -> int:

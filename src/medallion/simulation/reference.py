@@ -1,7 +1,7 @@
-"""The feeds beside the purchases: products with their price changes, stores, exchange rates.
+"""The reference feeds: products with their price changes, stores and exchange rates.
 
-Each row is a pure function of its key and its time, so runs may tell the same row again but never
-another one.
+Each row is a pure function of its key and time, so two runs may write the same row but never
+different ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from medallion.simulation.faults import Raw, write
+from medallion.simulation.faults import JsonText, write
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS, Ints, exchange_rate
 from medallion.simulation.world import World
@@ -21,29 +21,31 @@ Rows = list[bytes]
 
 
 class Reference:
-    """Tells the reference rows of one run as its time goes on, each once."""
+    """The reference rows of one run, each written once, as time goes on."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._told: int | None = None
+        self._written: int | None = None
 
     def until(self, since: int, instant: int) -> dict[str, Rows]:
-        """The rows by feed that hold up to an instant, in ms, and were not told before; the first
-        call tells all that holds at `since` as well."""
+        """Return by feed the rows between the last call and an instant, in ms.
+
+        The first call also returns all rows that are valid at `since`.
+        """
         book = self._world.prices
         rows: dict[str, Rows] = {}
-        if self._told is None:
+        if self._written is None:
             rows["stores"] = list(self._stores())
             rows["products"] = list(self._products(*book.current(since)))
             day = since // DAY_MS - 1
-            self._told = since
+            self._written = since
         else:
-            rows["products"], day = [], self._told // DAY_MS
-        if instant > self._told:
-            rows["products"] += self._products(*book.changes(self._told, instant))
-            self._told = instant
-        rows["fx_rates"] = list(self._rates(range(day + 1, self._told // DAY_MS + 1)))
-        return {feed: told for feed, told in rows.items() if told}
+            rows["products"], day = [], self._written // DAY_MS
+        if instant > self._written:
+            rows["products"] += self._products(*book.changes(self._written, instant))
+            self._written = instant
+        rows["fx_rates"] = list(self._rates(range(day + 1, self._written // DAY_MS + 1)))
+        return {feed: lines for feed, lines in rows.items() if lines}
 
     def _stores(self) -> Iterator[bytes]:
         for store in self._world.stores:
@@ -84,7 +86,7 @@ class Reference:
                     "currency": CURRENCIES[currency].code,
                     "ts": _instant(day * DAY_MS),
                     "reporting_currency": "USD",
-                    "rate": Raw(f"{rate // 10**8}.{rate % 10**8:08d}"),
+                    "rate": JsonText(f"{rate // 10**8}.{rate % 10**8:08d}"),
                 }
             )
 

@@ -1,8 +1,8 @@
-"""Turns columns into NDJSON: fixed-width rows of bytes, filled from lookup tables, then squeezed.
+"""The renderer of columns as NDJSON: fixed-width rows of bytes, filled from lookup tables.
 
-A row is a numpy structured value in which every text has room for its longest form; shorter ones
-are padded with NUL bytes, which no JSON text may contain, and one pass removes them all. What
-belongs to the basket is laid out once per basket and copied into each of its lines.
+A row is a numpy structured value in which every text has room for its longest form. Shorter ones
+are padded with NUL bytes, which no JSON text may contain, and one pass removes them all. The fields
+of a basket are rendered once per basket, then copied into each of its lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.contract import VERSION
-from medallion.simulation.columns import Baskets, Lines
+from medallion.simulation.columns import Baskets, ReceiptLines
 from medallion.simulation.events import PAYMENTS
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS, Ints
@@ -24,11 +24,11 @@ from medallion.simulation.world import CUSTOMERS, World
 CHANNELS = ("store", "web")
 ID_BITS = 48
 SCRAMBLE = 0x5DEECE66D
-"""An odd number, so that multiplying by it modulo 2**48 maps counters to distinct identities."""
+"""An odd number: multiplication by it modulo 2**48 maps counters to distinct ids."""
 
 
 def layout(*parts: tuple[str, str | np.dtype[Any]]) -> tuple[np.dtype[Any], dict[str, str]]:
-    """A row type from (name, lane type) and ("", constant text) parts, and its constants."""
+    """Return a row type of parts (name, lane type) and ("", constant text), and its constants."""
     fields: list[tuple[str, Any]] = []
     constants: dict[str, str] = {}
     for n, (name, kind) in enumerate(parts):
@@ -40,7 +40,7 @@ def layout(*parts: tuple[str, str | np.dtype[Any]]) -> tuple[np.dtype[Any], dict
 
 
 class Renderer:
-    """Writes the lines of one run; its identities begin with `run`, 16 hexadecimal digits."""
+    """The renderer of one run, whose ids begin with `run`, 16 hexadecimal digits."""
 
     def __init__(self, world: World, run: str) -> None:
         high, low, salt = f"{run[:8]}-{run[8:12]}-8{run[12:15]}", run[15], int(run, 16)
@@ -121,7 +121,7 @@ class Renderer:
         )
 
     def _rows(self, kind: str, count: int) -> npt.NDArray[Any]:
-        """Rows to fill, constant texts in place; the same memory each time."""
+        """Return rows with their constant texts, in the same memory each time."""
         if len(self._blank[kind]) < count:
             row, constants = self._layouts[kind]
             self._blank[kind] = np.zeros(count, dtype=row)
@@ -129,8 +129,8 @@ class Renderer:
                 self._blank[kind][name] = np.void(text.encode())
         return self._blank[kind][:count]
 
-    def lines(self, lines: Lines) -> bytes:
-        """The NDJSON of some lines, one kind of event in all of them."""
+    def lines(self, lines: ReceiptLines) -> bytes:
+        """Return the NDJSON of lines that are all purchases or all returns."""
         if not len(lines):
             return b""
         kind = "return" if len(lines.original) else "purchase"
@@ -168,7 +168,7 @@ class Renderer:
         return rows.view(f"V{rows.dtype.itemsize}")
 
     def _identify(self, rows: npt.NDArray[Any], name: str, number: Ints) -> None:
-        """Twelve hexadecimal digits for each number, in no order that readers could lean on."""
+        """Write a scrambled number of twelve hexadecimal digits, so that ids have no order."""
         scrambled = (number * SCRAMBLE + self._salt) & ((1 << ID_BITS) - 1)
         for part, bits in enumerate((32, 16, 0)):
             rows[f"{name}{part}"] = self._numerals.hexadecimal[scrambled >> bits & 0xFFFF]

@@ -1,14 +1,14 @@
-"""Purchases that may still be brought back: a bounded sample of the past."""
+"""The purchases that may be returned later: a bounded sample of the past."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from medallion.simulation.columns import Lines
+from medallion.simulation.columns import ReceiptLines
 
 SAMPLE = 0.08
-"""Share of purchases that are kept in mind; more than come back, so that the pool stays full."""
+"""The share of purchases in the pool; more than are returned, so that it stays full."""
 CAPACITY = 1 << 14
 RECORD = np.dtype(
     [
@@ -30,7 +30,7 @@ RECORD = np.dtype(
 
 
 class ReturnPool:
-    """A ring of purchase lines; a line leaves it once, so no more comes back than was bought."""
+    """A ring buffer of purchase lines, each of which can be taken once."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
@@ -38,8 +38,8 @@ class ReturnPool:
         self._waiting = np.zeros(CAPACITY, dtype=bool)
         self._next = 0
 
-    def add(self, lines: Lines, usable: npt.NDArray[np.bool_] | None) -> None:
-        """Keeps a sample of these purchases in place of the oldest ones."""
+    def add(self, lines: ReceiptLines, usable: npt.NDArray[np.bool_] | None) -> None:
+        """Replace the oldest lines by a sample of these purchases."""
         kept = self._rng.random(len(lines)) < SAMPLE
         if usable is not None:
             kept &= usable
@@ -55,7 +55,7 @@ class ReturnPool:
         self._ring[at], self._waiting[at] = record, True
 
     def take(self, before: int, count: int) -> npt.NDArray[np.void]:
-        """Up to `count` lines that were bought before an instant; they leave the pool."""
+        """Remove and return up to `count` lines that were bought before an instant."""
         at = np.unique(self._rng.integers(0, CAPACITY, 4 * count))
         at = at[self._waiting[at] & (self._ring["ts"][at] < before)]
         if len(at) < count:

@@ -1,4 +1,4 @@
-"""When the events of a run happen: spread over past days, or now, at a steady pace."""
+"""The schedules of a run: events over past days, or now at a steady rate."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from medallion.simulation.world import SLOT_MS, World
 
 BATCH = 8_192
-"""Lines that are drawn and rendered at once: their columns stay in the processor's cache."""
+"""Lines that are drawn and rendered at once, so that they stay in the processor's cache."""
 FORGIVEN = 10.0
-"""Seconds that a paced run may be behind; a computer that slept does not owe its night."""
+"""Seconds that a paced run catches up; a computer that slept does not make up its night."""
 
 MOST_AT_ONCE = 200_000
-"""Lines in one step of a paced run; a rate beyond what the machine can make is forgiven as well."""
+"""Lines in one step of a paced run; a rate that the machine cannot reach is not caught up."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some lines of a run and the time in which they happen, [start, end) in ms."""
+    """A number of lines, and the time in which they happen: [start, end) in ms."""
 
     start: int
     end: int
@@ -28,7 +28,7 @@ class Piece:
 
 
 class Backfill:
-    """`events` lines over [start, end), as busy as the stores are at each hour of each day."""
+    """A schedule of `events` lines over [start, end), in proportion to the trade of each hour."""
 
     def __init__(self, world: World, start: int, end: int, events: int) -> None:
         inner = np.arange(start // SLOT_MS + 1, -(-end // SLOT_MS)) * SLOT_MS
@@ -42,7 +42,7 @@ class Backfill:
         self._slot, self._within, self._made = 0, 0, 0
 
     def next(self, most: int) -> Piece | None:
-        """The next lines in the order of time, at most `most`."""
+        """Return the next lines in the order of time, at most `most`."""
         while not self.done:
             piece = self._next(most)
             if piece.count:
@@ -51,7 +51,7 @@ class Backfill:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left."""
+        """Return whether no lines are left."""
         return self._made >= int(self._quota[-1])
 
     def _next(self, most: int) -> Piece:
@@ -74,9 +74,11 @@ class Backfill:
         return Piece(start, end, count)
 
 
-class Live:
-    """A steady rate of events that happen now; what is owed is counted from the beginning, so the
-    pace does not drift."""
+class Paced:
+    """A schedule of events that happen now, at a steady rate.
+
+    The lines that are due are counted from the beginning, so the rate does not drift.
+    """
 
     def __init__(
         self,
@@ -95,14 +97,14 @@ class Live:
 
     @property
     def done(self) -> bool:
-        """Whether the time or the number of events that was asked for is reached."""
+        """Return whether the duration or the number of events is reached."""
         elapsed = self._last - self._began
         if self._events is not None and self._made >= self._events:
             return True
         return self._duration is not None and elapsed >= self._duration
 
     def due(self) -> float:
-        """Seconds until the next lines are due, 0 when they are."""
+        """Return the seconds until the next lines are due; 0 when they are."""
         ticks = int((self._last - self._began) / self._tick + 1e-6) + 1
         owed = (self._made + self._forgiven + 1) / self._rate
         at = max(ticks * self._tick, owed)
@@ -111,7 +113,7 @@ class Live:
         return max(0.0, self._began + at - self._clock())
 
     def next(self, now: int) -> Piece | None:
-        """The lines that are owed by now, an instant in ms."""
+        """Return the lines that are due; `now` is in ms since 1970."""
         clock, before = self._clock(), self._last
         if self._duration is not None:
             clock = min(clock, self._began + self._duration)

@@ -1,4 +1,4 @@
-"""Mixes faults into rendered lines and keeps the second copies of repeated events for later."""
+"""The spoiler, which puts faults into rendered lines and repeats events later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.simulation.answer_key import Tally
-from medallion.simulation.columns import Lines
+from medallion.simulation.columns import ReceiptLines
 from medallion.simulation.events import FUTURE_MS, LATE_MS
 from medallion.simulation.faults import FAULTS
 from medallion.simulation.prices import DAY_MS, Ints
@@ -19,35 +19,37 @@ REJECTS = np.array([f.reason is not None for f in FAULTS])
 LATE, FUTURE = NAMES.index("late_event"), NAMES.index("future_event")
 NONE = -1
 MOST_WAITING = 10_000
-"""How many second copies may wait for their day; beyond it the oldest come early."""
+"""How many second copies may wait for their day; the oldest of more are written early."""
 
 
 class Spoiler:
-    """Decides which lines of a run carry a fault, and carries it out."""
+    """The faults of one run: the random choice of lines, and the changes to them."""
 
     def __init__(self, share: float, seed: int) -> None:
         self._share = share
         self._rng = np.random.Generator(np.random.SFC64(seed))
         self._chance = Random(seed)
-        self._here: list[bytes] = []
+        self._in_file: list[bytes] = []
         self._next: list[bytes] = []
         self._later: deque[tuple[int, bytes]] = deque()
 
     def kinds(self, count: int) -> npt.NDArray[np.int64] | None:
-        """The fault of each of `count` lines, NONE for most; None when there are no faults."""
+        """Return the faults of `count` lines, NONE for most; None in a run without faults."""
         if not self._share:
             return None
         drawn = self._rng.integers(0, len(FAULTS), count)
         return np.where(self._rng.random(count) < self._share, drawn, NONE)
 
     def shift(self, kinds: npt.NDArray[np.int64] | None) -> Ints | None:
-        """By how much each line is late or early, in ms."""
+        """Return what each line is moved by in time, in ms."""
         if kinds is None:
             return None
         return np.where(kinds == LATE, LATE_MS, np.where(kinds == FUTURE, FUTURE_MS, 0))
 
-    def spoil(self, lines: Lines, kinds: npt.NDArray[np.int64], text: bytes, tally: Tally) -> bytes:
-        """The NDJSON with its faults, which the tally counts."""
+    def spoil(
+        self, lines: ReceiptLines, kinds: npt.NDArray[np.int64], text: bytes, tally: Tally
+    ) -> bytes:
+        """Return the NDJSON with its faults, and count them in the tally."""
         rows = np.flatnonzero(kinds != NONE)
         if not len(rows):
             return text
@@ -66,27 +68,27 @@ class Spoiler:
 
     def _keep(self, name: str, line: bytes, ts: int) -> None:
         if name == "repeat_in_file":
-            self._here.append(line)
+            self._in_file.append(line)
         elif name == "repeat_days_later":
             self._later.append((ts + self._chance.randrange(1, 4) * DAY_MS, line))
         else:
             self._next.append(line)
 
     def repeats(self, until: int, tally: Tally) -> bytes:
-        """The second copies that belong at the end of the object whose time ends at `until`."""
-        due = self._here
-        self._here = []
+        """Return the second copies for the end of the object whose time ends at `until`."""
+        due = self._in_file
+        self._in_file = []
         while self._later and (self._later[0][0] <= until or len(self._later) > MOST_WAITING):
             due.append(self._later.popleft()[1])
         return _repeated(due, tally)
 
     def turn(self, tally: Tally) -> bytes:
-        """The second copies that the object before left to this one, at its beginning."""
+        """Return the second copies from the object before, for the beginning of this one."""
         due, self._next = self._next, []
         return _repeated(due, tally)
 
     def rest(self, tally: Tally) -> bytes:
-        """All that still waits, at the end of a run."""
+        """Return all second copies that still wait, at the end of a run."""
         due = [*self._next, *(line for _, line in self._later)]
         self._next = []
         self._later.clear()
@@ -94,12 +96,12 @@ class Spoiler:
 
 
 def usable(kinds: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_] | None:
-    """Which lines reached the lake unharmed, and so may be returned later."""
+    """Return which lines have no fault, and so may be returned later."""
     return None if kinds is None else kinds == NONE
 
 
 def accepted(kinds: npt.NDArray[np.int64] | None) -> npt.NDArray[np.bool_] | None:
-    """Which lines must be accepted."""
+    """Return which lines must be accepted."""
     return None if kinds is None else (kinds == NONE) | ~REJECTS[kinds]
 
 

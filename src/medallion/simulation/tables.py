@@ -1,4 +1,4 @@
-"""Lookup tables of texts, padded with NUL bytes to one width, for the renderer."""
+"""Lookup tables of texts for the renderer, padded with NUL bytes to the same width."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Table = npt.NDArray[Any]
 
 
 def table(texts: Iterable[str], lane: str | None = None, right: bool = False) -> Table:
-    """One row per text, aligned left or right; `lane` is an integer type to move rows as."""
+    """Return one row per text, aligned left or right; `lane` is an integer type for the rows."""
     encoded = [t.encode() for t in texts]
     width = np.dtype(lane).itemsize if lane else max(map(len, encoded))
     pad = bytes.rjust if right else bytes.ljust
@@ -24,8 +24,11 @@ def table(texts: Iterable[str], lane: str | None = None, right: bool = False) ->
 
 @dataclass(frozen=True)
 class Numerals:
-    """Numbers as text. An amount of cents is a row of `hundreds` for cents // 10,000 and one of
-    `units` for the rest, which starts with zeros if something precedes it (rows from 10,000)."""
+    """Tables of numbers as text.
+
+    An amount of cents is a row of `hundreds` for cents // 10,000, then a row of `units` for the
+    rest. Rows of `units` from 10,000 on have leading zeros, for amounts with hundreds.
+    """
 
     hexadecimal: Table
     units: Table
@@ -38,7 +41,7 @@ class Numerals:
 
 @cache
 def numerals() -> Numerals:
-    """The tables of numbers, made once: they depend on nothing."""
+    """Return the tables of numbers."""
     minutes = [f"{h:02d}:{m:02d}:" for h in range(24) for m in range(60)]
     seconds = [f"{s:02d}." for s in range(60)]
     whole = [f"{n}" for n in range(100)]

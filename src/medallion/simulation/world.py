@@ -1,7 +1,7 @@
 """The simulated retailer: its stores, products and customers, the same for every seed.
 
-The seed of a run decides what happens, not where: runs with other seeds, or other dates, add to
-the same history of one business and never contradict its stores, products, prices and rates.
+The seed of a run decides only its events: runs with other seeds or dates add to the history of the
+same business, and never contradict its stores, products, prices and rates.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from medallion.simulation.prices import DAY_MS, PriceBook
 WORLD_SEED = 454
 CUSTOMERS = 100_000
 SLOT_MS = 1_800_000
-"""Half an hour: opening hours and time zone offsets are multiples of it, so within a slot of UTC
+"""Half an hour in ms. Opening hours and time zone offsets are multiples of it, so during a slot
 every store is either open or closed."""
 WEEK_SLOTS = 7 * 48
 STORE, WEB = 0, 1
 WEB_SHARE = 0.14
 DRAWS = 1 << 14
-"""Size of a table that turns a random number into a product."""
+"""The size of a table that maps random numbers to products."""
 
 # Trade by local hour of the day, and by day of the week from Monday.
 STORE_HOURS = (0, 0, 0, 0, 0, 0, 2, 4, 6, 7, 8, 10, 12, 10, 8, 8, 10, 14, 15, 12, 8, 5, 3, 1)
@@ -38,7 +38,7 @@ WEB_DAYS = (1.1, 1.0, 1.0, 1.0, 0.9, 0.9, 1.2)
 
 @dataclass(frozen=True)
 class Store:
-    """A store as its feed tells it."""
+    """A store, as in its feed."""
 
     store_id: str
     city: str
@@ -54,7 +54,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Product:
-    """A product as its feed tells it; prices are in the price book."""
+    """A product, as in its feed; prices are in the price book."""
 
     product_id: str
     name: str
@@ -64,7 +64,7 @@ class Product:
 
 
 class World:
-    """Everything that does not depend on the seed of a run."""
+    """Everything that is independent of the seed of a run."""
 
     def __init__(self) -> None:
         rng = np.random.default_rng(WORLD_SEED)
@@ -86,7 +86,7 @@ class World:
         self.profile = np.stack([_week(s) for s in self.stores]) * share[:, None, None]
         self._zones = tuple(ZoneInfo(s.time_zone) for s in self.stores)
         self._slots: dict[int, npt.NDArray[np.float64]] = {}
-        # A store's regulars are a stretch of `customers`; the first of them come most often.
+        # The regulars of a store are a range of `customers`; the first of them come most often.
         edges = np.round(np.cumsum(share) / share.sum() * CUSTOMERS).astype(np.int64)
         self.regulars_end = edges
         self.regulars_start = np.concatenate(([0], edges[:-1]))
@@ -94,7 +94,7 @@ class World:
         self._stock(rng)
 
     def _stock(self, rng: np.random.Generator) -> None:
-        """Lays out the products, their prices and their popularity."""
+        """Create the products, their prices and their popularity."""
         products: list[Product] = []
         base, appeal, department = [], [], []
         for number, (name, (count, demand, categories)) in enumerate(DEPARTMENTS.items()):
@@ -123,13 +123,16 @@ class World:
 
     @cached_property
     def missions(self) -> npt.NDArray[np.int64]:
-        """Which department a shopper came for, by a random byte: in proportion to its demand."""
+        """Return a department for each value of a random byte, in proportion to its demand."""
         weight = np.array([count * demand for count, demand, _ in DEPARTMENTS.values()])
         return np.searchsorted(np.cumsum(weight) / weight.sum(), np.arange(256) / 256)
 
     def trade(self, slot: int) -> npt.NDArray[np.float64]:
-        """How busy every store is in a slot (a number of half hours since 1970), by store and
-        channel. A store outside its opening hours, or its years, has no counter sales."""
+        """Return the trade of a slot, by store and channel; 0 where a store is closed.
+
+        Args:
+            slot: the number of the half hour since 1970.
+        """
         if slot not in self._slots:
             if len(self._slots) > 4_096:
                 self._slots.clear()
@@ -149,7 +152,7 @@ class World:
 
 
 def _week(store: Store) -> npt.NDArray[np.float64]:
-    """Trade of a store by channel and half hour of the local week."""
+    """Return the trade of a store, by channel and half hour of the local week."""
     week = np.zeros((2, WEEK_SLOTS))
     market = store.market
     for slot in range(WEEK_SLOTS):
@@ -164,6 +167,6 @@ def _week(store: Store) -> npt.NDArray[np.float64]:
 
 
 def _draws(weight: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
-    """A table whose entries name each product as often as its weight asks."""
+    """Return a table of products, each as often as its weight says."""
     points = (np.arange(DRAWS) + 0.5) / DRAWS
     return np.searchsorted(np.cumsum(weight) / weight.sum(), points).astype(np.int16)

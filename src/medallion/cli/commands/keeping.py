@@ -11,8 +11,7 @@ from medallion.cli.commands.verbs import as_json, verb
 from medallion.cli.printing.progress import progress
 from medallion.cli.printing.report import REFUSED, print_json, say
 from medallion.cli.printing.state import say_copies
-from medallion.errors import SettingsError
-from medallion.lake.orphans import some
+from medallion.errors import SettingsError, shortened
 from medallion.operations.erasure import ForgetReport, forget
 from medallion.operations.rebuild import DROP, KEEP, RebuildReport, rebuild
 from medallion.platforms.home import freed_by_removing, remove_replaced
@@ -70,7 +69,7 @@ def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -
         report = forget(here, customer, progress=tell)
     if as_json:
         print_json(vars(report))
-    if customer is not None and not (report.found or report.left):
+    if customer is not None and not (report.was_found or report.left):
         searched = sum(report.searched.values())
         raise SettingsError(
             f"no customer {customer} is in any of {searched:,} files, and nothing was changed"
@@ -114,14 +113,14 @@ def _print_rebuilt(report: RebuildReport) -> None:
     for word, keys in (("carried", report.carried), ("left out", report.dropped)):
         if keys:
             say(f"{word:<10} what only bronze held of {len(keys):,} raw objects:")
-            say(*(f"  {key}" for key in some(keys)))
+            say(*(f"  {key}" for key in shortened(keys)))
     if report.old_copy:
         say_copies("old copy", {report.old_copy: freed_by_removing(report.old_copy)})
 
 
 def _print_forgotten(report: ForgetReport) -> None:
     done, searched = report.rewritten, report.searched
-    if report.found:
+    if report.was_found:
         say(
             f"rewritten  {done.raw_lines:,} lines in {done.raw_objects:,} raw objects, "
             f"{done.bronze_rows:,} rows and {done.quarantined_lines:,} rejected lines in "

@@ -124,7 +124,7 @@ def doctor(here: Platform, as_json: bool) -> None:
             [
                 (
                     f.what,
-                    f.found,
+                    f.state,
                     "ok" if f.ready else "MISSING" if f.needed else "optional",
                     "" if f.ready else f.mend,
                 )

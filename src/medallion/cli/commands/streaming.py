@@ -32,7 +32,7 @@ from medallion.operations.status import layers, reporting_currency, revenue_by_d
 from medallion.outputs.dashboard.server import Served, dashboard
 from medallion.pipeline import ALL, BatchReport, open_pipeline, stream
 from medallion.platforms.platform import Platform
-from medallion.process import KEPT, Duration, current_ending, exit_when_stopped
+from medallion.process import NOTHING_LOST, Duration, current_ending, exit_when_stopped
 from medallion.simulation import Producer, SimulationOptions, calm_tick, simulate
 
 DEFAULT_EVENTS = 300_000
@@ -149,7 +149,7 @@ def up(
         tally.failures = stream(pipeline, producer, stop, report=view, progress=tally.add)
         if current_ending().exit_code is None:
             print_layers(layers(pipeline.lake, pipeline.warehouse))
-    current_ending().message = f"stopped after {tally.lines:,} lines; {KEPT}"
+    current_ending().message = f"stopped after {tally.lines:,} lines; {NOTHING_LOST}"
     exit_when_stopped()
     tally.print()
     tally.exit_when_refused(max_rejected)

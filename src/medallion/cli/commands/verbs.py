@@ -21,7 +21,7 @@ from medallion.errors import MedallionError
 from medallion.layers.staging import require_current
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse, one_line
-from medallion.process import GOES_ON, current_ending, exit_when_stopped
+from medallion.process import STOPPED, current_ending, exit_when_stopped
 from medallion.settings import Settings
 
 UNUSABLE = 2
@@ -33,7 +33,7 @@ NOTHING_CHANGED = "stopped; nothing was changed"
 
 
 def verb(
-    *, stopped: str = GOES_ON, group: click.Group | None = None
+    *, stopped: str = STOPPED, group: click.Group | None = None
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a verb of a function that takes the platform, under its name: errors are one line with
     exit code 2, and `stopped` is the line that Ctrl-C ends it with."""

@@ -1,6 +1,6 @@
 """Bronze on a Spark cluster: many raw objects at once become few large objects.
 
-The counterpart of `bronze` for the Glue job: the same rows, the same receipts, other file bounds.
+This is `layers.bronze` for the Glue job: the same rows and receipts, in larger files.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from medallion.contract import RECEIPT
 from medallion.lake.raw import RAW, SUFFIXES
 from medallion.lake.receipts import RECEIPTS, Receipt
 from medallion.layers.spark.cleaning import configure, schema
-from medallion.layers.spark.manifest import CURRENT, Current, Manifest, manifest_of
+from medallion.layers.spark.manifest import RUN_UNDER_WAY, Manifest, RunUnderWay, manifest_of
 from medallion.layers.spark.run import Run
-from medallion.platforms.hadoop import HadoopLake, told
+from medallion.platforms.hadoop import HadoopLake, explained
 from medallion.platforms.lake import LakeObject
 from medallion.platforms.register import register
 
 SHUFFLED_BYTES_PER_FILE = 640 << 20
-"""Rows that fill about this much of a shuffle become one file: 100 to 250 MB of Parquet."""
+"""Bytes of a shuffle whose rows become one file, of 100 to 250 MB of Parquet."""
 
 MAX_OBJECTS, MAX_BYTES = 20_000, 256 << 30
-"""A run takes no more than this at once; what is left over is the next run's."""
+"""Limits of one run; the next run takes the rest."""
 
 
 @dataclass
 class ClusterReport:
-    """What the runs of one job did."""
+    """The results of the runs of one job."""
 
     runs: int = 0
     objects: int = 0
@@ -41,7 +41,7 @@ class ClusterReport:
     published: list[str] = field(default_factory=list)
 
     def add(self, receipts: Collection[Receipt]) -> None:
-        """Counts what became of some raw objects."""
+        """Add the receipts of some raw objects to the counts."""
         self.objects += len(receipts)
         for name in ("lines", "accepted", "quarantined"):
             setattr(self, name, getattr(self, name) + sum(getattr(r, name) for r in receipts))
@@ -53,45 +53,52 @@ def clean(
     keys: Iterable[str] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> ClusterReport:
-    """Cleans the raw objects that have no receipt yet, or those of them that are named by `keys`;
-    first of all it finishes what is under way. Several jobs may do this at once: it costs their
-    time, but each object is published once."""
+    """Clean the raw objects without a receipt, after finishing the run under way.
+
+    Several jobs may do this at once: that costs time, but each object is published once.
+
+    Args:
+        spark: the session, whose settings are changed.
+        url: the lake, s3://bucket or file:///home.
+        keys: the raw objects to clean; None for all.
+        progress: called with a message at each step.
+    """
     configure(spark)
     spark.conf.set("spark.sql.adaptive.enabled", "true")
     spark.conf.set("spark.sql.adaptive.advisoryPartitionSizeInBytes", str(SHUFFLED_BYTES_PER_FILE))
-    lake, current = HadoopLake(spark, url), Current(register(url, CURRENT))
-    job = _Job(spark, lake, current, progress)
+    lake, under_way = HadoopLake(spark, url), RunUnderWay(register(url, RUN_UNDER_WAY))
+    job = _Job(spark, lake, under_way, progress)
     wanted = None if keys is None else set(keys)
-    while job.goes_on(wanted):
+    while job.step(wanted):
         pass
     return job.report
 
 
 class _Job:
-    """A job brings the lake's current run from state to state, whoever else does so, too."""
+    """A job that advances the run under way, possibly together with other jobs."""
 
     def __init__(
         self,
         spark: SparkSession,
         lake: HadoopLake,
-        current: Current,
+        under_way: RunUnderWay,
         progress: Callable[[str], None],
     ) -> None:
-        self._spark, self._lake, self._current = spark, lake, current
+        self._spark, self._lake, self._under_way = spark, lake, under_way
         self._progress = progress
         self._receipts = _Receipts(spark, lake)
         self._tried: set[str] = set()
-        self._known: set[str] = set()
+        self._announced: set[str] = set()
         self.report = ClusterReport()
 
-    def goes_on(self, wanted: set[str] | None) -> bool:
-        """One step of the current run; False when nothing is under way and nothing waits."""
-        manifest = self._current.read()
+    def step(self, wanted: set[str] | None) -> bool:
+        """Do one step of the run under way; return False when there is no run and no object."""
+        manifest = self._under_way.read()
         if manifest is None:
             return self._begin(wanted)
-        if manifest.run not in self._known:
+        if manifest.run not in self._announced:
             self._progress(f"takes up {manifest.run} with {len(manifest.objects)} raw objects")
-            self._known.add(manifest.run)
+            self._announced.add(manifest.run)
         if manifest.moves is None:
             self._prepare(manifest)
         else:
@@ -103,15 +110,15 @@ class _Job:
         if not waiting:
             return False
         manifest = manifest_of(_first(waiting))
-        if self._current.follows(manifest):
+        if self._under_way.replace(manifest):
             self._progress(f"begins {manifest.run} with {len(manifest.objects)} raw objects")
-            self._known.add(manifest.run)
+            self._announced.add(manifest.run)
             self._tried.update(o.key for o in manifest.objects)
         return True
 
     def _waiting(self, wanted: set[str] | None) -> list[LakeObject]:
-        """Raw objects without a receipt."""
-        done = self._receipts.told()
+        """Return the raw objects without a receipt."""
+        done = self._receipts.versions()
         return [
             o
             for o in self._lake.list(RAW)
@@ -121,19 +128,21 @@ class _Job:
         ]
 
     def _prepare(self, manifest: Manifest) -> None:
-        """Finds out what is to be published. The receipts are looked at once more: as long as this
-        run is under way no other one publishes, but one may have done so after its objects were
-        listed and before it began."""
-        done = self._receipts.told()
+        """Compute the outputs and write the moves that publish them into the manifest.
+
+        The receipts are read once more: while this run is under way no other one publishes, but one
+        may have done so between the listing of the objects and the beginning of this run.
+        """
+        done = self._receipts.versions()
         objects = [o for o in manifest.objects if (o.key, o.size, o.modified) not in done]
         folder = f"{manifest.folder}/{uuid.uuid4().hex}"
         run = Run(self._spark, self._lake, manifest.run, folder)
         try:
-            with told(f"work in {self._lake.path(folder)}"):
+            with explained(f"work in {self._lake.path(folder)}"):
                 planned = manifest.planned(run.prepare(objects))
         except Exception:
-            # Whoever ends a run clears it away, under the hands of those who still compute.
-            if self._current.read() == manifest:
+            # A job that ends the run deletes its folder while others may still compute.
+            if self._under_way.read() == manifest:
                 raise
             self._lake.delete(folder)
             return
@@ -142,48 +151,48 @@ class _Job:
                 f"WARNING: cleaned line by line, for want of the compiled pass: {run.hindrance}; "
                 "the rows are the same, but they take some ten times as long"
             )
-        # When only the answer to the change got lost, the change is there.
-        if self._current.follows(planned) or self._current.read() == planned:
+        # The change may be stored although its answer was lost.
+        if self._under_way.replace(planned) or self._under_way.read() == planned:
             self.report.add(run.receipts)
         else:
             self._lake.delete(folder)
 
     def _publish(self, manifest: Manifest, moves: Sequence[tuple[str, str]]) -> None:
         self._lake.move(moves[:-1])
-        self._lake.move(moves[-1:])  # the receipts say that all the others are there
+        self._lake.move(moves[-1:])  # the receipts, when all other objects exist
         self._lake.delete(manifest.folder)
-        if self._current.follows(None):
+        if self._under_way.replace(None):
             self.report.published += [target for _, target in moves]
             self.report.runs += 1
 
 
 class _Receipts:
-    """Which versions of raw objects have a receipt; each object of receipts is read once."""
+    """The receipts of the lake; each object of receipts is read once."""
 
     def __init__(self, spark: SparkSession, lake: HadoopLake) -> None:
         self._spark, self._lake = spark, lake
         self._read: set[str] = set()
-        self._told: set[tuple[str, int, datetime]] = set()
+        self._versions: set[tuple[str, int, datetime]] = set()
 
-    def told(self) -> set[tuple[str, int, datetime]]:
-        """Key, size and time of all that is told of by now."""
+    def versions(self) -> set[tuple[str, int, datetime]]:
+        """Return key, size and arrival (UTC) of every raw object that has a receipt by now."""
         new = {o.key for o in self._lake.list(RECEIPTS) if o.key.endswith(".parquet")} - self._read
         if new:
             paths = [self._lake.path(key) for key in sorted(new)]
             table = self._spark.read.schema(schema(RECEIPT)).parquet(*paths)
             for key, size, modified in table.select("source_file", "size", "modified_at").collect():
-                self._told.add((key, size, modified.replace(tzinfo=UTC)))
+                self._versions.add((key, size, modified.replace(tzinfo=UTC)))
             self._read |= new
-        return self._told
+        return self._versions
 
 
 def _first(waiting: list[LakeObject]) -> list[LakeObject]:
-    """As many objects as a run may take, oldest arrival first."""
+    """Return as many objects as a run may take, oldest arrival first."""
     taken: list[LakeObject] = []
     size = 0
-    for found in sorted(waiting, key=lambda o: (o.modified, o.key))[:MAX_OBJECTS]:
-        size += found.size
+    for raw in sorted(waiting, key=lambda o: (o.modified, o.key))[:MAX_OBJECTS]:
+        size += raw.size
         if taken and size > MAX_BYTES:
             break
-        taken.append(found)
+        taken.append(raw)
     return taken

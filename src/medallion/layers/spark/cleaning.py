@@ -1,6 +1,6 @@
-"""The cleaner on Spark: its lanes run in Python workers, and Spark moves what they make.
+"""The cleaner on Spark: its lanes run in Python workers, and Spark moves their packets.
 
-Spark reads lines, keeps and shuffles packets, and writes rows; it knows no rule of the contract.
+Spark reads lines, stores and shuffles packets, and writes rows; it knows no rule of the contract.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from medallion.layers.spark.packets import (
 )
 
 COMPILED_FROM_BYTES = 64 << 20
-"""Fewer bytes than this are cleaned by the exact lane sooner than the other one is compiled, which
-every new machine of a cluster must do first."""
+"""For fewer bytes the exact lane takes less time than compiling the other one, which every new
+machine of a cluster must do first."""
 
 LINES_AT_ONCE, PACKETS_AT_ONCE = 10_000, 4
-"""How many rows Spark hands to a worker at once; a packet may have some 32 MiB."""
+"""How many rows Spark passes to a worker at once; a packet may have some 32 MiB."""
 
 _AT_ONCE = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many lines an object has, and how many of them are blank."""
+    """The lines of an object, and how many of them are blank."""
 
     lines: int
     blank: int
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """The outcome of some objects of one feed.
+class CleanedFeed:
+    """The result of some objects of one feed.
 
-    `accepted` has the feed's columns and `day`, sorted in its partitions, `rejected` those of the
-    quarantine. `counts` and `unknown_fields` are by the objects' keys. An object whose lines cannot
-    be told apart within bounds is rejected whole, and counts one line.
-    `hindrance` is what kept workers from using the compiled pass.
+    `accepted` has the columns of the feed and `day`, sorted in its partitions; `rejected` has those
+    of the quarantine. `counts` and `unknown_fields` are by key. An object with a line that is too
+    long to read is rejected whole and counts as one line. `hindrance` says why workers could not
+    use the compiled pass.
     """
 
     packets: DataFrame
@@ -64,32 +64,34 @@ class Cleaned:
 
 
 def configure(spark: SparkSession) -> None:
-    """Set what the cleaner relies on: UTC, and timestamps without a zone."""
+    """Set the session to UTC, and to timestamps without a zone."""
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.timestampType", "TIMESTAMP_NTZ")
     spark.conf.set("spark.sql.ansi.enabled", "false")
 
 
-def clean(
+def clean_feed(
     spark: SparkSession, feed: Feed, objects: Collection[Staged], is_compiled: bool
-) -> Cleaned:
-    """Clean staged objects of one feed. What is returned reads packets that Spark keeps on its
-    disks: unpersist these when all is read."""
+) -> CleanedFeed:
+    """Clean staged objects of one feed.
+
+    The result reads packets that Spark keeps on its disks: unpersist them after its last use.
+    """
     packets = _packets(spark, feed, objects, is_compiled)
-    found = _measure(packets, objects)
+    measured = _measure(packets, objects)
     spark.conf.set(_AT_ONCE, str(PACKETS_AT_ONCE))
-    return Cleaned(
+    return CleanedFeed(
         packets,
-        _accepted(packets, feed, found.places),
-        _rejected(packets, feed, found),
-        found.counts,
-        _unknown_fields(packets, found.places) if found.has_unknown else {},
-        found.hindrance,
+        _accepted(packets, feed, measured.places),
+        _rejected(packets, feed, measured),
+        measured.counts,
+        _unknown_fields(packets, measured.places) if measured.has_unknown else {},
+        measured.hindrance,
     )
 
 
 def schema(columns: dict[str, Type]) -> str:
-    """Columns as Spark's schema text; timestamps have no zone."""
+    """Return the schema of columns in the syntax of Spark; timestamps have no zone."""
     kinds = {"timestamp": "TIMESTAMP_NTZ", "bytes": "BINARY"}
     return ", ".join(f"{n} {kinds.get(t.kind, t.spark)}" for n, t in columns.items())
 
@@ -108,7 +110,7 @@ def _packets(
 
 @dataclass
 class _Measured:
-    """Where the lines of each split stand, what was counted, and what cannot be read."""
+    """The place of each split, the counts by key, and the objects that cannot be read."""
 
     has_unknown: bool
     hindrance: str | None
@@ -118,30 +120,30 @@ class _Measured:
 
 
 def _measure(packets: DataFrame, objects: Collection[Staged]) -> _Measured:
-    """Read all lines, and learn where they stand in their objects."""
-    told = packets.where(f"kind = '{SPLIT}'").selectExpr(
+    """Read all lines; return their counts, and the places of their splits."""
+    summaries = packets.where(f"kind = '{SPLIT}'").selectExpr(
         "path", "block", "lines", "blank", "bytes", "size(unknown) AS names", "hindrance"
     )
-    splits = sorted(told.collect(), key=lambda row: (row.path, row.block))
-    of_path = {path: list(found) for path, found in groupby(splits, key=lambda row: row.path)}
-    found = _Measured(
+    splits = sorted(summaries.collect(), key=lambda row: (row.path, row.block))
+    by_path = {path: list(group) for path, group in groupby(splits, key=lambda row: row.path)}
+    measured = _Measured(
         has_unknown=any(s.names for s in splits),
         hindrance=next((s.hindrance for s in splits if s.hindrance), None),
     )
     for staged in objects:
         key, before, blank = staged.raw.key, 0, 0
-        mine = of_path.get(staged.path, [])
-        if not staged.path or not is_whole(staged.size, sum(s.bytes for s in mine)):
-            found.unreadable.append(staged)
-            found.counts[key] = Counts(1, 0)
+        own = by_path.get(staged.path, [])
+        if not staged.path or not is_whole(staged.size, sum(s.bytes for s in own)):
+            measured.unreadable.append(staged)
+            measured.counts[key] = Counts(1, 0)
             continue
-        for split in mine:
+        for split in own:
             place = Place(key, staged.raw.modified, before)
-            found.places[split.path, split.block] = place
+            measured.places[split.path, split.block] = place
             before += split.lines
             blank += split.blank
-        found.counts[key] = Counts(before, blank)
-    return found
+        measured.counts[key] = Counts(before, blank)
+    return measured
 
 
 def _accepted(packets: DataFrame, feed: Feed, places: Places) -> DataFrame:
@@ -153,18 +155,18 @@ def _accepted(packets: DataFrame, feed: Feed, places: Places) -> DataFrame:
     return rows.selectExpr("*", "dt AS day")
 
 
-def _rejected(packets: DataFrame, feed: Feed, found: _Measured) -> DataFrame:
-    places = found.places
+def _rejected(packets: DataFrame, feed: Feed, measured: _Measured) -> DataFrame:
+    places = measured.places
     rows = (
         packets.where(f"kind = '{REJECTED}'")
         .hint("rebalance")
         .mapInArrow(lambda batches: unpack(batches, feed, QUARANTINE, places), schema(QUARANTINE))
     )
-    if not found.unreadable:
+    if not measured.unreadable:
         return rows
     whole = [
         (feed.name, UNREADABLE, b"", s.raw.size, s.raw.key, 1, s.raw.modified)
-        for s in found.unreadable
+        for s in measured.unreadable
     ]
     return rows.unionByName(packets.sparkSession.createDataFrame(whole, schema(QUARANTINE)))
 
@@ -172,8 +174,8 @@ def _rejected(packets: DataFrame, feed: Feed, found: _Measured) -> DataFrame:
 def _unknown_fields(packets: DataFrame, places: Places) -> dict[str, dict[str, int]]:
     names = packets.selectExpr("path", "explode(unknown) AS (name, count)")
     keys = {path: place.source_file for (path, _), place in places.items()}
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for path, name, count in names.groupBy("path", "name").sum("count").collect():
         if path in keys:
-            found[keys[path]][name] = count
-    return {source: named_counts(names) for source, names in found.items()}
+            counts[keys[path]][name] = count
+    return {source: named_counts(names) for source, names in counts.items()}

@@ -1,8 +1,8 @@
 """Raw objects as a Spark relation of lines.
 
 Spark reads plain text objects in splits, so the memory of a task is bounded by the split and by the
-longest line, not by the object. What Spark cannot read so (an archive, a name with characters that
-it takes for a pattern) is first written to a plain object under `staging`, as a stream.
+longest line, not by the object. Other objects (compressed ones, and those whose names Spark would
+read as a pattern) are first copied to a plain object, as a stream.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pyspark.sql import DataFrame, SparkSession
 from medallion.lake.codecs import codec_of
 
 LONGEST_READ = 64 << 20
-"""A line of more bytes than this is never held in memory: its object counts as unreadable."""
+"""Bytes of the longest line that is read; an object with a longer one is unreadable."""
 
 SPLIT_BYTES = 128 << 20
 LEAST_SPLIT_BYTES = 64 << 20
 MIN_SPLITS = 256
-"""A Python worker needs an eighth of a second for each task before it reads a line, so splits are
-large where there are enough of them."""
+"""Splits are large where there are enough of them: each task costs a Python worker an eighth of a
+second before it reads a line."""
 
 _THREADS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
@@ -35,8 +35,7 @@ _BOM_BYTES = 3
 
 @dataclass(frozen=True)
 class RawObject:
-    """A raw object of a run: its key, its whole path, when it arrived (naive UTC), and the version
-    that a listing showed."""
+    """A raw object of a run: key, full path, bytes, arrival (naive UTC) and listed version."""
 
     key: str
     path: str
@@ -47,8 +46,11 @@ class RawObject:
 
 @dataclass(frozen=True)
 class Staged:
-    """A raw object as Spark can read it: `path` is its own or the plain copy's, None when the
-    bytes cannot be read to their end; `checksum` is of the stored bytes."""
+    """A raw object in a form that Spark can read.
+
+    `path` is its own or that of its plain copy; None when it cannot be decompressed to its end.
+    `checksum` is of the stored bytes.
+    """
 
     raw: RawObject
     path: str | None
@@ -57,13 +59,20 @@ class Staged:
 
 
 def stage(spark: SparkSession, objects: Iterable[RawObject], folder: str) -> list[Staged]:
-    """Reads each object once, for its checksum, and writes what Spark cannot split as plain text
-    under `folder`. The bytes stay in the JVM and flow through a buffer. Objects that are gone, or
-    not what the listing showed, are left out: a later listing shows them anew."""
+    """Compute the checksums of objects, and write plain copies of those that Spark cannot split.
+
+    Each object is read once, as a stream inside the JVM. Objects that are gone or have changed
+    since they were listed are left out: a later listing has them again.
+
+    Args:
+        spark: the session.
+        objects: raw objects as they were listed.
+        folder: the full path for the plain copies.
+    """
     numbered = list(enumerate(objects))
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda item: _stage(spark, item[1], f"{folder}/{item[0]}"), numbered)
-        return [staged for staged in found if staged]
+        results = pool.map(lambda item: _stage(spark, item[1], f"{folder}/{item[0]}"), numbered)
+        return [staged for staged in results if staged]
 
 
 def _stage(spark: SparkSession, raw: RawObject, copy: str) -> Staged | None:
@@ -102,8 +111,11 @@ def _is_as_listed(files: Any, source: Any, raw: RawObject) -> bool:
 
 
 def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, source: Any) -> bool:
-    """Writes the plain bytes to `target`; False when the archive is damaged or cut: when it cannot
-    be read to its end without writing either."""
+    """Write the decompressed bytes to `target`; return False when the object is damaged.
+
+    An error may also come from `target`. So the object is read once more without writing: it is
+    damaged when that fails too.
+    """
     try:
         _copy(jvm, _opened(jvm, conf, codec, stored), target)
     except Py4JJavaError as error:
@@ -132,7 +144,7 @@ def _opened(jvm: Any, conf: Any, codec: str | None, stored: Any) -> Any:
         gzip.setConf(conf)
         return gzip.createInputStream(stored)
     if codec == "zstd":
-        # Its finalizer closes what it reads from, at any moment once nobody holds it any more.
+        # Its finalizer closes the stream below it at any time after its last use.
         shield = jvm.org.apache.commons.io.input.CloseShieldInputStream
         return jvm.com.github.luben.zstd.ZstdInputStream(shield.wrap(stored))
     return stored
@@ -143,15 +155,18 @@ def _copy(jvm: Any, source: Any, target: Any) -> None:
 
 
 def _is_damage(error: Py4JJavaError) -> bool:
-    """Whether the bytes may be at fault, and not the file system."""
+    """Return whether the bytes may be damaged, rather than the file system failing."""
     name = error.java_exception.getClass().getName()
     damages = ("java.io.IOException", "java.io.EOFException", "java.util.zip.ZipException")
     return name in damages or name.startswith("com.github.luben.zstd.")
 
 
 def read_text(spark: SparkSession, objects: Collection[Staged]) -> DataFrame:
-    """The lines of staged objects: path, block (where the split begins) and line. The lines of a
-    split stand together in a partition, in their order; those beyond LONGEST_READ are left out."""
+    """Return the lines of staged objects: path, block (the offset of the split) and line.
+
+    The lines of a split are together in a partition, in their order. Lines longer than LONGEST_READ
+    are left out.
+    """
     size = sum(s.size for s in objects)
     least = max(2, min(MIN_SPLITS, size // LEAST_SPLIT_BYTES))
     spark.conf.set("spark.sql.files.maxPartitionBytes", str(SPLIT_BYTES))
@@ -169,6 +184,11 @@ def read_text(spark: SparkSession, objects: Collection[Staged]) -> DataFrame:
 
 
 def is_whole(size: int, read: int) -> bool:
-    """Whether lines are all that an object holds: `read` is their bytes with a line feed each, so
-    one may be missing at the end, and a byte order mark at the start."""
+    """Return whether all lines of an object were read.
+
+    Args:
+        size: the bytes of the object.
+        read: the bytes of its lines, with a line feed each. The object may lack the last line feed,
+            and have a byte order mark besides.
+    """
     return size + 1 - read in (0, 1, _BOM_BYTES, _BOM_BYTES + 1)

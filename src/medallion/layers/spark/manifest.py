@@ -1,11 +1,10 @@
-"""The run on a cluster that is under way: first its raw objects, then what it is about to publish.
+"""The run under way on a cluster: first its raw objects, then the moves that publish its outputs.
 
-A lake has one at a time, in one register, and each step of it is one change of that register:
-nothing under way -> these raw objects -> these moves -> nothing under way. So it does not matter
-how many jobs work on it, and which of them are alive. Who finds raw objects computes, in a folder
-of its own, and of several that did the first one's moves are written down; who finds moves makes
-them, and what is moved already stays. A killed job holds nothing back, and nobody waits for a
-clock.
+A lake has at most one, in a register, and each step is one change of the register:
+no run -> raw objects -> moves -> no run. So any number of jobs can work on it, and any of them may
+die. A job that reads raw objects computes the outputs in a folder of its own; of several jobs the
+first one stores its moves. A job that reads moves makes them, and keys that exist already stay as
+they are. No job waits for another one or for a timeout.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from medallion.platforms.lake import LakeObject
 from medallion.platforms.register import Register
 
 RUNS = "tmp/runs"
-CURRENT = f"{RUNS}/current.json"
+RUN_UNDER_WAY = f"{RUNS}/current.json"
 
 
 def _nonce() -> str:
@@ -30,9 +29,12 @@ def _nonce() -> str:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A run under way. `run` is derived from the raw objects: the same ones give the same name, and
-    so the same outputs. `moves` are temporary and final keys in the order in which they must
-    appear; None as long as they are not known. `nonce` tells this state from every other one."""
+    """The state of a run.
+
+    `run` is a hash of the raw objects: the same ones give the same name, and so the same keys.
+    `moves` are pairs of a temporary and a final key, in the order of publication; None until they
+    are computed. `nonce` makes each state unique.
+    """
 
     run: str
     objects: tuple[LakeObject, ...]
@@ -41,35 +43,34 @@ class Manifest:
 
     @property
     def folder(self) -> str:
-        """Where jobs keep what they make of it."""
+        """Return the folder in which jobs write its outputs."""
         return f"{RUNS}/{self.run}"
 
     def planned(self, moves: Iterable[tuple[str, str]]) -> Manifest:
-        """What follows when the moves are known."""
+        """Return the next state, with its moves."""
         return replace(self, moves=tuple(moves), nonce=_nonce())
 
 
 def manifest_of(objects: Iterable[LakeObject]) -> Manifest:
-    """The run of these objects."""
+    """Return a new run over raw objects."""
     ordered = tuple(sorted(objects))
-    told = json.dumps([(o.key, o.version) for o in ordered])
-    return Manifest(f"run-{hashlib.sha256(told.encode()).hexdigest()[:24]}", ordered)
+    versions = json.dumps([(o.key, o.version) for o in ordered])
+    return Manifest(f"run-{hashlib.sha256(versions.encode()).hexdigest()[:24]}", ordered)
 
 
-class Current:
-    """The run under way, as it was last seen."""
+class RunUnderWay:
+    """The register of the run under way, with the tag of the state that was last read."""
 
     def __init__(self, register: Register) -> None:
         self._register, self._tag = register, ""
 
     def read(self) -> Manifest | None:
-        """Looks; None when nothing is under way."""
+        """Return the run under way; None when there is none."""
         text, self._tag = self._register.read()
         return _read(text) if text else None
 
-    def follows(self, manifest: Manifest | None) -> bool:
-        """Puts the next state in place of the one last seen; False when another job has done so
-        first."""
+    def replace(self, manifest: Manifest | None) -> bool:
+        """Store the next state; return False when another job has done so since the last read."""
         tag = self._register.swap(_written(manifest) if manifest else "", self._tag)
         if tag is not None:
             self._tag = tag
@@ -78,16 +79,16 @@ class Current:
 
 def _written(manifest: Manifest) -> str:
     rows = [asdict(o) | {"modified": o.modified.isoformat()} for o in manifest.objects]
-    told = {"run": manifest.run, "objects": rows, "moves": manifest.moves}
-    return json.dumps(told | {"nonce": manifest.nonce})
+    state = {"run": manifest.run, "objects": rows, "moves": manifest.moves}
+    return json.dumps(state | {"nonce": manifest.nonce})
 
 
 def _read(text: str) -> Manifest:
-    told = json.loads(text)
+    state = json.loads(text)
     objects = (
         LakeObject(r["key"], r["size"], datetime.fromisoformat(r["modified"]), r["version"])
-        for r in told["objects"]
+        for r in state["objects"]
     )
-    moves = told["moves"]
+    moves = state["moves"]
     moves = None if moves is None else tuple((source, target) for source, target in moves)
-    return Manifest(told["run"], tuple(objects), moves, told["nonce"])
+    return Manifest(state["run"], tuple(objects), moves, state["nonce"])

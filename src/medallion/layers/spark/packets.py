@@ -1,8 +1,8 @@
-"""What Spark's workers do in Python: lines go in, packets come out, and of packets come rows.
+"""The work of Spark's Python workers: lines become packets, and packets become rows.
 
-A packet is one row of Spark's that holds many of ours, as Arrow writes them: Spark keeps and
-shuffles packets, and not rows, which would cost it more than the cleaning. The lines of a split are
-numbered from 1: only when all are read is it known how many lines stand before them.
+A packet is one row of Spark that holds many rows of bronze in the Arrow format: storing and
+shuffling single rows would cost Spark more than the cleaning. The lines of a split are numbered
+from 1, because the number of lines before it is known only when all splits are read.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from medallion.cleaning.lines import BLOCK_BYTES, Block
 from medallion.contract import MAX_LINE_BYTES, Feed, Type
 
 ACCEPTED, REJECTED, SPLIT = "accepted", "rejected", "split"
-"""Kinds of packets: rows of one day, rejected lines, and what is to be told of a split: its lines,
-how many are blank, their bytes with a line feed each, in how many lines each unknown name stood,
-and what kept the worker from using the compiled pass."""
+"""Kinds of packets: rows of one day, rejected lines, and the summary of a split: its lines, how
+many are blank, their bytes with a line feed each, the number of lines of each unknown field, and
+why the worker could not use the compiled pass."""
 
 PACKET = pa.schema(
     [
@@ -45,21 +45,21 @@ PACKET_COLUMNS = (
     "kind STRING, path STRING, block BIGINT, day DATE, line BIGINT, rows BINARY, lines BIGINT, "
     "blank BIGINT, bytes BIGINT, unknown MAP<STRING, BIGINT>, hindrance STRING"
 )
-"""PACKET as Spark spells it. `path` and `block` name the split, `line` the first line."""
+"""PACKET in the syntax of Spark. `path` and `block` name the split, `line` its first line."""
 
 BYTES_AT_ONCE = 32 << 20
-"""So many bytes of rows are held before they become packets."""
+"""Bytes of rows that are collected before they become packets."""
 
 
 def pack(
     batches: Iterable[pa.RecordBatch], feed: Feed, is_compiled: bool
 ) -> Iterator[pa.RecordBatch]:
-    """Clean the lines of a partition of Spark's.
+    """Clean the lines of one partition; yield packets.
 
     Args:
-        batches: path, block and line; the lines of a split stand together, in their order.
-        feed: what the lines are.
-        is_compiled: whether the compiled pass is worth its start.
+        batches: path, block and line; the lines of a split are together, in their order.
+        feed: the feed of the lines.
+        is_compiled: whether there is enough work to load the compiled pass.
     """
     packets, held = [], 0
     for packet in _packets(batches, feed, is_compiled):
@@ -72,7 +72,7 @@ def pack(
 
 
 def _load() -> str | None:
-    """Bring the compiled pass into this worker; return why it cannot be had, if so."""
+    """Load the compiled pass into this worker; return the reason if that is not possible."""
     try:
         plain.load()
     except ImportError as error:
@@ -99,8 +99,7 @@ def _packets(
 
 
 class Place(NamedTuple):
-    """Where the lines of a split stand: the key of their object, when it arrived (naive UTC), and
-    how many lines are before them."""
+    """The origin of a split: the key and arrival (naive UTC) of its object, and lines before it."""
 
     source_file: str
     ingested_at: datetime
@@ -114,11 +113,11 @@ Places = dict[tuple[str, int], Place]
 def unpack(
     batches: Iterable[pa.RecordBatch], feed: Feed, columns: dict[str, Type], places: Places
 ) -> Iterator[pa.RecordBatch]:
-    """Turn packets into rows; those of splits without a place are left out."""
+    """Yield the rows of packets; those of splits without a place are left out."""
     kinds = {name: plain.arrow_type(kind) for name, kind in columns.items()}
     for batch in batches:
-        told = [batch[name].to_pylist() for name in ("path", "block", "day")]
-        for rows, path, block, day in zip(batch["rows"], *told, strict=True):
+        labels = [batch[name].to_pylist() for name in ("path", "block", "day")]
+        for rows, path, block, day in zip(batch["rows"], *labels, strict=True):
             if not (place := places.get((path, block))):
                 continue
             of_all = {"feed": feed.name, "dt": day, "source_file": place.source_file}
@@ -135,7 +134,7 @@ def unpack(
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[str, int, pa.Array]]:
-    """The lines of each split in a batch."""
+    """Yield path, block and lines of each split in a batch."""
     paths, blocks, lines = (batch[name] for name in ("path", "block", "line"))
     changes = pc.or_(
         pc.not_equal(paths[1:], paths[:-1]), pc.not_equal(blocks[1:], blocks[:-1])
@@ -146,7 +145,7 @@ def _runs(batch: pa.RecordBatch) -> Iterator[tuple[str, int, pa.Array]]:
 
 
 class _Split:
-    """The lines of one split, while they are read."""
+    """The results of one split, while its lines are read."""
 
     def __init__(
         self, path: str, block: int, feed: Feed, is_compiled: bool, hindrance: str | None
@@ -178,7 +177,7 @@ class _Split:
         self.held += sum(len(line.raw) + 100 for line in cleaned.rejected)
 
     def packets(self) -> Iterator[dict[str, Any]]:
-        """Yield what is held, and hold it no longer."""
+        """Yield the collected results as packets, and forget them."""
         if self._accepted:
             for day, rows in by_day(pa.Table.from_batches(self._accepted)):
                 yield self._packet(ACCEPTED, rows) | {"day": day}
@@ -197,7 +196,7 @@ class _Split:
         }
 
     def end(self) -> Iterator[dict[str, Any]]:
-        """Yield what is held, and what is to be told of the split."""
+        """Yield the last packets, and the summary of the split."""
         yield from self.packets()
         yield {
             "kind": SPLIT,
@@ -212,8 +211,7 @@ class _Split:
 
 
 def _blocks(first_line: int, lines: pa.Array) -> Iterator[Block]:
-    """Lines of Arrow's as the cleaner takes them, where they lie; of a line that is too long only
-    the head."""
+    """Yield Arrow lines as blocks for the cleaner, without copying; of too long ones the head."""
     _, places, data = lines.buffers()
     data = data or pa.py_buffer(b"")
     offsets = np.frombuffer(places, np.int32)[lines.offset : lines.offset + len(lines) + 1]

@@ -1,4 +1,4 @@
-"""The work of one run on a cluster: what raw objects become, under temporary keys."""
+"""One run on a cluster: the outputs of raw objects, written under temporary keys."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from medallion import __version__
 from medallion.contract import FEEDS, QUARANTINE, RECEIPT, Feed, feed_of
 from medallion.errors import LakeError
 from medallion.lake.receipts import Receipt, accepted_key, quarantine_key, receipt_key
-from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean, schema
+from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean_feed, schema
 from medallion.layers.spark.lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.lake import LakeObject
 
 
 class Run:
-    """Everything up to, not including, publication. `receipts` are there when `prepare` is done,
-    and `hindrance`, when something kept workers from using the compiled pass."""
+    """A run up to its publication.
+
+    After `prepare`, `receipts` holds the receipts, and `hindrance` says why workers could not use
+    the compiled pass.
+    """
 
     def __init__(self, spark: SparkSession, lake: HadoopLake, name: str, folder: str) -> None:
         self._spark, self._lake, self._name = spark, lake, name
@@ -36,8 +39,11 @@ class Run:
         self._outputs: dict[str, dict[str, int]] = defaultdict(dict)
 
     def prepare(self, objects: Iterable[LakeObject]) -> list[tuple[str, str]]:
-        """Writes everything under temporary keys; returns what to publish under which key, the
-        receipts last. Raises LakeError when the counts do not add up."""
+        """Write all outputs; return pairs of a temporary and a final key, the receipts last.
+
+        Raises:
+            LakeError: the counts do not add up.
+        """
         raw = [
             RawObject(
                 o.key,
@@ -54,16 +60,16 @@ class Run:
         is_compiled = sum(s.size for s in staged) >= COMPILED_FROM_BYTES
         counts: dict[str, Counts] = {}
         for feed in FEEDS.values():
-            if mine := [s for s in staged if feed_of(s.raw.key) == feed]:
-                counts |= self._write_feed(feed, mine, is_compiled)
+            if of_feed := [s for s in staged if feed_of(s.raw.key) == feed]:
+                counts |= self._write_feed(feed, of_feed, is_compiled)
         self._place_quarantine()
         self.receipts = [self._receipt(s, counts[s.raw.key]) for s in staged]
         self._write_receipts()
         return self._moves
 
     def _write_feed(self, feed: Feed, staged: list[Staged], is_compiled: bool) -> dict[str, Counts]:
-        """Writes what the lines of a feed became; returns their counts by object."""
-        cleaned = clean(self._spark, feed, staged, is_compiled)
+        """Write the accepted and rejected lines of a feed; return the counts by object."""
+        cleaned = clean_feed(self._spark, feed, staged, is_compiled)
         folder = f"{self._out}/{feed.name}"
         cleaned.accepted.write.partitionBy("day").parquet(self._lake.path(folder))
         cleaned.rejected.write.parquet(self._lake.path(f"{self._out}/quarantine/{feed.name}"))
@@ -74,7 +80,7 @@ class Run:
         return cleaned.counts
 
     def _place_accepted(self, feed: Feed, folder: str) -> None:
-        """Gives the files of a feed their final keys and counts their rows."""
+        """Choose the final keys of the files of a feed, and count their rows."""
         parts: Counter[str] = Counter()
         finals = {}
         for key in self._written(folder):
@@ -101,7 +107,7 @@ class Run:
         return [o.key for o in self._lake.list(folder) if o.key.endswith(".parquet")]
 
     def _count(self, keys: Iterable[str], schema: str, by: list[str]) -> list[tuple[Any, ...]]:
-        """Rows by file and by some columns, read back from what was written."""
+        """Count the rows of written files, by key and columns."""
         paths = [self._lake.path(key) for key in keys]
         if not paths:
             return []
@@ -138,7 +144,7 @@ class Run:
         )
 
     def _write_receipts(self) -> None:
-        """One object with a row for each raw object: one each would cost more than it tells."""
+        """Write all receipts into one object: one for each would take too long."""
         folder = f"{self._out}/receipts"
         rows = [tuple(receipt.row().values()) for receipt in self.receipts]
         table = self._spark.createDataFrame(rows, schema(RECEIPT))

@@ -1,4 +1,4 @@
-"""Erasure: a customer's id replaced by a random pseudonym wherever the home holds it."""
+"""Erasure: the replacement of a customer's id by a random pseudonym, everywhere in a home."""
 
 from medallion.operations.erasure.act import ForgetReport, forget
 

@@ -1,4 +1,4 @@
-"""The act of forgetting a customer, from the first search to the proof."""
+"""The erasure of a customer, from the first search to the proof."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from medallion.operations.erasure.lake import Before, LakeEraser, Rewritten
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.search import Search, search
 from medallion.operations.erasure.versions import purge
-from medallion.operations.erasure.warehouse import catch_up, rebuild
+from medallion.operations.erasure.warehouse import catch_up, rewrite_warehouse
 from medallion.platforms.home import UNFINISHED_ERASURE, replaced_copies
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import sync
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import FILE
+from medallion.platforms.warehouse import WAREHOUSE_FILE
 
 RECORDS = "erasures"
 
 
 @dataclass
 class ForgetReport:
-    """What was done. `left` names where the id still is; it is gone when there is nothing."""
+    """The result of an erasure; `left` names the places that still hold the id."""
 
     pseudonym: str
     at: datetime
@@ -38,31 +38,37 @@ class ForgetReport:
     seconds: float = 0.0
 
     @property
-    def found(self) -> bool:
-        """Whether home or lake held the id at all."""
+    def was_found(self) -> bool:
+        """Return whether the home or the lake held the id."""
         done = self.rewritten
         return bool(done.raw_objects or done.bronze_objects or done.old_versions)
 
 
 def forget(
-    here: Platform, customer: str | None, progress: Callable[[str], None] = lambda _: None
+    platform: Platform, customer: str | None, progress: Callable[[str], None] = lambda _: None
 ) -> ForgetReport:
-    """Replaces a customer's id by a random pseudonym in raw/, bronze, quarantine, receipts,
-    warehouse and published snapshots; every count and sum stays. Old versions that a bucket keeps
-    go. Nothing tells afterwards whose the pseudonym was. Without a customer it finishes an act
-    that was interrupted.
+    """Replace a customer's id by a random pseudonym in the lake, the warehouse and all snapshots.
 
-    Raises SettingsError for an id that no event can have, LakeError for a lake that a cluster is
-    at work on or that refuses, WarehouseError when a total would change; then the warehouse and
-    the old versions stay as they were.
+    Every count and sum stays the same. Old versions of objects in a bucket are deleted. Afterwards
+    nothing links the pseudonym to the id.
+
+    Args:
+        platform: the platform.
+        customer: the id; None finishes an erasure that was interrupted.
+        progress: called with a message at each step.
+
+    Raises:
+        SettingsError: no event can have this id.
+        LakeError: a run of a cluster has not ended, or the lake refuses.
+        WarehouseError: a total would change; then the warehouse and old versions stay as they were.
     """
     started = time.monotonic()
-    act = _Act.take_up(here, customer)
+    act = _Act.open(platform, customer)
     if not act.is_resumed:
-        _require_rest(here.lake)
-        _require_no_old_copy(here.home)
-        catch_up(here)
-    eraser = LakeEraser(here.lake, act.replacement)
+        _require_no_cluster_run(platform.lake)
+        _require_no_old_copy(platform.home)
+        catch_up(platform)
+    eraser = LakeEraser(platform.lake, act.replacement)
     progress("searching raw/")
     act.note(eraser.find_raw())
     progress("rewriting the lake")
@@ -71,31 +77,33 @@ def forget(
     eraser.rewrite_quarantine()
     eraser.rewrite_receipts(act.raw)
     report = ForgetReport(act.replacement.pseudonym, datetime.now(UTC), eraser.done)
-    if act.is_resumed or report.found:
+    if act.is_resumed or report.was_found:
         progress("building the warehouse anew")
-        rebuild(here)
+        rewrite_warehouse(platform)
     progress("deleting old versions")
-    eraser.done.old_versions = purge(here.lake, act.replacement, act.raw)
+    eraser.done.old_versions = purge(platform.lake, act.replacement, act.raw)
     progress("searching every file")
-    _prove(report, search(here.home, here.lake, act.replacement))
+    _prove(report, search(platform.home, platform.lake, act.replacement))
     report.seconds = time.monotonic() - started
     act.end(report)
     return report
 
 
-def _require_rest(lake: Lake) -> None:
-    """What a cluster has begun would come with the id when it ends. An empty object is none of
-    its work: it marks a folder, or says that nothing is under way."""
-    begun = next((found for found in lake.list("tmp/") if found.size), None)
-    if begun:
+def _require_no_cluster_run(lake: Lake) -> None:
+    """Raise LakeError when a run of a cluster is under way, which would publish the id later.
+
+    Empty objects are no sign of a run: they mark folders, or a register without content.
+    """
+    output = next((stored for stored in lake.list("tmp/") if stored.size), None)
+    if output:
         raise LakeError(
-            f"{lake.url}/{begun.key} is of a run of the cleaner that has not ended: start the job "
+            f"{lake.url}/{output.key} is of a run of the cleaner that has not ended: start the job "
             "again, let it end, and forget then"
         )
 
 
 def _require_no_old_copy(home: Path) -> None:
-    """What a rebuild has kept may hold the id, and is nobody's to rewrite."""
+    """Raise SettingsError when a rebuild has kept an old copy, which may hold the id."""
     if copies := replaced_copies(home):
         raise SettingsError(
             f"{next(iter(copies))} is an old copy that may hold the id; 'medallion rebuild "
@@ -105,8 +113,10 @@ def _require_no_old_copy(home: Path) -> None:
 
 @dataclass
 class _Act:
-    """What is to be done, on disk before it is begun: an act that is cut short can be finished.
-    The file holds the id only until the act has ended."""
+    """The plan of an erasure in a file, by which an interrupted erasure can be finished.
+
+    The file holds the id only until the erasure has ended.
+    """
 
     path: Path
     lake: str
@@ -115,26 +125,26 @@ class _Act:
     is_resumed: bool
 
     @classmethod
-    def take_up(cls, here: Platform, customer: str | None) -> _Act:
-        """The act that was interrupted, or else a new one."""
-        path = here.home / UNFINISHED_ERASURE
-        lake = "the home" if here.lake.url == here.home.as_uri() else here.lake.url
+    def open(cls, platform: Platform, customer: str | None) -> _Act:
+        """Return the plan of the interrupted erasure, or else a new one."""
+        path, url = platform.home / UNFINISHED_ERASURE, platform.lake.url
+        lake = "the home" if url == platform.home.as_uri() else url
         if path.exists():
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if customer not in (None, told["customer"]):
+            plan = json.loads(path.read_text(encoding="utf-8"))
+            if customer not in (None, plan["customer"]):
                 raise HomeBusy(
                     "an erasure was interrupted; 'medallion forget --resume' finishes it first"
                 )
-            if told["lake"] != lake:
+            if plan["lake"] != lake:
                 raise SettingsError(
-                    f"an erasure was interrupted whose lake is {told['lake']}, not {lake}: set "
+                    f"an erasure was interrupted whose lake is {plan['lake']}, not {lake}: set "
                     "MEDALLION_LAKE as it was then"
                 )
             raw = {
                 key: Before(then["checksum"], datetime.fromisoformat(then["arrived"]))
-                for key, then in told["raw"].items()
+                for key, then in plan["raw"].items()
             }
-            return cls(path, lake, Replacement(told["customer"], told["pseudonym"]), raw, True)
+            return cls(path, lake, Replacement(plan["customer"], plan["pseudonym"]), raw, True)
         if customer is None:
             raise SettingsError("no erasure was interrupted; name a customer with --customer")
         if not customer or customer != customer.strip(WHITE_SPACE):
@@ -142,9 +152,9 @@ class _Act:
         return cls(path, lake, Replacement.of(customer), {}, False)
 
     def note(self, raw: dict[str, Before]) -> None:
-        """Writes down which raw objects are about to change, and what they were."""
+        """Store which raw objects will change, with their old checksums and arrivals."""
         self.raw |= raw
-        told = {
+        plan = {
             "customer": self.replacement.customer,
             "pseudonym": self.replacement.pseudonym,
             "lake": self.lake,
@@ -153,28 +163,28 @@ class _Act:
                 for key, then in self.raw.items()
             },
         }
-        _write(self.path, told)
+        _write(self.path, plan)
 
     def end(self, report: ForgetReport) -> None:
-        """Leaves a record without the id, or nothing when there was nothing to forget."""
-        if report.found or self.is_resumed:
+        """Remove the plan; leave a record without the id if anything was replaced."""
+        if report.was_found or self.is_resumed:
             records = self.path.parent / RECORDS
             records.mkdir(exist_ok=True)
-            told = asdict(report) | {"at": report.at.isoformat()}
-            _write(records / f"{report.pseudonym}.json", told)
+            record = asdict(report) | {"at": report.at.isoformat()}
+            _write(records / f"{report.pseudonym}.json", record)
         self.path.unlink()
         sync(self.path.parent)
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(told, indent=2, ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
     sync(temporary)
     temporary.rename(path)
     sync(path.parent)
 
 
-def _prove(report: ForgetReport, found: Search) -> None:
-    own = {UNFINISHED_ERASURE, FILE + ".wal"}
-    report.searched = dict(found.searched)
-    report.left = [place for place in found.found if place not in own]
+def _prove(report: ForgetReport, result: Search) -> None:
+    own = {UNFINISHED_ERASURE, WAREHOUSE_FILE + ".wal"}
+    report.searched = dict(result.searched)
+    report.left = [place for place in result.places if place not in own]

@@ -1,4 +1,4 @@
-"""The id taken out of the objects of a lake: raw/, bronze/, quarantine and receipts."""
+"""The erasure of an id from the objects of a lake: raw, bronze, quarantine and receipts."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.contract import MAX_LINE_BYTES, feed_of
-from medallion.lake.codecs import Source, codec_of, create_packed
+from medallion.lake.codecs import StoredBytes, codec_of, create_packed
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import QUARANTINES, RECEIPTS, is_stem, receipt_key, stem
 from medallion.operations.erasure.pseudonym import Replacement
-from medallion.operations.erasure.raw_lines import UNREADABLE, lines
+from medallion.operations.erasure.raw_lines import READ_ERRORS, lines
 from medallion.platforms.lake import Lake, LakeObject, batches
 from medallion.platforms.warehouse import literal
 
 
 @dataclass
 class Rewritten:
-    """What was rewritten, the old versions that were deleted, and the objects that cannot be
-    searched, by key with the reason."""
+    """Counts of rewritten objects, rows and deleted versions.
+
+    `unsearchable` gives the reason, by key, why objects cannot be searched.
+    """
 
     raw_objects: int = 0
     raw_lines: int = 0
@@ -39,14 +41,14 @@ class Rewritten:
 
 @dataclass(frozen=True)
 class Before:
-    """A raw object that held the id: the checksum of its stored bytes, and when it arrived."""
+    """A raw object before its erasure: the checksum of its stored bytes, and its arrival."""
 
     checksum: str
     arrived: datetime
 
 
 class LakeEraser:
-    """Takes one id out of a lake. Every step may be repeated; each object is replaced whole."""
+    """The erasure of one id from a lake, in steps that may be repeated; each object is replaced."""
 
     def __init__(self, lake: Lake, replacement: Replacement) -> None:
         self._lake, self._by = lake, replacement
@@ -54,46 +56,46 @@ class LakeEraser:
         self.done = Rewritten()
 
     def find_raw(self) -> dict[str, Before]:
-        """The raw objects that hold the id, by key."""
-        found = {}
+        """Return the raw objects that hold the id, by key."""
+        affected = {}
         for raw, path in self._fetched(raw_objects(self._lake)):
             try:
-                # To its end: one that cannot be read whole cannot be rewritten.
+                # All lines: an object that cannot be read to its end cannot be rewritten.
                 if sum(changed for _, changed in lines(path, raw.key, self._by)):
-                    found[raw.key] = Before(_checksum(path), raw.modified)
-            except UNREADABLE as error:
+                    affected[raw.key] = Before(_checksum(path), raw.modified)
+            except READ_ERRORS as error:
                 self.done.unsearchable[raw.key] = str(error)
-        return found
+        return affected
 
     def rewrite_raw(self, before: dict[str, Before]) -> None:
-        """Rewrites raw objects, line by line; each keeps its key and its time of arrival."""
-        mine = (raw for raw in raw_objects(self._lake) if raw.key in before)
-        for raw, stored in self._fetched(mine):
+        """Rewrite raw objects line by line; each keeps its key and its arrival."""
+        affected = (raw for raw in raw_objects(self._lake) if raw.key in before)
+        for raw, stored in self._fetched(affected):
             path, count = self._scratch / "raw", 0
             with create_packed(path, codec_of(raw.key)) as out:
                 for line, changed in lines(stored, raw.key, self._by):
                     out.write(line)
                     count += changed
             arrived = before[raw.key].arrived
-            # One that is rewritten already may have been cut off from its time of arrival.
+            # An interrupted erasure may have rewritten it without its arrival.
             if count or raw.modified != arrived:
                 self._lake.replace(path, raw.key, arrived)
                 self.done.raw_objects += 1
                 self.done.raw_lines += count
 
     def rewrite_bronze(self) -> None:
-        """Rewrites the accepted rows of the customer."""
+        """Rewrite the accepted rows of the customer."""
         for key, path in self._tables("bronze/purchases/"):
             with duckdb.connect() as db:
                 rows = "FROM read_parquet($path, hive_partitioning = false)"
                 held = f"SELECT count(*) {rows} WHERE customer_id = $id"
-                given = {"path": str(path), "id": self._by.customer}
-                (count,) = db.execute(held, given).fetchall()[0]
+                parameters = {"path": str(path), "id": self._by.customer}
+                (count,) = db.execute(held, parameters).fetchall()[0]
                 if count:
                     db.execute(
                         "CREATE TABLE kept AS SELECT * REPLACE (CASE WHEN customer_id = $id "
                         f"THEN $name ELSE customer_id END AS customer_id) {rows}",
-                        given | {"name": self._by.pseudonym},
+                        parameters | {"name": self._by.pseudonym},
                     )
                     target = self._scratch / "bronze"
                     db.execute(f"COPY kept TO {literal(target)} (FORMAT parquet)")
@@ -102,7 +104,7 @@ class LakeEraser:
                     self.done.bronze_rows += count
 
     def rewrite_quarantine(self) -> None:
-        """Rewrites the kept text of rejected lines."""
+        """Rewrite the text of rejected lines."""
         for key, path in self._tables(QUARANTINES):
             table = pq.read_table(path, partitioning=None)
             rows = table.to_pylist()
@@ -119,16 +121,20 @@ class LakeEraser:
                 self.done.quarantined_lines += changed
 
     def rewrite_receipts(self, before: dict[str, Before]) -> None:
-        """Lets the receipts of rewritten raw objects speak of the bytes that are there now. That
-        of a single object is named after these, as if the cleaner had written it."""
-        mine = (raw for raw in raw_objects(self._lake) if raw.key in before)
-        now = {raw.key: (raw, _checksum(path)) for raw, path in self._fetched(mine)}
+        """Update the receipts of rewritten raw objects to match their new bytes.
+
+        The receipt of a single object gets the name that the cleaner would give it.
+        """
+        affected = (raw for raw in raw_objects(self._lake) if raw.key in before)
+        now = {raw.key: (raw, _checksum(path)) for raw, path in self._fetched(affected)}
         for key, path in self._tables(RECEIPTS):
             table = pq.read_table(path, partitioning=None)
             rows = table.to_pylist()
-            changed = [row for row in rows if tells_of(row, before) and row["source_file"] in now]
+            changed = [
+                row for row in rows if is_receipt_of(row, before) and row["source_file"] in now
+            ]
             for row in changed:
-                self._retell(row, *now[row["source_file"]])
+                self._update(row, *now[row["source_file"]])
             if changed:
                 name = key.removeprefix(RECEIPTS).removesuffix(".parquet")
                 raw, _ = now[changed[0]["source_file"]]
@@ -137,14 +143,14 @@ class LakeEraser:
                 if new != key:
                     self._lake.remove(key)
 
-    def _retell(self, row: dict[str, Any], raw: LakeObject, checksum: str) -> None:
+    def _update(self, row: dict[str, Any], raw: LakeObject, checksum: str) -> None:
         names = json.loads(row["unknown_fields"])
-        told = {self._by.text(name): count for name, count in names.items()}
+        unknown = {self._by.text(name): count for name, count in names.items()}
         row |= {
             "size": raw.size,
             "checksum": checksum,
             "unknown_fields": json.dumps(
-                told, ensure_ascii=False, sort_keys=True, separators=(",", ":")
+                unknown, ensure_ascii=False, sort_keys=True, separators=(",", ":")
             ),
         }
 
@@ -153,9 +159,9 @@ class LakeEraser:
         self._lake.replace(path, key)
 
     def _tables(self, prefix: str) -> Iterator[tuple[str, Path]]:
-        """The Parquet objects under a prefix, each by key with a local file of its content."""
-        found = (o for o in self._lake.list(prefix) if o.key.endswith(".parquet"))
-        return ((o.key, path) for o, path in self._fetched(found))
+        """Return the Parquet objects under a prefix: their keys, and local files to read."""
+        objects = (o for o in self._lake.list(prefix) if o.key.endswith(".parquet"))
+        return ((o.key, path) for o, path in self._fetched(objects))
 
     def _fetched(self, objects: Iterable[LakeObject]) -> Iterator[tuple[LakeObject, Path]]:
         for batch in batches(objects):
@@ -163,12 +169,12 @@ class LakeEraser:
                 yield from zip(batch, paths, strict=True)
 
 
-def tells_of(receipt: dict[str, Any], before: dict[str, Before]) -> bool:
-    """Whether a receipt is of bytes that held the id."""
+def is_receipt_of(receipt: dict[str, Any], before: dict[str, Before]) -> bool:
+    """Return whether a receipt is about bytes that held the id."""
     then = before.get(receipt["source_file"])
     return then is not None and then.checksum == receipt["checksum"]
 
 
 def _checksum(path: Path) -> str:
     with path.open("rb", buffering=0) as stream:
-        return Source(stream).checksum()
+        return StoredBytes(stream).checksum()

@@ -1,4 +1,4 @@
-"""Where a line holds a customer's id, and the same line without it."""
+"""The replacement of a customer's id by a pseudonym in lines and texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medallion.cleaning.exact import read_object
 from medallion.contract import WHITE_SPACE, Feed
 
 SHORTEST_TOKEN = 4
-"""An id of fewer characters is looked for as a customer_id only: in free text it is everywhere."""
+"""Shorter ids are replaced only in customer_id: in free text they occur by chance."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
@@ -21,12 +21,12 @@ _MEMBER = re.compile(rb'("customer_id"[ \t\r]*:[ \t\r]*)("(?:[^"\\]|\\.)*"|[0-9]
 
 @dataclass(frozen=True)
 class Replacement:
-    """A customer's id, and the pseudonym that takes its place.
+    """A customer's id, and the pseudonym that replaces it.
 
-    The id is the value of `customer_id`, trimmed as the contract trims. From SHORTEST_TOKEN
-    characters on it is also replaced as a whole word in names and values that the contract does
-    not know, and anywhere in a line that is no JSON. Other fields of the contract stay: a basket
-    with the number of a customer is not that customer. What surrounds the id keeps its bytes.
+    The id is the value of `customer_id`, trimmed as in the contract. An id of SHORTEST_TOKEN
+    characters or more is also replaced as a whole word in fields that are not in the contract, and
+    anywhere in a line that is no JSON. Other fields of the contract stay: a basket with the same
+    number is not that customer. All other bytes of a line stay the same.
     """
 
     customer: str
@@ -34,16 +34,16 @@ class Replacement:
 
     @classmethod
     def of(cls, customer: str) -> Replacement:
-        """With a new pseudonym: random, no longer known once it is lost, no shorter than the id."""
+        """Return an id with a new random pseudonym, which is no shorter than the id."""
         size = max(8, len(customer.encode()) // 2)
         return cls(customer, f"forgotten-{secrets.token_hex(size)}")
 
     def may_be_in(self, data: bytes) -> bool:
-        """Whether bytes could hold the id: as it is, or with a JSON escape."""
+        """Return whether bytes could hold the id, directly or with a JSON escape."""
         return self.customer.encode() in data or b"\\" in data
 
     def line(self, raw: bytes, feed: Feed) -> bytes:
-        """The line without the id; the same line when it does not hold it."""
+        """Return a line with the id replaced."""
         if not self.may_be_in(raw):
             return raw
         if read_object(raw) is None:
@@ -51,11 +51,11 @@ class Replacement:
         return self._event(raw.decode(), feed).encode()
 
     def text(self, text: str) -> str:
-        """A text without the id as a word."""
+        """Return a text with the id replaced where it is a whole word."""
         return self._word.sub(self.pseudonym, text) if self._is_word else text
 
     def is_customer(self, token: str) -> bool:
-        """Whether a JSON string or number is the id, as the cleaner reads a customer_id."""
+        """Return whether a JSON string or number is the id, as the cleaner reads a customer_id."""
         if not token.startswith('"'):
             return token == self.customer
         try:
@@ -72,11 +72,11 @@ class Replacement:
         return re.compile(rf"(?<![\w-]){re.escape(self.customer)}(?![\w-])")
 
     def _event(self, text: str, feed: Feed) -> str:
-        """One JSON object, token by token: only tokens that hold the id are written anew."""
+        """Return a JSON object in which only the tokens that hold the id are rewritten."""
         pieces, copied = list[str](), 0
         nesting, is_name, member = list[str](), False, ""
-        for found in _TOKEN.finditer(text):
-            token = found[0]
+        for match in _TOKEN.finditer(text):
+            token = match[0]
             if token in "{[":
                 nesting.append(token)
                 is_name = token == "{"
@@ -87,18 +87,18 @@ class Replacement:
             else:
                 if is_name and len(nesting) == 1:
                     member = json.loads(token)
-                is_known = len(nesting) == 1 and member in feed.names
-                new = self._known(token, member, is_name) if is_known else self._unknown(token)
+                is_field = len(nesting) == 1 and member in feed.names
+                new = self._field(token, member, is_name) if is_field else self._other(token)
                 if new != token:
-                    pieces += [text[copied : found.start()], new]
-                    copied = found.end()
+                    pieces += [text[copied : match.start()], new]
+                    copied = match.end()
         return "".join([*pieces, text[copied:]])
 
-    def _known(self, token: str, member: str, is_name: bool) -> str:
+    def _field(self, token: str, member: str, is_name: bool) -> str:
         holds = member == "customer_id" and not is_name and self.is_customer(token)
         return json.dumps(self.pseudonym) if holds else token
 
-    def _unknown(self, token: str) -> str:
+    def _other(self, token: str) -> str:
         if not token.startswith('"'):
             return json.dumps(self.pseudonym) if self._is_word and token == self.customer else token
         value = json.loads(token)
@@ -106,7 +106,7 @@ class Replacement:
         return token if new == value else json.dumps(new, ensure_ascii=False)
 
     def _broken(self, raw: bytes) -> bytes:
-        """A line that is no JSON: strings that can be read, and then all that is left."""
+        """Return a line that is no JSON with the id replaced in its strings, then elsewhere."""
         name = json.dumps(self.pseudonym).encode()
         raw = _MEMBER.sub(
             lambda m: m[1] + name if self.is_customer(m[2].decode("utf-8", "replace")) else m[0],
@@ -120,6 +120,6 @@ class Replacement:
 
     def _broken_string(self, token: bytes) -> bytes:
         try:
-            return self._unknown(token.decode()).encode()
+            return self._other(token.decode()).encode()
         except ValueError:
             return token

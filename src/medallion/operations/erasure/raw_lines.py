@@ -1,4 +1,4 @@
-"""The lines of a raw object without the id, and raw objects packed as their names say."""
+"""The lines of a raw object with the id replaced."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from medallion.contract import feed_of
 from medallion.lake.codecs import codec_of, open_unpacked
 from medallion.operations.erasure.pseudonym import Replacement
 
-UNREADABLE = (OSError, EOFError)
-"""What reading an archive that is damaged or cut may raise."""
+READ_ERRORS = (OSError, EOFError)
+"""The errors of reading a damaged or truncated object."""
 
 
 def lines(path: Path, key: str, by: Replacement) -> Iterator[tuple[bytes, bool]]:
-    """The lines of a stored object without the id, and whether each was changed."""
+    """Yield the lines of an object with the id replaced, and whether each was changed."""
     feed = feed_of(key)
     with open_unpacked(path, codec_of(key)) as stream:
         for number, line in enumerate(stream):

@@ -1,4 +1,4 @@
-"""Whether any file of a home, or any version of an object in a bucket, still holds an id."""
+"""The search for an id in all files of a home and all versions of objects in a bucket."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import duckdb
 
 from medallion.contract import PURCHASES, feed_of
 from medallion.operations.erasure.pseudonym import Replacement
-from medallion.operations.erasure.raw_lines import UNREADABLE, lines
+from medallion.operations.erasure.raw_lines import READ_ERRORS, lines
 from medallion.platforms.lake import Lake, Version, batches
-from medallion.platforms.warehouse import FILE, literal
+from medallion.platforms.warehouse import WAREHOUSE_FILE, literal
 
 TEXT = ("VARCHAR", "JSON")
 ROWS_AT_A_TIME = 10_000
 PREFIXES = ("raw/", "bronze/", "tmp/")
-"""Where objects of a lake lie that can hold what producers sent."""
+"""The prefixes of all objects of a lake that can hold lines of producers."""
 
 
 class Unsearchable(Exception):
@@ -28,30 +28,32 @@ class Unsearchable(Exception):
 
 @dataclass
 class Search:
-    """How many files of each kind were searched, and where the id is or may be."""
+    """How many files of each kind were searched, and the places where the id is or may be."""
 
     searched: Counter[str] = field(default_factory=Counter)
-    found: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
 
 
 def search(home: Path, lake: Lake, by: Replacement) -> Search:
-    """Looks into every file of the home and every version of every object that the lake keeps
-    elsewhere: raw objects line by line, Parquet and warehouse column by column, others as text."""
+    """Search every file of the home, and every version of every object in a bucket.
+
+    Raw objects are searched by line, Parquet files and the warehouse by column, others as text.
+    """
     result, searcher = Search(), Searcher(by)
     for path in sorted(p for p in home.rglob("*") if p.is_file()):
         name = str(path.relative_to(home))
         result.searched[kind_of(name)] += 1
-        result.found += _told(searcher, path, name, name)
+        result.places += _places(searcher, path, name, name)
     for version, path in contents(lake):
         result.searched[kind_of(version.key) if version.is_current else "old versions"] += 1
         place = f"{lake.url}/{version.key}"
         place += "" if version.is_current else f", version {version.id}"
-        result.found += _told(searcher, path, version.key, place)
+        result.places += _places(searcher, path, version.key, place)
     return result
 
 
 def contents(lake: Lake) -> Iterator[tuple[Version, Path]]:
-    """Every version that has a content, as a local file until the next is asked for."""
+    """Yield every version with content, each with a local file that lasts until the next one."""
     for prefix in PREFIXES:
         for batch in batches(v for v in lake.versions(prefix) if not v.is_deletion):
             with lake.fetched_versions(batch) as paths:
@@ -59,15 +61,15 @@ def contents(lake: Lake) -> Iterator[tuple[Version, Path]]:
 
 
 def kind_of(name: str) -> str:
-    """What a file is, by its name in the home or in the lake."""
+    """Return the kind of a file, by its name in the home or in the lake."""
     if name.endswith(".parquet"):
         return "Parquet files"
     if name.startswith("raw/"):
         return "raw objects"
-    return "warehouse" if name == FILE else "other files"
+    return "warehouse" if name == WAREHOUSE_FILE else "other files"
 
 
-def _told(searcher: Searcher, path: Path, name: str, place: str) -> list[str]:
+def _places(searcher: Searcher, path: Path, name: str, place: str) -> list[str]:
     try:
         return [f"{place}: {where}" if where else place for where in searcher.places(path, name)]
     except Unsearchable as error:
@@ -75,15 +77,22 @@ def _told(searcher: Searcher, path: Path, name: str, place: str) -> list[str]:
 
 
 class Searcher:
-    """Looks for one id in files."""
+    """A search for one id in files."""
 
     def __init__(self, by: Replacement) -> None:
         self._by = by
         self._db = duckdb.connect()
 
     def places(self, path: Path, name: str) -> list[str]:
-        """Where in a file the id is: columns, or "" for the file as a whole; `name` is that in the
-        home or the lake. Raises Unsearchable."""
+        """Return the columns of a file that hold the id, or "" for a file without columns.
+
+        Args:
+            path: the file.
+            name: its name in the home or in the lake.
+
+        Raises:
+            Unsearchable: the file cannot be read.
+        """
         kind = kind_of(name)
         try:
             if kind == "Parquet files":
@@ -98,10 +107,10 @@ class Searcher:
                 return [""] if self._has_line(path, name) else []
             text = path.read_bytes().decode("utf-8", "replace")
             # A cluster keeps lines of raw objects in tmp/.
-            is_found = self._by.text(text) != text
-            is_found = is_found or (name.startswith("tmp/") and self._has_line(path, name))
-            return [""] if is_found else []
-        except (*UNREADABLE, duckdb.Error) as error:
+            is_held = self._by.text(text) != text
+            is_held = is_held or (name.startswith("tmp/") and self._has_line(path, name))
+            return [""] if is_held else []
+        except (*READ_ERRORS, duckdb.Error) as error:
             raise Unsearchable(str(error).splitlines()[0]) from error
 
     def _has_line(self, path: Path, name: str) -> bool:
@@ -118,8 +127,10 @@ class Searcher:
                     yield f"{schema}.{table}.{column}"
 
     def _columns(self, db: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
-        """The columns of a relation that hold the id: customer_id as a whole, lines as lines,
-        others as a word."""
+        """Yield the columns of a relation that hold the id.
+
+        customer_id is compared with it, raw lines are searched as lines, other texts for the word.
+        """
         columns = dict(
             db.execute(
                 "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? "
@@ -148,14 +159,14 @@ class Searcher:
     def _holds(self, column: str, value: str) -> bool:
         if column == "customer_id":
             return value == self._by.customer
-        return column not in KNOWN_FOR_OTHERS and self._by.text(value) != value
+        return column not in OTHER_IDS and self._by.text(value) != value
 
 
-KNOWN_FOR_OTHERS = ("event_id", "basket_id", "original_event_id", "product_id", "store_id")
-"""Columns of the contract in which the same characters are the name of something else."""
+OTHER_IDS = ("event_id", "basket_id", "original_event_id", "product_id", "store_id")
+"""Columns of the contract in which the same characters identify something else."""
 
 
-def _rows(db: duckdb.DuckDBPyConnection, query: str, *given: str) -> Iterator[tuple[Any, ...]]:
-    found = db.execute(query, list(given))
-    while rows := found.fetchmany(ROWS_AT_A_TIME):
+def _rows(db: duckdb.DuckDBPyConnection, query: str, *parameters: str) -> Iterator[tuple[Any, ...]]:
+    result = db.execute(query, list(parameters))
+    while rows := result.fetchmany(ROWS_AT_A_TIME):
         yield from rows

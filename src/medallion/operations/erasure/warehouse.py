@@ -1,4 +1,4 @@
-"""The warehouse without the id: built anew from bronze, beside the old one, and swapped in."""
+"""The erasure of an id from the warehouse, which is built again from bronze and swapped in."""
 
 from __future__ import annotations
 
@@ -21,61 +21,65 @@ TOTALS = (
     "SELECT * EXCLUDE (load_seq) FROM gold.purchases_gold ORDER BY ALL",
     "SELECT count(*), count(DISTINCT customer_id), count(DISTINCT basket_id) "
     "FROM silver.purchases_silver",
-    # Not row by row: of two customers alike, the id decides who falls into which quintile.
+    # Only sums: between two equal customers the id decides the quintile of each.
     "SELECT count(*), sum(baskets), sum(units_sold), sum(basket_value) FROM marts.customer_rfm",
     "SELECT feed, reason, count(*) FROM staging.quarantine GROUP BY ALL ORDER BY ALL",
     "SELECT count(*), sum(lines), sum(accepted), sum(blank) FROM staging.receipts",
 )
-"""What must be the same before and after."""
+"""The queries whose results must be the same before and after."""
 
 _BEHIND = """
 SELECT (SELECT max(load_seq) FROM staging.purchases)
      > (SELECT coalesce(max(load_seq), 0) FROM silver.purchases_silver)"""
 
 
-def catch_up(here: Platform) -> None:
-    """Brings to gold what waits in bronze: the totals of before and of after must be of the same
-    lines. A warehouse that is not built has none."""
-    if not warehouse_path(here.home).exists():
+def catch_up(platform: Platform) -> None:
+    """Build what waits in bronze, so that the totals before the erasure are of all lines.
+
+    A warehouse that was never built stays so.
+    """
+    if not warehouse_path(platform.home).exists():
         return
-    with open_warehouse(here.home) as warehouse:
-        loaded = Loader(here.lake, warehouse).load()
+    with open_warehouse(platform.home) as warehouse:
+        loaded = Loader(platform.lake, warehouse).load()
         if _totals(warehouse) is None:
             return
         ((is_behind,),) = warehouse.execute(_BEHIND).fetchall()
         if loaded.objects or is_behind:
-            transformer = Transformer(here.home)
+            transformer = Transformer(platform.home)
             transformer.run()
             transformer.close()
 
 
-def rebuild(here: Platform) -> None:
-    """Builds the warehouse from bronze in another file, because a file that a database rewrites
-    keeps what it held in its free blocks; swaps it in when every total is the same."""
-    if not warehouse_path(here.home).exists():
+def rewrite_warehouse(platform: Platform) -> None:
+    """Build the warehouse from bronze in a new file, and swap it in when every total is the same.
+
+    The old file would keep the id in its free blocks.
+    """
+    if not warehouse_path(platform.home).exists():
         return
-    beside = here.home / ".forget"
+    beside = platform.home / ".forget"
     shutil.rmtree(beside, ignore_errors=True)
-    with open_warehouse(here.home) as old:
+    with open_warehouse(platform.home) as old:
         before = _totals(old)
         old.execute("CHECKPOINT")
     with open_warehouse(beside) as new:
-        built = build(here.lake, beside, new)
+        built = build(platform.lake, beside, new)
         if built.broken or (before is not None and _totals(new) != before):
             raise WarehouseError(
                 "the warehouse without this customer has other totals, so the old one stays: "
                 + (", ".join(built.broken) or "gold, customers, quarantine or receipts differ")
             )
-        publish(here.home, new, built.relations)
+        publish(platform.home, new, built.relations)
         new.execute("CHECKPOINT")
-    warehouse_path(beside).replace(warehouse_path(here.home))
-    sync(here.home)
+    warehouse_path(beside).replace(warehouse_path(platform.home))
+    sync(platform.home)
     shutil.rmtree(beside)
-    _drop_old_snapshots(here.home / "gold")
+    _drop_old_snapshots(platform.home / "gold")
 
 
 def _totals(warehouse: duckdb.DuckDBPyConnection) -> list[Any] | None:
-    """None for a warehouse that is not built."""
+    """Return the results of TOTALS; None for a warehouse that was never built."""
     try:
         return [warehouse.execute(query).fetchall() for query in TOTALS]
     except duckdb.CatalogException:
