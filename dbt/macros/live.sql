@@ -32,7 +32,7 @@ clock as {{ materialized() }} (
 
 {#- A UTC instant as the clock of the reporting time zone shows it. -#}
 {% macro reporting_time(ts) -%}
-{{ local_time(ts, "'" ~ var('reporting_time_zone') ~ "'") }}
+{{ local_time(ts, '(select time_zone from ' ~ ref('reporting_settings') ~ ')') }}
 {%- endmacro %}
 
 {% macro live_amounts() -%}

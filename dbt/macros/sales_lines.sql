@@ -20,7 +20,7 @@ with lines as (
         coalesce(stores.is_described, false) as is_store_known,
         rates.rate as fx_rate,
         case when products.is_described then products.load_seq end as product_seq,
-        case when stores.is_described then stores.load_seq end as store_seq,
+        stores.load_seq as store_seq,
         case
             when cost_rates.load_seq > coalesce(rates.load_seq, 0) then cost_rates.load_seq
             else coalesce(

@@ -70,7 +70,8 @@ class LossError(MedallionError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the known word nearest to one that is not known;
-    nothing when none is near."""
-    near = difflib.get_close_matches(word, [*known], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    """Return the end of a sentence that names the known word nearest to one that is not known,
+    whatever the case of its letters; nothing when none is near."""
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), folded, 1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""

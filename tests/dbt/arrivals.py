@@ -10,7 +10,7 @@ from typing import Any
 TODAY = datetime.fromisoformat("2026-06-20 12:00:00")
 PRODUCTS, STORES, CURRENCIES = ("P1", "P2", "P3"), ("S1", "S2"), ("USD", "EUR", "GBP")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "no/zone")
-FEEDS = ("products", "stores", "fx_rates", "purchases", "quarantine")
+FEEDS = ("products", "stores", "fx_rates", "purchases", "quarantine", "settings")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ def arrivals(rng: Random) -> list[Arrival]:
 
 def _arrival(rng: Random, ids: _Ids, feed: str) -> Arrival:
     at = TODAY - timedelta(hours=rng.choice((0, 1, 2, 30, 24 * 3, 24 * 30)))
+    if feed == "settings":
+        return Arrival(at, {feed: [_settings(rng)]})
     rows = [_MADE[feed](rng, ids, at) for _ in range(rng.choice((0, 1, 2, 4, 6)))]
     rejected = len(rows) if feed == "quarantine" else 0
     return Arrival(at, {feed: rows, "receipts": [_receipt(feed, at, len(rows), rejected)]})
@@ -146,6 +148,13 @@ def _rate(rng: Random, ids: _Ids, at: datetime) -> dict[str, Any]:
         "ts": TODAY - timedelta(days=rng.choice((0, 1, 8, 45, 4000))),
         "reporting_currency": rng.choice(("USD", "USD", "EUR")),
         "rate": rng.randrange(1, 9),
+    }
+
+
+def _settings(rng: Random) -> dict[str, Any]:
+    return {
+        "reporting_currency": rng.choice((None, "EUR", "USD")),
+        "time_zone": rng.choice((None, "Asia/Tokyo", "America/New_York")),
     }
 
 

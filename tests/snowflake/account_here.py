@@ -43,7 +43,7 @@ from s3_here import S3, emulator
 
 SCRIPT = ROOT / "infra" / "snowflake.sql"
 DBT = ROOT / "dbt"
-PIPES = tuple(table for table in TABLES if table != "loads")
+PIPES = tuple(table for table in TABLES if table not in ("loads", "settings"))
 
 
 def rendered(values: dict[str, str], text: str | None = None) -> str:

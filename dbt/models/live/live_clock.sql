@@ -44,7 +44,7 @@ select
     cleaned.arrived_at,
     cleaned.cleaned_at,
     staged.staged_at,
-    '{{ var("reporting_time_zone") }}' as time_zone,
+    (select time_zone from {{ ref('reporting_settings') }}) as time_zone,
     reporting.currency
 from newest
 cross join cleaned

@@ -12,20 +12,26 @@ with sold as (
 ),
 
 -- What is set counts; else the only currency that is sold in; else USD. The choice is as new as the
--- load that made it: so new is every rate then, and whatever was converted is converted anew.
+-- load or the setting that made it: so new is every rate then, and whatever was converted is converted anew.
 chosen as (
 
-    {% if var('reporting_currency') -%}
-    select cast('{{ var("reporting_currency") }}' as varchar) as currency, cast(0 as bigint) as load_seq
-    {%- else -%}
     select
-        case when count(*) = 1 then min(currency) else 'USD' end as currency,
-        cast(coalesce(max(case when place <= 2 then load_seq end), 0) as bigint) as load_seq
-    from (
-        select *, row_number() over (order by load_seq, currency) as place
-        from sold
-    ) as placed
-    {%- endif %}
+        coalesce(settings.reporting_currency, only_sold.currency) as currency,
+        case
+            when settings.reporting_currency is not null or settings.load_seq > only_sold.load_seq
+                then settings.load_seq
+            else only_sold.load_seq
+        end as load_seq
+    from {{ ref('reporting_settings') }} as settings
+    cross join (
+        select
+            case when count(*) = 1 then min(currency) else 'USD' end as currency,
+            cast(coalesce(max(case when place <= 2 then load_seq end), 0) as bigint) as load_seq
+        from (
+            select *, row_number() over (order by load_seq, currency) as place
+            from sold
+        ) as placed
+    ) as only_sold
 
 ),
 

@@ -13,6 +13,11 @@ changed as (
     from {{ ref('bronze') }}
     where load_seq > {{ watermark(this) }}
         and store_id not in (select store_id from {{ this }})
+    union
+    select store_id
+    from {{ this }}
+    where not is_time_zone_known
+        and (select load_seq from {{ ref('reporting_settings') }}) > {{ watermark(this) }}
 
 ),
 {% endif %}
@@ -36,11 +41,18 @@ sold as (
     select
         store_id,
         min(load_seq) as load_seq
-    from {{ ref('bronze') }}
+    from (
+        select store_id, load_seq from {{ ref('bronze') }}
+        {% if is_incremental() %}
+        where load_seq > {{ watermark(this) }}
+        union all
+        select store_id, load_seq from {{ this }} where not is_described
+        {% endif %}
+    ) as named
     where store_id not in (select store_id from latest)
     {% if is_incremental() %}
-        and load_seq > {{ watermark(this) }}
         and store_id in (select store_id from changed)
+        and store_id <> '(unknown)'
     {% endif %}
     group by store_id
 
@@ -75,6 +87,20 @@ stores as (
         coalesce(max(load_seq), 0)
     from seen
 
+),
+
+known as (
+
+    select
+        stores.*,
+        coalesce(
+            stores.time_zone in ('{{ time_zones() | join("', '") }}'), false
+        ) as is_time_zone_known,
+        settings.time_zone as default_time_zone,
+        settings.load_seq as settings_seq
+    from stores
+    cross join {{ ref('reporting_settings') }} as settings
+
 )
 
 select
@@ -82,17 +108,15 @@ select
     coalesce(store_name, store_id) as store_name,
     coalesce(city, '(unknown)') as city,
     coalesce(country, '(unknown)') as country,
-    case
-        when time_zone in ('{{ time_zones() | join("', '") }}') then time_zone
-        else 'UTC'
-    end as time_zone,
-    coalesce(
-        time_zone in ('{{ time_zones() | join("', '") }}'), false
-    ) as is_time_zone_known,
+    case when is_time_zone_known then time_zone else default_time_zone end as time_zone,
+    is_time_zone_known,
     currency,
     opened_on,
     closed_on,
     described_at,
     is_described,
-    cast(load_seq as bigint) as load_seq
-from stores
+    cast(
+        case when is_time_zone_known or load_seq > settings_seq then load_seq else settings_seq end
+        as bigint
+    ) as load_seq
+from known

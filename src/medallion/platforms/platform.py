@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
 from medallion.errors import SettingsError, did_you_mean
 from medallion.platforms.heartbeat import Heartbeat
-from medallion.platforms.home import runner_lock
+from medallion.platforms.home import keep_settings, runner_lock
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
 from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, read
-from medallion.settings import Settings, SnowflakeAccount
+from medallion.settings import Reporting, Settings, SnowflakeAccount
 
 
 @dataclass(frozen=True)
 class Platform:
-    """All that is external to the pipeline: a local home, the lake, the warehouse."""
+    """All that is external to the pipeline: a local home, the lake, the warehouse; and how the home
+    reports, with the changes of it that its file does not have yet."""
 
     home: Path
     lake: Lake
     snowflake: SnowflakeAccount | None = None
+    reporting: Reporting = field(default_factory=Reporting)
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
         """What the settings ask for."""
         home = settings.home
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
-        return cls(home, lake, settings.snowflake)
+        return cls(home, lake, settings.snowflake, settings.reporting, settings.changes)
 
     @contextmanager
     def lock(self, *, erasing: bool = False) -> Iterator[Heartbeat]:
-        """Holds the home for one runner, which gives a sign of life meanwhile. Raises HomeBusy when
-        another process has it."""
+        """Holds the home for one runner, which gives a sign of life meanwhile; settings that were
+        given with the command are kept in the home's file. Raises HomeBusy when another process has
+        it."""
         with runner_lock(self.home, erasing=erasing), Heartbeat(self.home) as heartbeat:
+            if self.changes:
+                keep_settings(self.home, self.changes)
             yield heartbeat
 
     def warehouse(
