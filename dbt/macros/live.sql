@@ -56,3 +56,23 @@ cast(sum(sales.transactions) as bigint) as transactions,
 {% macro arrivals_since() -%}
 (select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from {{ ref('receipts') }})
 {%- endmacro %}
+
+{#- Baskets from `lines`, with what stood in them. -#}
+{% macro baskets_of_lines(by_day=false) -%}
+select
+    basket_id,
+    event_type,
+    store_id,
+    max(ts) as sold_at,
+    max(payment_method) as payment_method,
+    max(channel) as channel,
+    currency,
+    cast(count(*) as bigint) as lines,
+    cast(sum(quantity) as bigint) as units,
+    cast(sum(net_sales) as decimal(38,4)) as net_sales,
+    cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales,
+    {{ dbt.listagg('product_name', "', '", 'order by ts, event_id', 3) }} as products,
+    {{ dbt.listagg('distinct category', "', '", 'order by category') }} as categories
+from lines
+group by basket_id, event_type, store_id, currency{{ ', utc_date' if by_day }}
+{%- endmacro %}

@@ -9,7 +9,7 @@ with lines as (
         {{ local_time('silver.ts', 'stores.time_zone') }} as local_ts,
         products.product_name,
         products.brand,
-        products.category as product_category,
+        case when products.is_described then products.category end as product_category,
         products.department,
         products.price as list_price,
         products.currency as cost_currency,

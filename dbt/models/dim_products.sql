@@ -13,6 +13,14 @@ changed as (
     from {{ ref('bronze') }}
     where load_seq > {{ watermark(this) }}
         and product_id not in (select product_id from {{ this }})
+    union
+    select product_id
+    from {{ ref('bronze') }}
+    where load_seq > {{ watermark(this) }}
+        and category is not null
+        and product_id in (
+            select product_id from {{ this }} where not is_described and category = '(unknown)'
+        )
 
 ),
 {% endif %}
@@ -32,17 +40,45 @@ changes as (
 
 ),
 
+named as (
+
+    select
+        product_id,
+        load_seq,
+        min(category) as category
+    from (
+        select product_id, load_seq, category from {{ ref('bronze') }}
+        {% if is_incremental() %}
+        where load_seq > {{ watermark(this) }}
+        union all
+        select product_id, load_seq, nullif(category, '(unknown)') from {{ this }}
+        where not is_described and product_id <> '(unknown)'
+        {% endif %}
+    ) as lines
+    where product_id not in (select product_id from changes)
+    {% if is_incremental() %}
+        and product_id in (select product_id from changed)
+    {% endif %}
+    group by product_id, load_seq
+
+),
+
+-- What no event describes has the category that the till named first.
 sold as (
 
     select
         product_id,
-        min(load_seq) as load_seq
-    from {{ ref('bronze') }}
-    where product_id not in (select product_id from changes)
-    {% if is_incremental() %}
-        and load_seq > {{ watermark(this) }}
-        and product_id in (select product_id from changed)
-    {% endif %}
+        min(load_seq) as load_seq,
+        max(case when place = 1 then category end) as category
+    from (
+        select
+            *,
+            row_number() over (
+                partition by product_id
+                order by case when category is null then 1 else 0 end, load_seq
+            ) as place
+        from named
+    ) as placed
     group by product_id
 
 ),
@@ -90,7 +126,7 @@ versions as (
 
     select
         product_id, 1, null, cast('1970-01-01' as timestamp), cast('2200-01-01' as timestamp),
-        null, null, null, null, null, null, null, false, load_seq
+        null, null, category, null, null, null, null, false, load_seq
     from sold
 
     union all

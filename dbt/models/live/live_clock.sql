@@ -1,7 +1,18 @@
+-- The time of the newest load is the measure of all others: what a clock that ran ahead has dated after
+-- it does not count.
+with staged as (
+
+    select max(loaded_at) as staged_at
+    from {{ ref('receipts') }}
+    where load_seq = (select max(load_seq) from {{ ref('receipts') }})
+
+),
+
 -- Where every sale is dated after its own arrival, the newest of those arrivals has to serve.
-with newest as (
+newest as (
 
     select coalesce(
+        max(case when last_sale_at <= (select staged_at from staged) then last_sale_at end),
         max(last_sale_at),
         case when count(*) > 0 then (
             select max(modified_at) from {{ ref('receipts') }} where feed = 'purchases' and accepted > 0
@@ -12,28 +23,24 @@ with newest as (
 ),
 
 -- Of what was cleaned last, not loaded last: each warehouse loads in an order of its own, and two homes
--- must agree. An object dated in the future counts only until the next one is cleaned.
+-- must agree. An object dated in the future counts only until the next one is cleaned, a cleaning only until the
+-- next one is loaded.
 cleaned as (
 
     select
         max(modified_at) as arrived_at,
         max(finished_at) as cleaned_at
     from {{ ref('receipts') }}
-    where finished_at = (select max(finished_at) from {{ ref('receipts') }})
+    where finished_at = (
+        select max(finished_at) from {{ ref('receipts') }}
+        where finished_at <= (select staged_at from staged)
+    )
 
 ),
 
 reporting as (
 
     select max(reporting_currency) as currency from {{ ref('dim_fx_rates') }}
-
-),
-
-staged as (
-
-    select max(loaded_at) as staged_at
-    from {{ ref('receipts') }}
-    where load_seq = (select max(load_seq) from {{ ref('receipts') }})
 
 )
 

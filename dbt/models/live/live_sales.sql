@@ -143,7 +143,7 @@ totals as (
         cast(sum(units_sold) as bigint) as units_sold,
         cast(sum(units_returned) as bigint) as units_returned,
         {% for amount in live_amounts() -%}
-        cast(coalesce(sum({{ amount }}), 0) as decimal(38,4)) as {{ amount }},
+        cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
         cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
         max(case when ts <= ingested_at then ts end) as last_sale_at,

@@ -24,12 +24,16 @@ periods as (
         max(hourly.sales_date) as last_sales_date,
         cast(sum(case when hourly.sales_date > bounds.current_after then hourly.transactions else 0 end) as bigint)
             as transactions,
-        cast(coalesce(sum(case when hourly.sales_date > bounds.current_after then hourly.reporting_net_sales end), 0) as decimal(38,4))
+        {{ sum_where('hourly.sales_date > bounds.current_after', 'hourly.reporting_net_sales') }}
             as net_sales,
-        cast(coalesce(sum(case when hourly.sales_date > bounds.previous_after and hourly.sales_date <= bounds.current_after then hourly.reporting_net_sales end), 0) as decimal(38,4))
-            as previous_net_sales,
-        cast(coalesce(sum(case when hourly.sales_date > bounds.year_ago_after and hourly.sales_date <= bounds.year_ago_last then hourly.reporting_net_sales end), 0) as decimal(38,4))
-            as year_ago_net_sales,
+        {{ sum_where(
+            'hourly.sales_date > bounds.previous_after and hourly.sales_date <= bounds.current_after',
+            'hourly.reporting_net_sales'
+        ) }} as previous_net_sales,
+        {{ sum_where(
+            'hourly.sales_date > bounds.year_ago_after and hourly.sales_date <= bounds.year_ago_last',
+            'hourly.reporting_net_sales'
+        ) }} as year_ago_net_sales,
         max(bounds.last_date) as last_date,
         max(bounds.previous_after) as previous_after,
         max(bounds.year_ago_after) as year_ago_after
@@ -62,7 +66,7 @@ select
     coalesce(store_name, store_id) as store_name,
     coalesce(city, '(unknown)') as city,
     coalesce(country, '(unknown)') as country,
-    cast(row_number() over (order by net_sales desc, store_id) as bigint) as store_rank,
+    cast(row_number() over (order by net_sales desc nulls last, store_id) as bigint) as store_rank,
     transactions,
     net_sales,
     previous_net_sales,

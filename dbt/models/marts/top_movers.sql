@@ -8,6 +8,7 @@ sales as (
 
     select
         daily.product_id,
+        daily.category,
         daily.sales_date > {{ dbt.dateadd('day', '-' ~ var('comparison_days'), 'latest.last_date') }} as is_current,
         daily.units_sold,
         daily.reporting_net_sales
@@ -21,12 +22,11 @@ periods as (
 
     select
         product_id,
+        max(nullif(category, '(unknown)')) as category,
         cast(sum(case when is_current then units_sold else 0 end) as bigint) as units_sold,
         cast(sum(case when is_current then 0 else units_sold end) as bigint) as previous_units_sold,
-        cast(coalesce(sum(case when is_current then reporting_net_sales end), 0) as decimal(38,4))
-            as net_sales,
-        cast(coalesce(sum(case when not is_current then reporting_net_sales end), 0) as decimal(38,4))
-            as previous_net_sales
+        {{ sum_where('is_current', 'reporting_net_sales') }} as net_sales,
+        {{ sum_where('not is_current', 'reporting_net_sales') }} as previous_net_sales
     from sales
     group by product_id
 
@@ -35,7 +35,7 @@ periods as (
 select
     periods.product_id,
     products.product_name,
-    products.category,
+    coalesce(nullif(products.category, '(unknown)'), periods.category, '(unknown)') as category,
     periods.units_sold,
     periods.previous_units_sold,
     periods.net_sales,
@@ -44,7 +44,7 @@ select
     {{ divide('periods.net_sales - periods.previous_net_sales', 'case when periods.previous_net_sales > 0 then periods.previous_net_sales end', 6) }}
         as growth_rate,
     cast(row_number() over (
-        order by abs(periods.net_sales - periods.previous_net_sales) desc, periods.product_id
+        order by abs(periods.net_sales - periods.previous_net_sales) desc nulls last, periods.product_id
     ) as bigint) as mover_rank
 from periods
 left join {{ ref('dim_products') }} as products
