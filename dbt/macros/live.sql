@@ -4,8 +4,22 @@
 {#- The days that the dashboard offers, each beside the same day of the week before. -#}
 {% macro live_days() %}{{ return(15) }}{% endmacro %}
 
+{#- The time of the newest load: the measure of all other times, because a clock that ran ahead may have
+    dated sales, arrivals and cleanings after it. -#}
+{% macro staged_at() -%}
+(
+    select max(loaded_at) from {{ ref('receipts') }}
+    where load_seq = (select max(load_seq) from {{ ref('receipts') }})
+)
+{%- endmacro %}
+
+{#- Whether a time is none of a clock that ran ahead; without a load there is nothing to measure it by. -#}
+{% macro is_past(time) -%}
+{{ time }} <= coalesce({{ staged_at() }}, cast('2200-01-01' as timestamp))
+{%- endmacro %}
+
 {#- The first UTC day of which lines are kept. The newest sale decides; one that is dated after its own
-    arrival does not count. Where no sale counts, all are kept. -#}
+    arrival, or after the newest load, does not count. Where no sale counts, all are kept. -#}
 {% macro live_since(sold_at, relation) -%}
 (
     select coalesce(
@@ -54,7 +68,10 @@ cast(sum(sales.transactions) as bigint) as transactions,
 
 {#- From when on arrivals are told of. -#}
 {% macro arrivals_since() -%}
-(select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from {{ ref('receipts') }})
+(
+    select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from {{ ref('receipts') }}
+    where {{ is_past('modified_at') }}
+)
 {%- endmacro %}
 
 {#- Baskets from `lines`, with what stood in them. -#}

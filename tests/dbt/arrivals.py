@@ -38,9 +38,11 @@ def _arrival(rng: Random, ids: _Ids, feed: str) -> Arrival:
     at = TODAY - timedelta(hours=rng.choice((0, 1, 2, 30, 24 * 3, 24 * 30)))
     if feed == "settings":
         return Arrival(at, {feed: [_settings(rng)]})
+    loaded = TODAY + timedelta(days=rng.choice((1, 1, 1, 400)))
     rows = [_MADE[feed](rng, ids, at) for _ in range(rng.choice((0, 1, 2, 4, 6)))]
     rejected = len(rows) if feed == "quarantine" else 0
-    return Arrival(at, {feed: rows, "receipts": [_receipt(feed, at, len(rows), rejected)]})
+    receipt = _receipt(feed, at, len(rows), rejected) | {"loaded_at": loaded}
+    return Arrival(at, {feed: rows, "receipts": [receipt]})
 
 
 def _receipt(feed: str, at: datetime, lines: int, rejected: int) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def _receipt(feed: str, at: datetime, lines: int, rejected: int) -> dict[str, An
     }
 
 
-def sold(event: str, ts: str, arrived: str) -> Arrival:
+def sold(event: str, ts: str, arrived: str, loaded: str = "2026-06-21") -> Arrival:
     """One sale; of two copies of an event the first arrival counts, whatever is loaded first."""
     row = {
         **_purchase(Random(0), _Ids(Random(0)), TODAY),
@@ -74,7 +76,8 @@ def sold(event: str, ts: str, arrived: str) -> Arrival:
         "dt": ts[:10],
     }
     at = datetime.fromisoformat(arrived)
-    return Arrival(at, {"purchases": [row], "receipts": [_receipt("purchases", at, 1, 0)]})
+    receipt = _receipt("purchases", at, 1, 0) | {"loaded_at": loaded}
+    return Arrival(at, {"purchases": [row], "receipts": [receipt]})
 
 
 class _Ids:

@@ -1,19 +1,15 @@
--- The time of the newest load is the measure of all others: what a clock that ran ahead has dated after
--- it does not count.
 with staged as (
 
-    select max(loaded_at) as staged_at
-    from {{ ref('receipts') }}
-    where load_seq = (select max(load_seq) from {{ ref('receipts') }})
+    select {{ staged_at() }} as staged_at
 
 ),
 
--- Where every sale is dated after its own arrival, the newest of those arrivals has to serve.
+-- Where every sale is dated after its own arrival, or after the newest load, the newest of those arrivals
+-- has to serve.
 newest as (
 
     select coalesce(
-        max(case when last_sale_at <= (select staged_at from staged) then last_sale_at end),
-        max(last_sale_at),
+        max(case when {{ is_past('last_sale_at') }} then last_sale_at end),
         case when count(*) > 0 then (
             select max(modified_at) from {{ ref('receipts') }} where feed = 'purchases' and accepted > 0
         ) end
@@ -23,8 +19,8 @@ newest as (
 ),
 
 -- Of what was cleaned last, not loaded last: each warehouse loads in an order of its own, and two homes
--- must agree. An object dated in the future counts only until the next one is cleaned, a cleaning only until the
--- next one is loaded.
+-- must agree. An object dated in the future counts only until the next one is cleaned, a cleaning dated
+-- so only until the next one is loaded.
 cleaned as (
 
     select
@@ -33,7 +29,7 @@ cleaned as (
     from {{ ref('receipts') }}
     where finished_at = (
         select max(finished_at) from {{ ref('receipts') }}
-        where finished_at <= (select staged_at from staged)
+        where {{ is_past('finished_at') }}
     )
 
 ),

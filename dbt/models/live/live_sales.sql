@@ -21,14 +21,16 @@ newest as {{ materialized() }} (
 
     select max(sold_at) as sold_at
     from (
-        select max(last_sale_at) as sold_at from {{ this }} where not exists (select 1 from moved)
+        select max(last_sale_at) as sold_at from {{ this }}
+        where {{ is_past('last_sale_at') }} and not exists (select 1 from moved)
         union all
         select max(ts) from {{ ref('silver') }} where load_seq > {{ watermark(this) }} and ts <= ingested_at
+            and {{ is_past('ts') }}
         union all
         select max(silver.ts)
         from {{ ref('silver') }} as silver
         cross join (select 1 as found from moved limit 1) as any_moved
-        where silver.ts <= silver.ingested_at
+        where silver.ts <= silver.ingested_at and {{ is_past('silver.ts') }}
     ) as candidates
 
 ),
@@ -40,7 +42,8 @@ bounds as {{ materialized() }} (
 
     select
         {{ live_since('sold_at', 'newest') }} as since,
-        {{ live_since('last_sale_at', this) }} as present_since
+        (select coalesce(cast(min(minute_at) as date), cast('1970-01-01' as date)) from {{ this }})
+            as present_since
 
 ),
 
@@ -92,7 +95,7 @@ lines as (
 {% else %}
 lines as (
 
-    select * from {{ ref('silver') }} where dt >= {{ live_since('case when ts <= ingested_at then ts end', ref('silver')) }}
+    select * from {{ ref('silver') }} where dt >= {{ live_since('case when ts <= ingested_at and ' ~ is_past('ts') ~ ' then ts end', ref('silver')) }}
 
 ),
 

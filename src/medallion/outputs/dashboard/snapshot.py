@@ -256,10 +256,12 @@ class Board:
         return [(r["feed"], r["reason"], r["lines"]) for r in rows]
 
     def _arrivals(self, day: date | None) -> Arrivals | None:
-        """What arrived on a day, or on the last one on which anything did."""
+        """What arrived on a day, or on the last one on which anything did; a day after the newest
+        load is none on which anything can have arrived."""
         rows = self._rows(
-            "SELECT * FROM live_arrivals WHERE $day IS NULL OR arrival_day = $day "
-            "ORDER BY arrival_day DESC LIMIT 1",
+            "SELECT * FROM live_arrivals WHERE CASE WHEN $day IS NULL THEN arrival_day <= "
+            "(SELECT CAST(timezone(time_zone, timezone('UTC', staged_at)) AS DATE) "
+            "FROM live_clock) ELSE arrival_day = $day END ORDER BY arrival_day DESC LIMIT 1",
             {"day": day},
         )
         if not rows:
