@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Cli, drop, event
+from conftest import ROOT, Cli, drop, event
 from medallion.cleaning.cleaner import Cleaner
 from medallion.contract import MAX_LINE_BYTES, PURCHASES, TECHNICAL
 from medallion.layers import bronze
@@ -228,14 +229,18 @@ def test_memory_is_bounded_whatever_the_size_of_a_file(tmp_path: Path) -> None:
 
 
 def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
-    """On a machine without the machine code it is made, which is said; the next start has it."""
-    said = []
+    """On a machine without the machine code it is made, which is said; the next start has it, and
+    one whose file was damaged does not use it."""
+    copy, said = tmp_path / "copy", []
+    shutil.copytree(
+        ROOT / "src" / "medallion", copy / "medallion", ignore=shutil.ignore_patterns("__pycache__")
+    )
     for home in ("first", "second"):
         lines = [event(event_id=f"e{i}", note="x" * 1000) for i in range(1_000)]
         drop(tmp_path / home, "a.json", *lines)
         done = subprocess.run(
             [sys.executable, "-m", "medallion.cli", "clean", "--home", tmp_path / home],
-            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "machine code")},
+            env=os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(tmp_path)},
             capture_output=True,
             text=True,
             check=True,
@@ -243,6 +248,18 @@ def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
         assert "1,000 accepted" in done.stdout
         said.append("compiling the cleaner" in done.stderr)
     assert said == [True, False]
+    (code,) = copy.rglob("scan-*.o")
+    stored = code.read_bytes()
+    code.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))
+    check = f"from medallion.cleaning import machine_code; print(machine_code._kept({code.name!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", check],
+        env=os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "None\n"
 
 
 def test_both_lanes_agree_on_damaged_lines(

@@ -67,8 +67,7 @@ def _clean(key: str, data: bytes, *, is_compiled: bool) -> Answer:
                 cleaned.lines.tolist(), cleaned.accepted.to_pylist(), strict=True
             ):
                 answer.lines[number] = _outcome(feed, row | {"reason": None}, b"", 0)
-            for number, reason in cleaned.rejected:
-                raw, size = block.line(number - block.first_line)
+            for reason, raw, size, number in cleaned.rejected:
                 answer.lines[number] = _outcome(feed, {"reason": reason}, raw, size)
     answer.unknown = named_counts(cleaner.unknown_fields())
     found = sum(outcome is BLANK for outcome in answer.lines.values())

@@ -58,7 +58,7 @@ def _outcome(feed: str, data: bytes, is_compiled: bool) -> Outcome:
         for cleaned in cleaner.clean(block):
             batch = pa.Table.from_batches([cleaned.accepted])
             rows.append(batch.append_column("line", pa.array(cleaned.lines, pa.int64())))
-            rejected += cleaned.rejected
+            rejected += [(line.source_line, line.reason) for line in cleaned.rejected]
             blank += cleaned.blank
     table = pa.concat_tables(rows).sort_by("line").combine_chunks()
     return table, sorted(rejected), blank, dict(cleaner.unknown_fields())

@@ -7,9 +7,10 @@ exact lane, in Python, reads the others one by one and says why a line is reject
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ import pyarrow as pa
 from medallion.cleaning import plain
 from medallion.cleaning.exact import Validator
 from medallion.cleaning.lines import Block
-from medallion.contract import WHITE_SPACE, Feed
+from medallion.contract import QUARANTINE, WHITE_SPACE, Feed
 
 LINES_AT_ONCE = 1 << 15
 """Lines that are read in one go: bounds the memory of their cells."""
@@ -25,17 +26,26 @@ LINES_AT_ONCE = 1 << 15
 _WHITE_SPACE = WHITE_SPACE.encode()
 
 
+class Rejected(NamedTuple):
+    """A rejected line, as the quarantine keeps it."""
+
+    reason: str
+    raw: bytes
+    raw_size: int
+    source_line: int
+
+
 @dataclass(frozen=True)
 class Cleaned:
     """What became of some lines of an object.
 
-    `accepted` has the feed's columns and `lines` the number of the line of each row; `rejected` is
-    the number and the reason of each line that was refused, in order.
+    `accepted` has the feed's columns and `lines` the number of the line of each row; `rejected`
+    are the lines that were refused, in order.
     """
 
     accepted: pa.RecordBatch
     lines: np.ndarray
-    rejected: list[tuple[int, str]]
+    rejected: list[Rejected]
     blank: int
 
 
@@ -80,7 +90,7 @@ class Cleaner:
             yield self._exactly(block, left + first)
 
     def _exactly(self, block: Block, indexes: np.ndarray) -> Cleaned:
-        numbers, values, rejected, blank = list[int](), [], list[tuple[int, str]](), 0
+        numbers, values, rejected, blank = list[int](), [], list[Rejected](), 0
         for index in indexes.tolist():
             line, size = block.line(index)
             if size == len(line) and not line.strip(_WHITE_SPACE):
@@ -90,7 +100,7 @@ class Cleaner:
             if verdict.unknown:
                 self._unknown.update(verdict.unknown)
             if verdict.reason:
-                rejected.append((block.first_line + index, verdict.reason))
+                rejected.append(Rejected(verdict.reason, line, size, block.first_line + index))
             else:
                 numbers.append(block.first_line + index)
                 values.append(verdict.values)
@@ -99,6 +109,14 @@ class Cleaner:
         arrays = [pa.array(v, kind) for v, kind in zip(columns, schema.types, strict=True)]
         rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
         return Cleaned(rows, np.array(numbers, np.int64), rejected, blank)
+
+
+def table_of(rejected: Iterable[Rejected]) -> pa.Table:
+    """Return rejected lines as a table, in the order of their numbers."""
+    columns = zip(*sorted(rejected, key=lambda line: line.source_line), strict=True)
+    kinds = [plain.arrow_type(QUARANTINE[name]) for name in Rejected._fields]
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    return pa.Table.from_arrays(arrays, names=Rejected._fields)
 
 
 def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:

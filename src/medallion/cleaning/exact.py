@@ -66,12 +66,17 @@ class Validator:
 
     def __init__(self, feed: Feed) -> None:
         self._total = feed.total
-        self._rules = {
-            f.name: _Rule(
-                _READERS[f.type.kind](f), _absent(feed, f), f.missing if f.required else None, f.bad
+        self._names = frozenset(feed.names)
+        self._rules = [
+            _Rule(
+                f.name,
+                _READERS[f.type.kind](f),
+                _absent(feed, f),
+                f.missing if f.required else None,
+                f.bad,
             )
             for f in feed.fields
-        }
+        ]
 
     def validate(self, line: bytes, size: int) -> Verdict:
         """Return what becomes of a line.
@@ -84,18 +89,21 @@ class Validator:
             return Verdict(OVERSIZE)
         if (members := read_object(line)) is None:
             return Verdict(MALFORMED)
-        unknown = frozenset(members.keys() - self._rules.keys())
+        unknown = frozenset(members.keys() - self._names)
         values: dict[str, Any] = {}
-        for name, rule in self._rules.items():
+        for name, read, absent, missing, bad in self._rules:
             given = members.get(name)
             if type(given) is str:
                 given = given.strip(WHITE_SPACE) or None
-            if given is None and rule.missing:
-                return Verdict(rule.missing, unknown=unknown)
             try:
-                values[name] = rule.absent(values) if given is None else rule.read(given)
+                if given is not None:
+                    values[name] = read(given)
+                elif missing:
+                    return Verdict(missing, unknown=unknown)
+                else:
+                    values[name] = absent(values)
             except (_Bad, InvalidOperation):
-                return Verdict(rule.bad, unknown=unknown)
+                return Verdict(bad, unknown=unknown)
         if self._total and not _is_total_right(self._total, values):
             return Verdict(TOTAL_MISMATCH, unknown=unknown)
         return Verdict(None, tuple(values.values()), unknown)
@@ -159,6 +167,7 @@ class _Rule(NamedTuple):
     """How a field reads what is given, what it takes where nothing is, and the reasons: `missing`
     where it is required, `bad` for a value that it cannot take."""
 
+    name: str
     read: Callable[[Any], Value]
     absent: Callable[[dict[str, Any]], Value | None]
     missing: str | None
@@ -194,8 +203,9 @@ _FOLDS: dict[str, tuple[Callable[[str], str], dict[int, int]]] = {
     "upper": (str.upper, str.maketrans(UPPER_FROM, UPPER_TO)),
 }
 _NUMBER, _RFC3339, _EPOCH_MS, _DATE = map(re.compile, (NUMBER, RFC3339, EPOCH_MS, DATE))
-_EPOCH = datetime.fromisoformat(EARLIEST)
+
 _FIRST, _END = date.fromisoformat(EARLIEST), date.fromisoformat(BEFORE)
+_FIRST_INSTANT, _END_INSTANT = map(datetime.fromisoformat, (EARLIEST, BEFORE))
 
 
 def _text_reader(field: Field) -> Callable[[Any], Value]:
@@ -203,9 +213,11 @@ def _text_reader(field: Field) -> Callable[[Any], Value]:
     allowed = frozenset(field.allowed)
 
     def read(given: Any) -> Value:
-        if not isinstance(given, str) or (type(given) is JsonNumber and not given.isdigit()):
-            raise _Bad
-        text = str(given)
+        text = given
+        if type(given) is not str:
+            if type(given) is not JsonNumber or not given.isdigit():
+                raise _Bad
+            text = str(given)
         if fold:
             text = fold(text) if text.isascii() else text.translate(table)
         if allowed and text not in allowed:
@@ -219,16 +231,15 @@ def _number_reader(field: Field) -> Callable[[Any], Value]:
     is_integer = field.type.kind == "integer"
     unit = Decimal(1).scaleb(-(INTEGER_DECIMALS if is_integer else field.type.scale))
     context = Context(prec=38 if is_integer else field.type.precision, rounding=ROUND_HALF_UP)
-    low, high = field.minimum, field.maximum
+    low, high, is_number = field.minimum, field.maximum, _NUMBER.fullmatch
 
     def read(given: Any) -> Value:
         if type(given) is JsonNumber:
-            given = _with_short_exponent(given)
-        elif not isinstance(given, str) or len(given) > MAX_NUMBER_LENGTH:
+            if "e" in given or "E" in given:
+                given = _with_short_exponent(given)
+        elif type(given) is not str or len(given) > MAX_NUMBER_LENGTH or not is_number(given):
             raise _Bad
-        if not _NUMBER.fullmatch(given):
-            raise _Bad
-        number = Decimal(given).quantize(unit, context=context)
+        number = Decimal(given).quantize(unit, None, context)
         if (low is not None and number < low) or (high is not None and number > high):
             raise _Bad
         if not is_integer:
@@ -241,11 +252,9 @@ def _number_reader(field: Field) -> Callable[[Any], Value]:
 
 
 def _with_short_exponent(number: str) -> str:
-    """The same number with an exponent of at most three digits; 0 where a longer one leaves nothing
+    """Return a number with an exponent of at most three digits; 0 where a longer one leaves nothing
     of it. Raises _Bad where it leaves too much."""
-    mantissa, mark, exponent = number.lower().partition("e")
-    if not mark:
-        return number
+    mantissa, _, exponent = number.lower().partition("e")
     digits = exponent.lstrip("+-").lstrip("0")
     if len(digits) <= 3:
         return f"{mantissa}e{'-' * exponent.startswith('-')}{digits or 0}"
@@ -262,7 +271,7 @@ def _instant_reader(_: Field) -> Callable[[Any], Value]:
             instant = _instant(given)
         except (ValueError, OverflowError):
             raise _Bad from None
-        if not _FIRST <= instant.date() < _END:
+        if not _FIRST_INSTANT <= instant < _END_INSTANT:
             raise _Bad
         return instant
 
@@ -272,12 +281,11 @@ def _instant_reader(_: Field) -> Callable[[Any], Value]:
 def _instant(text: str) -> datetime:
     """The instant of an RFC 3339 text or of epoch milliseconds in UTC, cut to the millisecond."""
     if _EPOCH_MS.fullmatch(text):
-        return _EPOCH + timedelta(milliseconds=int(text))
+        return _FIRST_INSTANT + timedelta(milliseconds=int(text))
     if not (found := _RFC3339.fullmatch(text)):
         raise _Bad
-    fraction, offset = (found[2] or "")[1:4], found[3]
-    local = datetime.fromisoformat(f"{text[:10]}T{text[11:19]}")
-    local += timedelta(milliseconds=int(fraction.ljust(3, "0")))
+    fraction, offset = (found[2] or ".")[:4], found[3]
+    local = datetime.fromisoformat(f"{text[:19]}{fraction:0<4}")
     if offset in "Zz":
         return local
     shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[4:6]))

@@ -13,47 +13,33 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from medallion.cleaning.tables import (
-    EMPTY,
-    MAX_WORDS,
-    NONE,
-    VALUE,
-    WORD,
-    Cells,
-    Words,
-    cells_for,
-    tables_of,
-)
-from medallion.contract import FEEDS, Feed, Type
+from medallion.cleaning import machine_code
+from medallion.cleaning.machine_code import flat
+from medallion.cleaning.tables import VALUE, Cells, cells_for, tables_of, words_for
+from medallion.contract import Feed, Type
 
 ROOM = 3
 """Room for rewritten texts, in sizes of the lines: decoded and folded they take less."""
 
-_PATIENCE = 1.0
-_is_loaded = threading.Event()
+_scan: machine_code.Scan | None = None
 
 
 def is_loaded() -> bool:
     """Return whether this process has the compiled pass."""
-    return _is_loaded.is_set()
+    return _scan is not None
 
 
 def load(notice: Callable[[str], None] = lambda _: None) -> None:
-    """Bring the compiled pass into this process: a quarter of a second, or some ten where it must
-    be compiled first, and then `notice` is told so."""
-    if is_loaded():
-        return
-    timer = threading.Timer(
-        _PATIENCE, notice, ["compiling the cleaner, once on this machine: some ten seconds"]
-    )
-    timer.daemon = True
-    timer.start()
-    try:
-        for feed in FEEDS.values():
-            PlainLane(feed).read(b"{}", np.array([0, 2], np.int32))
-    finally:
-        timer.cancel()
-    _is_loaded.set()
+    """Bring the compiled pass into this process.
+
+    Args:
+        notice: is told when it must be compiled first.
+
+    Raises:
+        ImportError: it cannot be had; the exact lane does without.
+    """
+    global _scan
+    _scan = _scan or machine_code.load(notice)
 
 
 class PlainLane:
@@ -61,7 +47,8 @@ class PlainLane:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._tables, self._words = tables_of(feed), _words_of(feed)
+        self._tables, self._words = tables_of(feed), words_for(feed)
+        self._known = flat((self._tables, self._words))
 
     def read(
         self, data: bytes | pa.Buffer, offsets: np.ndarray
@@ -76,21 +63,19 @@ class PlainLane:
             The accepted rows, with the feed's columns; the line of each, from 0; the lines that
             the exact lane must read, in order; and how many lines are blank.
         """
-        from medallion.cleaning.scan import scan
-
+        assert _scan, "load() comes first"
         first, size, lines = int(offsets[0]), int(offsets[-1] - offsets[0]), len(offsets) - 1
         room = lines * len(self._tables.texts) + ROOM * size + 16
         bytes_, cells = _scratch.of(self._feed, size + room, lines)
         bytes_[:size] = np.frombuffer(data, np.uint8, size, first)
-        rows, left, blank = scan(
-            bytes_, offsets - np.int32(first), size, self._tables, self._words, cells
-        )
+        places = offsets - np.int32(first)
+        rows, left, blank = _scan(*flat((bytes_, places, size)), *self._known, *flat(cells))
         columns = [
             _column(field.type, cells, number, rows, bytes_)
             for number, field in enumerate(self._feed.fields)
         ]
         batch = pa.RecordBatch.from_arrays(columns, schema=schema(self._feed))
-        return batch, cells.lines[:rows].copy(), cells.left[:left].copy(), int(blank)
+        return batch, cells.lines[:rows].copy(), cells.left[:left].copy(), blank
 
     def unknown_fields(self) -> Counter[str]:
         """Return in how many of the lines that were accepted each unknown name stood."""
@@ -120,40 +105,6 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-
-
-@cache
-def _first_words(feed: Feed) -> Words:
-    """Return the names and allowed values of a feed."""
-    from medallion.cleaning.scan import add, find
-
-    words = Words(
-        words=np.zeros(MAX_WORDS, WORD),
-        text=np.zeros(MAX_WORDS * 32 + 8, np.uint8),
-        slots=np.full(2 * MAX_WORDS, EMPTY, np.int32),
-        order=np.full(64, NONE, np.int64),
-        last=np.zeros(len(feed.fields), np.int64),
-        state=np.zeros(3, np.int64),
-    )
-    for name in feed.names:
-        add(*_bytes(name), words)
-    for number, field in enumerate(feed.fields):
-        for value in field.allowed:
-            found = find(*_bytes(value), words)
-            word = add(*_bytes(value), words) if found == NONE else found
-            words.words[word]["allowed"] |= 1 << number
-            words.last[number] = word
-    return words
-
-
-def _words_of(feed: Feed) -> Words:
-    """Return the words of a feed before any line was read."""
-    return Words(*(array.copy() for array in _first_words(feed)))
-
-
-def _bytes(text: str) -> tuple[np.ndarray, int, int]:
-    data = text.encode()
-    return np.frombuffer(bytearray(data + b" " * 8), np.uint8), 0, len(data)
 
 
 @cache

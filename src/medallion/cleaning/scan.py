@@ -1,9 +1,8 @@
 """The compiled pass of the plain lane: from the bytes of lines to typed cells, one pass.
 
 `scan` proves that a line is acceptable, or leaves it alone: it never rejects. It is strict JSON
-(RFC 8259) and knows no field by name; `tables` brings what the contract says. Numba compiles it
-once and keeps the machine code. All of it is in one module, because that cache notices changes in
-a function's own module only.
+(RFC 8259) and knows no field by name; `tables` brings what the contract says. `machine_code`
+compiles it and keeps the machine code.
 
 Conventions: `w` holds bytes, `i` is a place in them, `e` the end of the line. A function that
 reads something returns the place after it, or REFUSED where it is not what the pass can prove.
@@ -56,21 +55,17 @@ IN_PLACE = 12
 """Arrow keeps a text of so many bytes in its view."""
 
 
-# Nothing here owns memory, so nothing need count who uses it: that costs more than the work.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function of this module, and keep the machine code where that can be written."""
-    try:
-        return njit(function, cache=True, **_OPTIONS)
-    except RuntimeError:  # no folder for the cache
-        return njit(function, **_OPTIONS)
-
-
-def inlined(function: Callable[..., Any]) -> Any:
-    """Compile a function into its callers: to hand it all the tables costs more than its work."""
-    return njit(function, inline="always", **_OPTIONS)
+_OPTIONS: dict[str, Any] = {
+    "error_model": "numpy",
+    # Nothing here owns memory, so nothing need count who uses it: that costs more than the work.
+    "_nrt": False,
+    # `machine_code` calls the function itself.
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+compiled: Callable[[Callable[..., Any]], Any] = njit(**_OPTIONS)
+inlined: Callable[[Callable[..., Any]], Any] = njit(inline="always", **_OPTIONS)
+"""Compiles a function into its callers: to hand it all the tables costs more than its work."""
 
 
 @intrinsic
@@ -107,12 +102,14 @@ def scan(w, offsets, room, tables, words, cells):
             without its line feed.
         room: where the room begins; it must hold three times the bytes of the lines.
         tables: what the contract says of the feed.
-        words: names seen so far; unknown ones are counted there.
+        words: names seen so far, none at first; unknown ones are counted there.
         cells: where the values go; at least one row for each line.
 
     Returns:
         How many rows were filled, how many lines were left (cells.left), how many were blank.
     """
+    if words.state[0] == 0:
+        _learn(tables, words)
     rows = left = blank = np.int64(0)
     room = np.int64(room)
     for n in range(len(offsets) - 1):
@@ -134,6 +131,19 @@ def scan(w, offsets, room, tables, words, cells):
             cells.lines[rows] = n
             rows += 1
     return rows, left, blank
+
+
+@compiled
+def _learn(tables, words):
+    """Give numbers to the names of the feed and to the values that its fields allow."""
+    for k in range(len(tables.vocabulary)):
+        a, b, f = tables.vocabulary[k]
+        word = _find(tables.letters, a, b, words)
+        if word == NONE:
+            word = _add(tables.letters, a, b, words)
+        if f != NONE:
+            words.words[word].allowed |= np.int64(1) << f
+            words.last[f] = word
 
 
 @inlined
@@ -198,9 +208,9 @@ def _name(w, a, e, room, words, place):
     a, b, i, room = _string(w, a, e, room)
     if i == REFUSED:
         return REFUSED, i, room
-    word = find(w, a, b, words)
+    word = _find(w, a, b, words)
     if word == NONE:
-        word = add(w, a, b, words)
+        word = _add(w, a, b, words)
     if word != REFUSED and place < len(words.order):
         words.order[place] = word
     return word, i, room
@@ -233,14 +243,14 @@ def _slot(w, a, b, words):
 
 
 @compiled
-def find(w, a, b, words):
+def _find(w, a, b, words):
     """Return the number of the word w[a:b], or NONE."""
     found = words.slots[_slot(w, a, b, words)]
     return NONE if found == EMPTY else np.int64(found)
 
 
 @compiled
-def add(w, a, b, words):
+def _add(w, a, b, words):
     """Give the word w[a:b] a number; REFUSED where there is no room for one more."""
     word, first = words.state[0], words.state[1]
     if word == len(words.words) or b - a > MAX_NAME or first + b - a + 8 > len(words.text):
@@ -305,7 +315,7 @@ def _is_allowed(w, a, b, words, f):
     """Whether a text is a value that field `f` allows; mostly it is the one of the line before."""
     word = words.last[f]
     if not _is(w, a, b, words, word):
-        word = find(w, a, b, words)
+        word = _find(w, a, b, words)
     if word == NONE or (words.words[word].allowed >> f) & 1 == 0:
         return False
     words.last[f] = word

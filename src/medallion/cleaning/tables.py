@@ -78,10 +78,15 @@ class Tables(NamedTuple):
     """The rules of a feed: a RULE for each field; the texts of defaults; the lower case of each
     code point; and of a total its place, those of its price, quantity and discount, how many units
     of the price's scale make one of its own, the tolerance in units of the price's scale, and in
-    tenths of them for each unit of the quantity. Without a total the first of these is NONE."""
+    tenths of them for each unit of the quantity. Without a total the first of these is NONE.
+
+    `vocabulary` holds the names of the fields, then the values that a field allows: where each
+    begins and ends in `letters`, and the field that allows it or NONE."""
 
     rules: np.ndarray
     texts: np.ndarray
+    vocabulary: np.ndarray
+    letters: np.ndarray
     lower: np.ndarray
     total: np.ndarray
 
@@ -140,7 +145,29 @@ def tables_of(feed: Feed) -> Tables:
         rule["default_number"] = _default_number(field)
         rule["default_from"], rule["default_to"] = len(texts), len(texts) + len(text)
         texts += text
-    return Tables(rules, np.frombuffer(texts + b" ", np.uint8), _lower(), _total(feed))
+    defaults = np.frombuffer(texts + b" ", np.uint8)
+    return Tables(rules, defaults, *_vocabulary(feed), _lower(), _total(feed))
+
+
+def _vocabulary(feed: Feed) -> tuple[np.ndarray, np.ndarray]:
+    places, letters = list[tuple[int, int, int]](), b""
+    allowed = [(value, f) for f, field in enumerate(feed.fields) for value in field.allowed]
+    for text, f in [*((name, NONE) for name in feed.names), *allowed]:
+        places.append((len(letters), len(letters) + len(text.encode()), f))
+        letters += text.encode()
+    return np.array(places, np.int64), np.frombuffer(letters + b" " * 8, np.uint8)
+
+
+def words_for(feed: Feed) -> Words:
+    """Return the words of a feed before any line was read: none."""
+    return Words(
+        words=np.zeros(MAX_WORDS, WORD),
+        text=np.zeros(MAX_WORDS * 32 + 8, np.uint8),
+        slots=np.full(2 * MAX_WORDS, EMPTY, np.int32),
+        order=np.full(64, NONE, np.int64),
+        last=np.zeros(len(feed.fields), np.int64),
+        state=np.zeros(3, np.int64),
+    )
 
 
 def cells_for(feed: Feed, rows: int) -> Cells:

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from medallion import __version__
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaned, Cleaner, by_day
-from medallion.cleaning.lines import Block, read_blocks
+from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, table_of
+from medallion.cleaning.lines import read_blocks
 from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
 from medallion.lake.codecs import DamagedArchive, ReadError, Source, Unpacked
 from medallion.lake.raw import raw_objects
@@ -44,7 +44,7 @@ ROWS_PER_PART = 1 << 16
 REJECTED_BYTES_PER_PART = 8 << 20
 """What is kept in memory of an object before it is written."""
 
-COMPILED_FROM_BYTES = 1 << 20
+COMPILED_FROM_BYTES = 1 << 18
 """Fewer bytes than this are cleaned sooner by the exact lane than the compiled pass is loaded."""
 ENGINE = "medallion"
 PARQUET = {
@@ -242,7 +242,7 @@ class ObjectCleaner:
             tally.lines += len(block)
             for cleaned in cleaner.clean(block):
                 tally.blank += cleaned.blank
-                part.add(cleaned, block)
+                part.add(cleaned)
                 if part.is_full():
                     self._write(part, tally)
                     part = _Part(self._feed, self._found)
@@ -254,7 +254,7 @@ class ObjectCleaner:
         """An object that cannot be read to its end counts as one line, rejected whole; what was
         read of it is not taken, because nobody knows what is missing. Its text stays in raw/."""
         part, tally = _Part(self._feed, self._found), _Tally(lines=1)
-        part.rejected.append((UNREADABLE, b"", self._found.size, 1))
+        part.rejected.append(Rejected(UNREADABLE, b"", self._found.size, 1))
         self._write(part, tally)
         return tally
 
@@ -263,7 +263,7 @@ class ObjectCleaner:
         for day, table in part.days():
             self._file(accepted_key(self._feed.name, day, self._stem, tally.parts), table, tally)
         if part.rejected:
-            tally.reasons.update(reason for reason, *_ in part.rejected)
+            tally.reasons.update(line.reason for line in part.rejected)
             self._file(quarantine_key(self._stem, tally.parts), part.quarantine(), tally)
         tally.parts += 1
 
@@ -314,17 +314,15 @@ class _Part:
         self._feed, self._found = feed, found
         self._rows: list[Cleaned] = []
         self._count = self._rejected_bytes = 0
-        self.rejected: list[tuple[str, bytes, int, int]] = []
+        self.rejected: list[Rejected] = []
 
-    def add(self, cleaned: Cleaned, block: Block) -> None:
-        """Add what became of some lines of a block."""
+    def add(self, cleaned: Cleaned) -> None:
+        """Add what became of some lines."""
         if len(cleaned.lines):
             self._rows.append(cleaned)
             self._count += len(cleaned.lines)
-        for number, reason in cleaned.rejected:
-            line, size = block.line(number - block.first_line)
-            self.rejected.append((reason, line, size, number))
-            self._rejected_bytes += len(line) + 100
+        self.rejected += cleaned.rejected
+        self._rejected_bytes += sum(len(line.raw) + 100 for line in cleaned.rejected)
 
     def is_full(self) -> bool:
         """Return whether a part should be as large as this."""
@@ -335,23 +333,18 @@ class _Part:
         if not self._rows:
             return
         fields = pa.Table.from_batches([c.accepted for c in self._rows])
-        table = self._with_origin(fields, np.concatenate([c.lines for c in self._rows]))
+        lines = pa.array(np.concatenate([c.lines for c in self._rows]), pa.int64())
+        table = self._with_origin(fields.append_column("source_line", lines))
         for day, rows in by_day(table):
-            yield str(day), _with(rows, "dt", day)
+            yield str(day), _with(rows, "dt", day).select([*self._feed.names, *TECHNICAL])
 
     def quarantine(self) -> pa.Table:
         """Return the rejected lines."""
-        columns = zip(*sorted(self.rejected, key=lambda line: line[3]), strict=True)
-        reason, raw, raw_size, number = (list(column) for column in columns)
-        kinds = [plain.arrow_type(kind) for kind in QUARANTINE.values()]
-        feed = pa.array([self._feed.name] * len(reason), kinds[0])
-        arrays = [feed, *map(pa.array, (reason, raw, raw_size), kinds[1:])]
-        table = pa.Table.from_arrays(arrays, names=list(QUARANTINE)[:4])
-        return self._with_origin(table, np.array(number))
+        table = _with(table_of(self.rejected), "feed", self._feed.name)
+        return self._with_origin(table).select(list(QUARANTINE))
 
-    def _with_origin(self, table: pa.Table, numbers: np.ndarray) -> pa.Table:
+    def _with_origin(self, table: pa.Table) -> pa.Table:
         table = _with(table, "source_file", self._found.key)
-        table = table.append_column("source_line", pa.array(numbers, pa.int64()))
         return _with(table, "ingested_at", self._found.modified.replace(tzinfo=None))
 
 
@@ -364,7 +357,7 @@ def _write(table: pa.Table, path: Path, **options: Any) -> None:
 
 def _with(table: pa.Table, name: str, value: object) -> pa.Table:
     """The table with a column of one value, which is kept once."""
-    values = pa.array([value], plain.arrow_type(TECHNICAL[name]))
+    values = pa.array([value], plain.arrow_type((TECHNICAL | QUARANTINE)[name]))
     places = pa.array(np.zeros(table.num_rows, np.int8))
     return table.append_column(name, pa.DictionaryArray.from_arrays(places, values))
 

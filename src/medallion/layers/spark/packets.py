@@ -17,10 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaned, Cleaner, by_day
+from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, table_of
 from medallion.cleaning.lines import BLOCK_BYTES, Block
-from medallion.contract import MAX_LINE_BYTES, QUARANTINE, Feed, Type
-from medallion.layers.spark.machine_code import load
+from medallion.contract import MAX_LINE_BYTES, Feed, Type
 
 ACCEPTED, REJECTED, SPLIT = "accepted", "rejected", "split"
 """Kinds of packets: rows of one day, rejected lines, and what is to be told of a split: its lines,
@@ -51,8 +50,6 @@ PACKET_COLUMNS = (
 BYTES_AT_ONCE = 32 << 20
 """So many bytes of rows are held before they become packets."""
 
-_REJECTED = {name: QUARANTINE[name] for name in ("reason", "raw", "raw_size")}
-
 
 def pack(
     batches: Iterable[pa.RecordBatch], feed: Feed, is_compiled: bool
@@ -74,10 +71,19 @@ def pack(
     yield pa.RecordBatch.from_pylist(packets, PACKET)
 
 
+def _load() -> str | None:
+    """Bring the compiled pass into this worker; return why it cannot be had, if so."""
+    try:
+        plain.load()
+    except ImportError as error:
+        return str(error)
+    return None
+
+
 def _packets(
     batches: Iterable[pa.RecordBatch], feed: Feed, is_compiled: bool
 ) -> Iterator[dict[str, Any]]:
-    hindrance = load() if is_compiled else None
+    hindrance = _load() if is_compiled else None
     split: _Split | None = None
     for batch in batches:
         for path, block, lines in _runs(batch):
@@ -150,28 +156,26 @@ class _Split:
         self._hindrance = hindrance
         self._lines = self._blank = self._bytes = 0
         self._accepted: list[pa.RecordBatch] = []
-        self._rejected: list[tuple[str, bytes, int, int]] = []
+        self._rejected: list[Rejected] = []
         self.held = 0
 
     def read(self, lines: pa.Array) -> None:
         """Clean some more lines."""
         for block in _blocks(self._lines + 1, lines):
             for cleaned in self._cleaner.clean(block):
-                self._keep(cleaned, block)
+                self._keep(cleaned)
             self._lines += len(block)
             self._bytes += int(block.sizes.sum(dtype=np.int64)) + len(block)
 
-    def _keep(self, cleaned: Cleaned, block: Block) -> None:
+    def _keep(self, cleaned: Cleaned) -> None:
         self._blank += cleaned.blank
         if len(cleaned.lines):
             lines = pa.array(cleaned.lines, pa.int64())
             rows = cleaned.accepted.append_column("source_line", lines)
             self._accepted.append(rows)
             self.held += rows.nbytes
-        for number, reason in cleaned.rejected:
-            line, size = block.line(number - block.first_line)
-            self._rejected.append((reason, line, size, number))
-            self.held += len(line) + 100
+        self._rejected += cleaned.rejected
+        self.held += sum(len(line.raw) + 100 for line in cleaned.rejected)
 
     def packets(self) -> Iterator[dict[str, Any]]:
         """Yield what is held, and hold it no longer."""
@@ -179,11 +183,7 @@ class _Split:
             for day, rows in by_day(pa.Table.from_batches(self._accepted)):
                 yield self._packet(ACCEPTED, rows) | {"day": day}
         if self._rejected:
-            kinds = [*map(plain.arrow_type, _REJECTED.values()), pa.int64()]
-            columns = zip(*self._rejected, strict=True)
-            arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-            rows = pa.Table.from_arrays(arrays, names=[*_REJECTED, "source_line"])
-            yield self._packet(REJECTED, rows)
+            yield self._packet(REJECTED, table_of(self._rejected))
         self._accepted, self._rejected, self.held = [], [], 0
 
     def _packet(self, kind: str, rows: pa.Table) -> dict[str, Any]:
