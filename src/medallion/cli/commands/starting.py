@@ -18,7 +18,7 @@ MAPPING = "till.toml"
 
 
 @verb(stopped="stopped; 'medallion init' begins again")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("new_home", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
 @reporting
 def init(here: Platform) -> None:
     """Lay out a home: its settings file and a mapping to edit; FOLDER is the home. [--home]"""

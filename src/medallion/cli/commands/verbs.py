@@ -37,7 +37,7 @@ def verb(
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a verb of a function that takes the platform, under its name: errors are one line with
     exit code 2, and `stopped` is the line that Ctrl-C ends it with. Options that are settings of
-    the home, and an argument `folder` that is the home itself, go into the platform."""
+    the home, and an argument `new_home`, go into the platform."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         command = group.command if group else click.command
@@ -54,9 +54,9 @@ def verb(
             current_ending().message = stopped
             given = {name: options.pop(name) for name in KEYS if name in options}
             try:
-                if (folder := options.pop("folder", None)) and home:
+                if (new_home := options.pop("new_home", None)) and home:
                     raise SettingsError("give the home either as FOLDER or with --home")
-                settings = Settings.from_environment(os.environ, folder or home, given)
+                settings = Settings.from_environment(os.environ, new_home or home, given)
                 function(Platform.of(settings), **options)
                 sys.stdout.flush()
             except Exception as error:
