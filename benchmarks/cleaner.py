@@ -1,6 +1,6 @@
 """What cleaning costs: ours beside other ways, CPU microseconds an event.
 
-    python benchmarks/cleaner.py FOLDER [--events 500000] [--rounds 5]
+    python -m benchmarks.cleaner FOLDER [--events 500000] [--rounds 5]
 
 All ways take turns on the same input in processes of their own, one thread each; what is printed is
 the least of the rounds, less what the same process takes for one event (start, imports, loading the

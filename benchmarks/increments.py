@@ -1,5 +1,5 @@
 """What a micro-batch of 1,000 events costs beside 0.1, 1 and 10 million events of history:
-`python benchmarks/increments.py FOLDER [--history 100000 1000000 10000000]`.
+`python -m benchmarks.increments FOLDER [--history 100000 1000000 10000000]`.
 
 Each batch goes from a new raw object to published gold: clean, load, dbt, publish. The histories
 take turns, so that a machine that becomes slower or faster meanwhile does so for all. Prints the

@@ -1,4 +1,4 @@
-"""How long a sale takes from the till to the dashboard: `python benchmarks/live_latency.py HOME`.
+"""How long a sale takes from the till to the dashboard: `python -m benchmarks.live_latency HOME`.
 
 Beside a stream (500 events/s by default) a probe event with a store of its own is put into raw/
 again and again, at random moments. A browser shows that store alone; the clock stops when the page,
@@ -21,10 +21,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from browser import FLAGS, chromium
-from processes import free_port, wait_for
+from tests.browser import FLAGS, chromium
+from tests.processes import free_port, wait_for
 
 STORE, REST = "S-PROBE", (0.5, 2.5)
 ORDERS = '[data-metric="transactions"] .value'

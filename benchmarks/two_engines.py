@@ -1,5 +1,5 @@
 """The same raw objects cleaned on the laptop and by the Glue job on a Spark cluster of two workers:
-`python benchmarks/two_engines.py FOLDER [--events N | --complete-journey] [--local] [--slope]`.
+`python -m benchmarks.two_engines FOLDER [--events N | --complete-journey] [--local] [--slope]`.
 
 Prints the seconds of both, the tasks of each executor, the files that the job published, and how
 many rows differ; exit 1 when one does. With --slope the job cleans the same objects three times
@@ -22,11 +22,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from glue.cluster import cluster, executors_of_tasks
-from glue.harness import Glue, build_package, stub_jar
-from glue.lakes import differences
+from tests.glue.cluster import cluster, executors_of_tasks
+from tests.glue.harness import Glue, build_package, stub_jar
+from tests.glue.lakes import differences
 
 MEDALLION = Path(sys.executable).parent / "medallion"
 

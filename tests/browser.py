@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from medallion.errors import SettingsError
-from processes import free_port, running, wait_for
+from tests.processes import free_port, running, wait_for
 
 REVENUE = '[data-metric="reporting_net_sales"] .value'
 FLAGS = [

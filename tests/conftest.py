@@ -43,19 +43,58 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{name}: {count:,}")
 
 
+LONG = (
+    "infra",
+    "tests/glue/test_glue_job.py",
+    "tests/snowflake/test_two_homes.py",
+    "tests/test_forget_s3.py",
+    "tests/snowflake/test_command_line.py",
+    "tests/snowflake/test_runbook.py",
+    "conformance",
+    "tests/glue/test_bronze_cluster.py",
+    "tests/snowflake/test_arrivals.py",
+    "tests/dbt/test_orders_of_arrival.py",
+    "tests/dbt/test_retail_marts.py",
+    "tests/dbt/test_dbt_project.py",
+    "tests/test_dashboard.py",
+    "tests/test_forget.py",
+    "tests/test_rebuild.py",
+    "tests/snowflake/test_account.py",
+    "tests/test_complete_journey.py",
+    "tests/test_page.py",
+    "tests/snowflake/test_grants.py",
+    "tests/test_live.py",
+    "tests/bi/test_numbers.py",
+)
+"""What takes longest comes first: who comes to its end last has little left, and nobody waits."""
+
+
 class ByFixtures(LoadScopeScheduling):
     """With several workers, tests that share a costly fixture run on one of them: those of a file,
     and those of a folder that shares Spark or the applied infrastructure."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        folder = Path(file).parts[1]
-        return folder if folder in ("conformance", "infra") else file
+        return _scope(nodeid)
+
+
+def _scope(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
+    folder = Path(file).parts[1]
+    return folder if folder in ("conformance", "infra") else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:
     """The scheduler of `--numprocesses`."""
+    config.option.loadscopereorder = False  # which would put files of few tests last, long or not
     return ByFixtures(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what takes longest first, where several workers share the tests."""
+    if hasattr(config, "workerinput"):
+        places = {scope: place for place, scope in enumerate(LONG)}
+        items.sort(key=lambda item: places.get(_scope(item.nodeid), len(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -39,21 +39,22 @@ def environment(name: str, lock: Path) -> Path:
 
     def make(folder: Path) -> None:
         # In its final place: an environment knows its own path.
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        install(folder / "bin" / "python", lock)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        install(lock, of=("--python", folder / "bin" / "python"))
 
     return made(name, lock.read_bytes(), make)
 
 
 def library(name: str, lock: Path) -> Path:
     """A folder of the locked packages, for the path of this interpreter."""
-    return made(
-        name, lock.read_bytes(), lambda folder: install(sys.executable, lock, "--target", folder)
-    )
+    return made(name, lock.read_bytes(), lambda folder: install(lock, "--target", folder))
 
 
-def install(python: str | Path, lock: Path, *options: str | Path) -> None:
-    """What a lock file names, and nothing else."""
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
-    command = [python, "-m", "pip", "install", *quiet, *options, "--requirement", lock]
+def install(lock: Path, *options: str | Path, of: tuple[str | Path, ...] = ()) -> None:
+    """Install what a lock file names, and nothing else, with the pip of this interpreter, into the
+    environment `of` another one or where the options say. Modules are compiled when they are used.
+    """
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-compile"]
+    exact = ["--no-deps", "--require-hashes", "--requirement", lock]
+    command = [sys.executable, "-m", "pip", *of, "install", *quiet, *options, *exact]
     subprocess.run(command, check=True)

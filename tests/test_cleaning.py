@@ -17,10 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT, Cli, drop, event
 from medallion.cleaning.cleaner import Cleaner
-from medallion.contract import MAX_LINE_BYTES, PURCHASES, TECHNICAL
+from medallion.contract import (
+    MAX_LINE_BYTES,
+    MAX_NAME_LENGTH,
+    MAX_UNKNOWN_NAMES,
+    OTHER_NAMES,
+    PURCHASES,
+    TECHNICAL,
+)
 from medallion.layers import bronze
+from medallion.platforms.local import LocalLake
+from tests.conftest import ROOT, Cli, drop, event
 
 
 def receipts(home: Path) -> dict[str, dict[str, Any]]:
@@ -260,6 +268,49 @@ def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "None\n"
+
+
+HOSTILE = {
+    "one-letter lines": [b"x"] * 200_000,
+    "names of 800 kB": [b'{"n%d%s":1}' % (i, b"n" * 800_000) for i in range(50)],
+    "many names": [
+        b"{%s}" % b",".join(b'"k%d_%d":1' % (i, n) for n in range(60_000)) for i in range(8)
+    ],
+    "one endless line": [b"a" * (100 << 20)],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_memory_is_bounded_whatever_the_lines_hold(tmp_path: Path, name: str) -> None:
+    """At most 300 MiB, and each line is kept with its reason."""
+    drop(tmp_path, "hostile.json", *HOSTILE[name])
+    program = (
+        "import sys; from pathlib import Path; from medallion.cleaning import plain;"
+        "from medallion.layers.bronze import clean;"
+        "from medallion.platforms.local import LocalLake;"
+        "plain.load(); report = clean(LocalLake(Path(sys.argv[1])));"
+        "peak = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0];"
+        "print(report.quarantined, int(peak) // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    quarantined, peak = map(int, done.stdout.split())
+    assert quarantined == len(HOSTILE[name])
+    assert peak <= 300, f"{peak} MiB"
+
+
+def test_names_of_fields_are_counted_within_bounds(tmp_path: Path) -> None:
+    """The most frequent unknown names by name; long names, and those beyond the bounds, as one."""
+    names = [f"n{i}" for i in range(MAX_UNKNOWN_NAMES + 5)] + ["x" * (MAX_NAME_LENGTH + 1)]
+    lines = [event(event_id="e1", **dict.fromkeys(names, 1)), event(event_id="e2", n104=1)]
+    drop(tmp_path, "a.json", *lines)
+    bronze.clean(LocalLake(tmp_path))
+    (receipt,) = (tmp_path / "bronze" / "receipts").glob("*.parquet")
+    counts = json.loads(pq.read_table(receipt)["unknown_fields"][0].as_py())
+    assert counts["n104"] == 2
+    assert len(counts) == MAX_UNKNOWN_NAMES + 1
+    assert counts[OTHER_NAMES] == 6
 
 
 def test_both_lanes_agree_on_damaged_lines(

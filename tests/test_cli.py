@@ -11,8 +11,8 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from conftest import ROOT, Cli, drop, event, medallion
 from medallion.cli import main
+from tests.conftest import ROOT, Cli, drop, event, medallion
 
 
 def test_every_verb_says_what_it_does(cli: Cli) -> None:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Cli
+from tests.conftest import Cli
 
 NEW_YORK = ZoneInfo("America/New_York")
 Query = Callable[[Path, str], list[dict[str, Any]]]

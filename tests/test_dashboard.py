@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from browser import (  # noqa: F401 (a fixture)
+from medallion.outputs.dashboard import text
+from tests.browser import (  # noqa: F401 (a fixture)
     REVENUE,
     Watched,
     browser,
@@ -26,11 +27,10 @@ from browser import (  # noqa: F401 (a fixture)
     page_of,
     point,
 )
-from conftest import Cli, drop, event
-from medallion.outputs.dashboard import text
-from processes import free_port, wait_for
-from screenshots import IMAGES, PICTURES, looks
-from test_end_to_end import answer_keys
+from tests.conftest import Cli, drop, event
+from tests.processes import free_port, wait_for
+from tests.screenshots import IMAGES, PICTURES, looks
+from tests.test_end_to_end import answer_keys
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 ORDERS = '[data-metric="transactions"] .value'
@@ -349,5 +349,5 @@ def test_how_a_change_reads(by: str, reads: str) -> None:
 
 def test_the_pictures_are_current() -> None:
     """Those in docs/images were taken of the dashboard as it is now."""
-    assert (IMAGES / "SOURCES").read_text().strip() == looks(), "run: python tests/screenshots.py"
+    assert (IMAGES / "SOURCES").read_text().strip() == looks(), "run: python -m tests.screenshots"
     assert all((IMAGES / f"{name}.png").stat().st_size > 20_000 for name in PICTURES)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from conftest import Cli, drop, event, medallion
+from tests.conftest import Cli, drop, event, medallion
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 SIGNED = "SUM(CASE event_type WHEN 'return' THEN -1 ELSE 1 END * {})::DECIMAL(38,4)::VARCHAR"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.cases import Case, read_cases
-from conftest import Cli, drop, event
 from medallion.cleaning.explain import LONGEST, explain
 from medallion.contract import FEEDS
+from tests.conformance.cases import Case, read_cases
+from tests.conftest import Cli, drop, event
 
 REJECTED = [c for c in read_cases() if len(c.expect) == 1 and "reason" in c.expect[0]]
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Cli, drop, event
 from medallion.contract import MAX_LINE_BYTES, PURCHASES, STORES
 from medallion.operations.erasure.lake import LakeEraser
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.platforms.local import LocalLake
+from tests.conftest import Cli, drop, event
 
 ID, NAME = "C-1001", "forgotten-x"
 BY = Replacement(ID, NAME)

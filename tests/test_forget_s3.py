@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from conftest import event, medallion
-from s3_here import S3, emulator
-from test_forget import ID, Query, facts, plain
+from tests.conftest import event, medallion
+from tests.s3_here import S3, emulator
+from tests.test_forget import ID, Query, facts, plain
 
 Run = Callable[..., str]
 ESCAPED = ID.replace("C", "\\u0043")

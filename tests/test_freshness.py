@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Cli, medallion
 from medallion.errors import SettingsError
 from medallion.operations import freshness as rules
 from medallion.operations.freshness import Clock, State, duration, freshness, freshness_of_home
 from medallion.platforms.heartbeat import FILE, Heartbeat, Runner, read_runner
-from test_end_to_end import wait_for
+from tests.conftest import ROOT, Cli, medallion
+from tests.test_end_to_end import wait_for
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import ROOT
 from medallion.errors import SettingsError
 from medallion.importing import ImportReport, import_complete_journey, import_files
 from medallion.importing import writer as writing
 from medallion.layers.bronze import clean
 from medallion.platforms.local import LocalLake
+from tests.conftest import ROOT
 
 NOW = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
 FIELDS = {

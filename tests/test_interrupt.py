@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Cli, drop, event
-from processes import free_port
+from tests.conftest import ROOT, Cli, drop, event
+from tests.processes import free_port
 
 ENDLESS = "SELECT count(*) FROM range(100000000) a, range(100000) b WHERE a.range * b.range % 7 = 3"
 MOST_SECONDS = 3

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from conftest import Cli, drop, event
 from medallion import pipeline as stream
 from medallion.cli.printing.live_view import live_view
 from medallion.lake.receipts import Receipt
@@ -24,6 +23,7 @@ from medallion.layers.staging import LoadReport
 from medallion.platforms.platform import Platform
 from medallion.settings import Settings
 from medallion.simulation import Producer, SimulationOptions, schedule
+from tests.conftest import Cli, drop, event
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 RATE = 2_000

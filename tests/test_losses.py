@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from conftest import Cli
 from medallion.platforms.warehouse import warehouse_path
+from tests.conftest import Cli
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 EVENTS = "SELECT count(*) AS n FROM purchases_silver"

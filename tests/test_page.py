@@ -16,7 +16,13 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
-from browser import (  # noqa: F401 (a fixture)
+from medallion.errors import DashboardError
+from medallion.metrics import definitions, evaluation
+from medallion.outputs.dashboard.model import Choice
+from medallion.outputs.dashboard.snapshot import BASKETS, Board
+from medallion.outputs.dashboard.sources import PublishedSnapshots
+from medallion.platforms.heartbeat import FILE, Heartbeat
+from tests.browser import (  # noqa: F401 (a fixture)
     REVENUE,
     Watched,
     browser,
@@ -25,14 +31,8 @@ from browser import (  # noqa: F401 (a fixture)
     page_of,
     point,
 )
-from conftest import Cli, drop, event
-from medallion.errors import DashboardError
-from medallion.metrics import definitions as metrics
-from medallion.outputs.dashboard.model import Choice
-from medallion.outputs.dashboard.snapshot import BASKETS, Board
-from medallion.outputs.dashboard.sources import PublishedSnapshots
-from medallion.platforms.heartbeat import FILE, Heartbeat
-from processes import free_port
+from tests.conftest import Cli, drop, event
+from tests.processes import free_port
 
 EVIL = '<img src=x onerror="document.title=1"><script>document.title=2</script> **b** `$1` &lt;'
 RIGHT_TO_LEFT = "\u202eשלום"
@@ -275,7 +275,7 @@ def test_a_metric_without_its_documentation_still_has_a_value(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only documents a metric may be missing; a formula that cannot be used is a sentence."""
-    defined = yaml.safe_load(metrics.DEFINITIONS.read_text())
+    defined = yaml.safe_load(definitions.DEFINITIONS.read_text())
     expected = Board(PublishedSnapshots(built).read()).snapshot(Choice())
     for entry in defined["metrics"]:
         entry.pop("config"), entry.pop("description"), entry.pop("label")
@@ -287,13 +287,13 @@ def test_a_metric_without_its_documentation_still_has_a_value(
     _define(defined, tmp_path, monkeypatch)
     with pytest.raises(DashboardError, match="reporting_average_order_value cannot be worked"):
         Board(PublishedSnapshots(built).read()).snapshot(Choice())
-    metrics._by_name.cache_clear()
+    evaluation.project.cache_clear()
 
 
 def _define(defined: object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "metrics.yml").write_text(yaml.safe_dump(defined))
-    monkeypatch.setattr(metrics, "DEFINITIONS", folder / "metrics.yml")
-    metrics._by_name.cache_clear()
+    monkeypatch.setattr(definitions, "DEFINITIONS", folder / "metrics.yml")
+    evaluation.project.cache_clear()
 
 
 def test_a_snapshot_without_a_sale_says_so(browser: Browser, copy: Path) -> None:  # noqa: F811

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cli, drop, event, medallion
 from medallion.cli.printing.table import table_lines
 from medallion.cli.printing.text import visible
+from tests.conftest import Cli, drop, event, medallion
 
 HOW_MANY = "SELECT range AS n, 'a text of some length' AS t FROM range(1000000000000)"
 

@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import Cli, drop, event
 from medallion.layers.transform import Transformer
 from medallion.platforms import home as home_module
 from medallion.platforms.warehouse import open_warehouse
+from tests.conftest import Cli, drop, event
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 ROWS = (

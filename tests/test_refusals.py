@@ -15,9 +15,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from conftest import ROOT, Cli, drop, event
 from medallion.cli import main
 from medallion.layers import transform
+from tests.conftest import ROOT, Cli, drop, event
 
 
 def one_sentence(result: Result, *words: str) -> None:

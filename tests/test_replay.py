@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from conftest import Cli, drop, event
 from medallion.cleaning.cleaner import Cleaner
 from medallion.contract import MAX_LINE_BYTES, Feed
 from medallion.layers import bronze
+from tests.conftest import Cli, drop, event
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 

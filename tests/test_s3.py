@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Cli, event, medallion
-from s3_here import S3, emulator, shaky
+from tests.conftest import Cli, event, medallion
+from tests.s3_here import S3, emulator, shaky
 
 Run = Callable[..., str]
 GOLD = "SELECT * FROM purchases_gold ORDER BY ALL"

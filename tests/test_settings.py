@@ -13,10 +13,10 @@ import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
-from conftest import ROOT, Cli, drop, event
 from medallion.cli import main
 from medallion.errors import SettingsError
 from medallion.settings import FILE, KEYS, Reporting, Settings, with_setting
+from tests.conftest import ROOT, Cli, drop, event
 
 EXAMPLES = ROOT / "examples"
 RATES = {("EUR", "USD"): 1.1, ("GBP", "USD"): 1.3, ("USD", "EUR"): 0.9, ("GBP", "EUR"): 1.2}

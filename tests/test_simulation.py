@@ -414,7 +414,9 @@ def test_a_run_stops_between_objects(tmp_path: Path) -> None:
     check_key(tmp_path)
 
 
-def test_a_lake_that_refuses_leaves_a_true_key(tmp_path: Path) -> None:
+def test_a_lake_that_refuses_leaves_a_true_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When an object cannot be stored, the key speaks of those before it."""
     lake = LocalLake(tmp_path)
     puts = lake.put
@@ -424,7 +426,7 @@ def test_a_lake_that_refuses_leaves_a_true_key(tmp_path: Path) -> None:
             raise OSError("no space left on device")
         puts(key, data)
 
-    lake.put = put  # type: ignore[method-assign]
+    monkeypatch.setattr(lake, "put", put)
     with pytest.raises(OSError, match="no space"):
         simulate(lake, replace(PLAIN, faults=0.1), answers=tmp_path / "answer_key", now=lambda: NOW)
     assert check_key(tmp_path)["finished"] is False

@@ -1,7 +1,8 @@
-{#- On DuckDB an incremental run is one transaction of one request: what the model yields goes into a
-    temporary table, the strategy deletes and inserts. dbt-duckdb's own way asks the catalog some
-    eight times, which costs more than the work when a batch is small; it still builds the table,
-    and serves every strategy that is not ours. A run that was killed leaves nothing behind. -#}
+{#- On DuckDB an incremental run is one request and one transaction: the rows that the model yields
+    go into a temporary table, then the strategy deletes and inserts. dbt-duckdb's own
+    materialization queries the catalog some eight times, which costs more than a small batch;
+    it still creates the table, and serves every other strategy. A run that was killed leaves
+    nothing behind. -#}
 {% materialization incremental, adapter='duckdb' -%}
   {%- set strategy = config.get('incremental_strategy') -%}
   {%- set existing = load_cached_relation(this) -%}
@@ -16,7 +17,9 @@
     create or replace temporary table {{ changes }} as
     {{ compiled_code }};
     {{ context['get_incremental_' ~ strategy ~ '_sql']({
-      'target_relation': target_relation, 'temp_relation': changes, 'unique_key': config.get('unique_key')
+      'target_relation': target_relation,
+      'temp_relation': changes,
+      'unique_key': config.get('unique_key')
     }) }}
     drop table {{ changes }};
   {%- endcall %}

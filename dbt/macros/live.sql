@@ -1,59 +1,62 @@
-{#- What the dashboard's models have in common. They say how the shop stands at the time of the newest
-    sale, not by the clock of whoever builds them, so that the same sales give the same numbers. -#}
+{#- What the dashboard's models share. They describe the shop at the time of its newest sale, not of
+    the clock of the machine that builds them, so that the same sales give the same numbers. The
+    macros read the import CTEs of the model that calls them. -#}
 
-{#- The days that the dashboard offers, each beside the same day of the week before. -#}
+{#- How many days the dashboard offers, each beside the same day of the week before. -#}
 {% macro live_days() %}{{ return(15) }}{% endmacro %}
 
-{#- The time of the newest load: the measure of all other times, because a clock that ran ahead may have
-    dated sales, arrivals and cleanings after it. -#}
+{#- The time of the newest load, by which all others are measured: a clock that ran ahead may have
+    dated sales, arrivals and cleanings after it. Reads receipts. -#}
 {% macro staged_at() -%}
 (
-    select max(loaded_at) from {{ ref('receipts') }}
-    where load_seq = (select max(load_seq) from {{ ref('receipts') }})
+    select max(loaded_at) from receipts
+    where load_seq = (select max(load_seq) from receipts)
 )
 {%- endmacro %}
 
-{#- Whether a time is none of a clock that ran ahead; without a load there is nothing to measure it by. -#}
+{#- Whether a time is not later than the newest load. Without a load every time is. Reads
+    receipts. -#}
 {% macro is_past(time) -%}
-{{ time }} <= coalesce({{ staged_at() }}, cast('2200-01-01' as timestamp))
+{{ time }} <= coalesce({{ staged_at() }}, {{ end_of_time() }})
 {%- endmacro %}
 
-{#- The first UTC day of which lines are kept. The newest sale decides; one that is dated after its own
-    arrival, or after the newest load, does not count. Where no sale counts, all are kept. -#}
+{#- The first UTC day that live_sales keeps, counted back from the newest sale. `sold_at` is NULL
+    for a sale dated after its own arrival or after the newest load, which does not count. Where
+    no sale counts, all lines stay. -#}
 {% macro live_since(sold_at, relation) -%}
 (
     select coalesce(
         cast({{ dbt.dateadd('day', -(live_days() + 1), 'max(' ~ sold_at ~ ')') }} as date),
-        cast('1970-01-01' as date)
+        cast({{ beginning_of_time() }} as date)
     )
     from {{ relation }}
 )
 {%- endmacro %}
 
-{#- The clock, read once by a model, whose first expression this is. -#}
-{% macro the_clock() -%}
-clock as {{ materialized() }} (
-
-    select * from {{ ref('live_clock') }}
-
-)
-{%- endmacro %}
-
-{#- So many minutes before the newest sale. A bound of its own lets an engine skip what is older. -#}
+{#- The time `minutes` before the newest sale, as a scalar: with a constant bound an engine can skip
+    older rows. Reads clock. -#}
 {% macro before_now(minutes) -%}
 (select {{ dbt.dateadd('minute', -minutes, 'as_of') }} from clock)
 {%- endmacro %}
 
-{#- A UTC instant as the clock of the reporting time zone shows it. -#}
+{#- A UTC timestamp in the reporting time zone. -#}
 {% macro reporting_time(ts) -%}
 {{ local_time(ts, '(select time_zone from ' ~ ref('reporting_settings') ~ ')') }}
 {%- endmacro %}
 
-{% macro live_amounts() -%}
-{{ return(['reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales']) }}
+{#- Whether a time of day is not later than that of the newest sale; both local timestamps. -#}
+{% macro is_to_date(local_minute, local_as_of) -%}
+extract(hour from {{ local_minute }}) * 60 + extract(minute from {{ local_minute }})
+        <= extract(hour from {{ local_as_of }}) * 60 + extract(minute from {{ local_as_of }})
 {%- endmacro %}
 
-{#- The additive measures, summed again from live_sales. -#}
+{% macro live_amounts() -%}
+{{ return([
+    'reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales'
+]) }}
+{%- endmacro %}
+
+{#- The additive measures, summed again from `sales`, rows of live_sales. -#}
 {% macro live_sums() -%}
 cast(sum(sales.transactions) as bigint) as transactions,
     cast(sum(sales.category_transactions) as bigint) as category_transactions,
@@ -66,15 +69,16 @@ cast(sum(sales.transactions) as bigint) as transactions,
     cast(sum(sales.unconverted_lines) as bigint) as unconverted_lines
 {%- endmacro %}
 
-{#- From when on arrivals are told of. -#}
+{#- Start of the arrivals that the dashboard shows. Reads receipts. -#}
 {% macro arrivals_since() -%}
 (
-    select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from {{ ref('receipts') }}
+    select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from receipts
     where {{ is_past('modified_at') }}
 )
 {%- endmacro %}
 
-{#- Baskets from `lines`, with what stood in them. -#}
+{#- Baskets with what stood in them, or with `by_day` the part of each UTC day. Reads lines, as
+    sales_lines yields them. -#}
 {% macro baskets_of_lines(by_day=false) -%}
 select
     basket_id,

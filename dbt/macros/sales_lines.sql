@@ -1,6 +1,9 @@
-{#- Lines of silver with all that is known of them: local time, product version, amounts in the
-    reporting currency, cost. `silver` is silver, or a part of it: what is left out is not joined. -#}
-{% macro sales_lines(silver) -%}
+{#- Lines of silver with everything that belongs to them: local time, product version, cost, and the
+    amounts in the reporting currency. `silver` names the CTE that holds the lines: silver, or a
+    part of it, so that only this part is joined. Reads products, stores and rates. -#}
+{% macro sales_lines(silver='silver') -%}
+{%- set sold = 'case when is_return then 0 else gross_amount end' -%}
+{%- set paid_back = 'case when is_return then total_amount else 0 end' -%}
 with lines as (
 
     select
@@ -25,21 +28,24 @@ with lines as (
             when cost_rates.load_seq > coalesce(rates.load_seq, 0) then cost_rates.load_seq
             else coalesce(
                 rates.load_seq,
-                (select max(load_seq) from {{ ref('dim_fx_rates') }} where currency = reporting_currency)
+                (
+                    select max(load_seq) from rates
+                    where currency = reporting_currency
+                )
             )
         end as rate_seq
-    from {{ silver }} as silver
-    left join {{ ref('dim_products') }} as products
+    from {{ silver }}{{ ' as silver' if silver != 'silver' }}
+    left join products
         on silver.product_id = products.product_id
         and silver.ts >= products.valid_from
         and silver.ts < products.valid_to
-    left join {{ ref('dim_stores') }} as stores
+    left join stores
         on silver.store_id = stores.store_id
-    left join {{ ref('dim_fx_rates') }} as rates
+    left join rates
         on silver.currency = rates.currency
         and silver.ts >= rates.valid_from
         and silver.ts < rates.valid_to
-    left join {{ ref('dim_fx_rates') }} as cost_rates
+    left join rates as cost_rates
         on products.currency = cost_rates.currency
         and silver.ts >= cost_rates.valid_from
         and silver.ts < cost_rates.valid_to
@@ -74,15 +80,15 @@ select
     time_zone,
     store_id,
     product_id,
-    coalesce(customer_id, '(guest)') as customer_id,
+    coalesce(customer_id, {{ guest() }}) as customer_id,
     basket_id,
     payment_method,
     channel,
     category as till_category,
     coalesce(product_name, product_id) as product_name,
-    coalesce(brand, '(unknown)') as brand,
-    coalesce(nullif(product_category, '(unknown)'), category, '(unknown)') as category,
-    coalesce(department, '(unknown)') as department,
+    coalesce(brand, {{ unknown() }}) as brand,
+    coalesce(nullif(product_category, {{ unknown() }}), category, {{ unknown() }}) as category,
+    coalesce(department, {{ unknown() }}) as department,
     list_price,
     cost_currency,
     price,
@@ -91,25 +97,27 @@ select
     currency,
     cast(case when is_return then 0 else quantity end as bigint) as units_sold,
     cast(case when is_return then quantity else 0 end as bigint) as units_returned,
-    cast(case when is_return then 0 else gross_amount end as decimal(20,4)) as gross_sales,
+    cast({{ sold }} as decimal(20,4)) as gross_sales,
     cast(case when is_return then 0 else discount_amount end as decimal(20,4)) as discounts,
-    cast(case when is_return then total_amount else 0 end as decimal(20,4)) as returns,
+    cast({{ paid_back }} as decimal(20,4)) as returns,
     net_amount as net_sales,
     net_tax_amount as tax,
     cast(cost_amount as decimal(20,4)) as cost_of_sales,
     cast(case when is_cost_known then net_amount end as decimal(20,4))
         as costed_net_sales,
     fx_rate,
-    cast(round(fx_rate * case when is_return then 0 else gross_amount end, 4) as decimal(20,4))
+    cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
         as reporting_gross_sales,
-    cast(round(fx_rate * case when is_return then 0 else gross_amount end, 4) as decimal(20,4))
-        - cast(round(fx_rate * case when is_return then total_amount else 0 end, 4) as decimal(20,4))
+    cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
+        - cast(round(fx_rate * {{ paid_back }}, 4) as decimal(20,4))
         - cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_discounts,
-    cast(round(fx_rate * case when is_return then total_amount else 0 end, 4) as decimal(20,4))
+    cast(round(fx_rate * {{ paid_back }}, 4) as decimal(20,4))
         as reporting_returns,
     cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_net_sales,
     cast(round(fx_rate * net_tax_amount, 4) as decimal(20,4)) as reporting_tax,
-    cast(case when is_cost_known then round(cost_rate * cost_in_its_currency, 4) end as decimal(20,4))
+    cast(
+        case when is_cost_known then round(cost_rate * cost_in_its_currency, 4) end as decimal(20,4)
+    )
         as reporting_cost_of_sales,
     cast(case when is_cost_known then round(fx_rate * net_amount, 4) end as decimal(20,4))
         as reporting_costed_net_sales,

@@ -1,19 +1,17 @@
-{#- What the marts by day have in common. -#}
+{#- What the marts by day share. They read the import CTEs of the model that calls them. -#}
 
+{#- The store-local days that a run builds: in an increment the changed ones, else all. Reads
+    sales_lines, and what changed_local_days reads. -#}
 {% macro rebuilt_days(relation) -%}
-with days as (
-
-    {% if is_incremental() %}
-    {{ changed_local_days(relation) }}
-    {% else %}
-    select distinct sales_date from {{ ref('fct_sales_line') }}
-    {% endif %}
-
-)
+{% if is_incremental() -%}
+{{ changed_local_days(relation) }}
+{%- else -%}
+select distinct sales_date from sales_lines
+{%- endif %}
 {%- endmacro %}
 
-{#- The lines of the days that are rebuilt. A local day lies within three UTC days; those bound what
-    is read of history. -#}
+{#- Restrict sales_lines to the CTE `days` in an increment. A local day lies within three UTC days,
+    which lets the engine skip the rest of history. -#}
 {% macro only_rebuilt_days() -%}
 {% if is_incremental() -%}
 where sales_date in (select sales_date from days)
@@ -25,7 +23,7 @@ where sales_date in (select sales_date from days)
 {%- endif %}
 {%- endmacro %}
 
-{#- The additive measures, from the lines. -#}
+{#- The additive measures, summed from lines. -#}
 {% macro sums_of_lines() -%}
 cast(count(*) as bigint) as lines,
         cast(sum(units_sold) as bigint) as units_sold,
@@ -40,7 +38,7 @@ cast(count(*) as bigint) as lines,
         cast(max(rate_seq) as bigint) as rate_seq
 {%- endmacro %}
 
-{#- The same, summed again from a mart. -#}
+{#- The additive measures, summed again from a mart. -#}
 {% macro sums_of_sums() -%}
 cast(sum(lines) as bigint) as lines,
     cast(sum(units_sold) as bigint) as units_sold,
@@ -51,6 +49,7 @@ cast(sum(lines) as bigint) as lines,
     cast(sum(unconverted_lines) as bigint) as unconverted_lines
 {%- endmacro %}
 
+{#- The amounts that may be added up; of the rates and averages, none. -#}
 {% macro additive_amounts() -%}
 {{ return([
     'gross_sales', 'discounts', 'returns', 'net_sales', 'tax', 'cost_of_sales', 'costed_net_sales',

@@ -1,5 +1,6 @@
-{#- IANA time zones, by area and city. An engine stops at a name that it does not know, so stores are
-    held against this list first. -#}
+{#- The IANA time zones, by area and city. A warehouse stops at the name of an unknown zone, so
+    dim_stores compares the stores' zones with this list first. It is a macro, not a seed: a seed
+    would need `dbt seed` before the first `dbt run`. -#}
 {% macro time_zones() -%}
 {%- set names -%}
 Africa/Abidjan Africa/Accra Africa/Addis_Ababa Africa/Algiers Africa/Asmara Africa/Asmera

@@ -1,17 +1,23 @@
--- depends_on: {{ ref('bronze') }}
-{{ config(
-    alias='purchases_gold',
-    incremental_strategy='replace_keys',
-    unique_key='sales_date',
-    tmp_relation_type='table'
-) }}
+with
 
-with days as (
+bronze as (
+
+    select * from {{ ref('bronze') }}
+
+),
+
+silver as {{ inlined() }} (
+
+    select * from {{ ref('silver') }}
+
+),
+
+days as (
 
     {% if is_incremental() %}
     {{ changed_days(this) }}
     {% else %}
-    select distinct dt from {{ ref('silver') }}
+    select distinct dt from silver
     {% endif %}
 
 ),
@@ -27,13 +33,15 @@ totals as (
         cast(sum(case when is_return then 1 else 0 end) as bigint) as return_lines,
         cast(sum(case when is_return then 0 else quantity end) as bigint) as units_sold,
         cast(sum(case when is_return then quantity else 0 end) as bigint) as units_returned,
-        cast(sum(case when is_return then 0 else gross_amount end) as decimal(38,4)) as gross_sales,
-        cast(sum(case when is_return then 0 else discount_amount end) as decimal(38,4)) as discounts,
+        cast(sum(case when is_return then 0 else gross_amount end) as decimal(38,4))
+            as gross_sales,
+        cast(sum(case when is_return then 0 else discount_amount end) as decimal(38,4))
+            as discounts,
         cast(sum(case when is_return then total_amount else 0 end) as decimal(38,4)) as returns,
         cast(sum(net_amount) as decimal(38,4)) as net_sales,
         cast(sum(net_tax_amount) as decimal(38,4)) as tax,
         cast(max(load_seq) as bigint) as load_seq
-    from {{ ref('silver') }}
+    from silver
     {% if is_incremental() %}
     where dt in (select dt from days)
     {% endif %}
@@ -55,7 +63,8 @@ select
     totals.returns,
     totals.net_sales,
     totals.tax,
-    {{ divide('totals.gross_sales - totals.discounts', 'totals.transactions') }} as average_order_value,
+    {{ divide('totals.gross_sales - totals.discounts', 'totals.transactions') }}
+        as average_order_value,
     {{ divide('totals.units_sold', 'totals.transactions') }} as units_per_transaction,
     totals.load_seq
 from days

@@ -1,17 +1,18 @@
-{{ config(
-    alias='purchases_silver',
-    incremental_strategy='keep_earliest',
-    unique_key='event_id',
-    tmp_relation_type='table'
-) }}
+with
 
-with batch as (
+bronze as (
+
+    select * from {{ ref('bronze') }}
+
+),
+
+batch as (
 
     select
         *,
         {{ text_key('event_id') }} as event_key,
         {{ bucket(text_key('event_id')) }} as event_bucket
-    from {{ ref('bronze') }}
+    from bronze
     {% if is_incremental() %}
     where load_seq > {{ watermark(this) }}
     {% endif %}
@@ -19,8 +20,8 @@ with batch as (
 ),
 
 {% if not is_incremental() %}
--- A whole history is deduplicated where it has copies only: a window over all rows takes twice as
--- long and much more memory.
+-- In a whole history only the keys that repeat are deduplicated: a window over all rows would take
+-- twice as long and much more memory.
 copied as (
 
     select event_key from batch group by event_key having count(*) > 1
@@ -28,7 +29,7 @@ copied as (
 ),
 {% endif %}
 
--- Of the copies of an event, the one that arrived first is kept, whatever was loaded first.
+-- Of the copies of an event, the one that arrived first is kept, not the one loaded first.
 earliest as (
 
     select
@@ -45,7 +46,7 @@ earliest as (
 ),
 
 {% if is_incremental() %}
--- From the side of history, and with numbers only, the smaller first: the cost hardly grows with
+-- History is filtered by numbers only, the shorter one first. So the cost hardly grows with
 -- history, and a copy on another day is found too.
 hits as {{ materialized() }} (
 
@@ -56,7 +57,8 @@ hits as {{ materialized() }} (
 
 ),
 
--- Of the few that are found, event_id decides. By their days an engine skips the rest of history.
+-- Two events may share a key: event_id decides. The days of the hits let an engine skip the rest of
+-- history.
 known as {{ materialized() }} (
 
     select event_id, ingested_at, source_file, source_line, first_load_seq
@@ -111,38 +113,12 @@ signed as (
 
 )
 
+-- The fields of the contract pass as they are; schema.yml names them, and dbt compares the two.
 select
-    event_id,
-    event_type,
-    is_return,
-    ts,
-    dt,
-    store_id,
-    product_id,
-    customer_id,
-    basket_id,
-    category,
-    payment_method,
-    channel,
-    currency,
-    price,
-    quantity,
-    discount_amount,
-    tax_amount,
-    total_amount,
+    * exclude (bronze_id, bronze_file, direction),
     cast(price * quantity as decimal(38,6)) as list_amount,
     cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
     cast(direction * quantity as bigint) as signed_quantity,
     cast(direction * total_amount as decimal(20,4)) as net_amount,
-    cast(direction * tax_amount as decimal(20,4)) as net_tax_amount,
-    original_event_id,
-    schema_version,
-    source_file,
-    source_line,
-    ingested_at,
-    event_key,
-    event_bucket,
-    load_seq,
-    first_load_seq,
-    loaded_at
+    cast(direction * tax_amount as decimal(20,4)) as net_tax_amount
 from signed

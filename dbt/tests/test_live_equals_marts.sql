@@ -1,8 +1,29 @@
--- Over the days that live_sales holds whole, it has the lines, units, baskets and net sales of the lines.
-with bounds as (
+-- Days that live_sales holds in full, but not with the lines, units, baskets and net sales of
+-- fct_sales_line.
+with
+
+clock as (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+live_sales as (
+
+    select * from {{ ref('live_sales') }}
+
+),
+
+sales_lines as (
+
+    select * from {{ ref('fct_sales_line') }}
+
+),
+
+bounds as (
 
     select cast({{ dbt.dateadd('day', -live_days(), 'as_of') }} as date) as since
-    from {{ ref('live_clock') }}
+    from clock
 
 ),
 
@@ -14,7 +35,7 @@ live as (
         sum(units_sold) as units,
         sum(transactions) as transactions,
         sum(reporting_net_sales) as net_sales
-    from {{ ref('live_sales') }}
+    from live_sales
     group by 1
 
 ),
@@ -24,7 +45,7 @@ baskets as (
     select utc_date, count(*) as transactions
     from (
         select distinct utc_date, store_id, currency, basket_id
-        from {{ ref('fct_sales_line') }}
+        from sales_lines
         where not is_return
     ) as distinct_baskets
     group by utc_date
@@ -38,7 +59,7 @@ lines as (
         count(*) as lines,
         sum(units_sold) as units,
         sum(reporting_net_sales) as net_sales
-    from {{ ref('fct_sales_line') }}
+    from sales_lines
     group by utc_date
 
 )

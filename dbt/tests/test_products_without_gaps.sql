@@ -1,12 +1,24 @@
--- Versions of a product that do not begin where the one before ends, or leave the ends of time open.
-select product_id, version_number, valid_from, valid_to
-from (
+-- Versions of a product that do not start where the one before ends, or do not cover all time.
+with
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+versions as (
+
     select
         *,
-        lag(valid_to) over (partition by product_id order by valid_from) as before,
-        lead(valid_from) over (partition by product_id order by valid_from) as after
-    from {{ ref('dim_products') }}
-) as versions
-where valid_from <> coalesce(before, cast('1970-01-01' as timestamp))
-    or valid_to <> coalesce(after, cast('2200-01-01' as timestamp))
+        lag(valid_to) over (partition by product_id order by valid_from) as previous_end,
+        lead(valid_from) over (partition by product_id order by valid_from) as next_start
+    from products
+
+)
+
+select product_id, version_number, valid_from, valid_to
+from versions
+where valid_from <> coalesce(previous_end, {{ beginning_of_time() }})
+    or valid_to <> coalesce(next_start, {{ end_of_time() }})
     or valid_from >= valid_to

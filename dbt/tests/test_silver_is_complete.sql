@@ -1,5 +1,19 @@
 -- Events of bronze that silver lacks.
+with
+
+bronze as (
+
+    select * from {{ ref('bronze') }}
+
+),
+
+silver as (
+
+    select * from {{ ref('silver') }}
+
+)
+
 select bronze.event_id, bronze.source_file, bronze.source_line
-from {{ ref('bronze') }} as bronze
-left join {{ ref('silver') }} as silver on bronze.event_id = silver.event_id
+from bronze
+left join silver on bronze.event_id = silver.event_id
 where silver.event_id is null

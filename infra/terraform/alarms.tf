@@ -72,19 +72,27 @@ resource "aws_sns_topic" "alerts" {
 }
 
 resource "aws_sns_topic_policy" "alerts" {
-  arn = aws_sns_topic.alerts.arn
+  arn    = aws_sns_topic.alerts.arn
+  policy = data.aws_iam_policy_document.alerts.json
+}
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "AlarmsPublish"
-      Effect    = "Allow"
-      Principal = { Service = "cloudwatch.amazonaws.com" }
-      Action    = "sns:Publish"
-      Resource  = aws_sns_topic.alerts.arn
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
-    }]
-  })
+data "aws_iam_policy_document" "alerts" {
+  statement {
+    sid       = "AlarmsPublish"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.alerts.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
 }
 
 resource "aws_sns_topic_subscription" "alerts" {
@@ -121,37 +129,25 @@ resource "aws_cloudwatch_log_group" "job_failures" {
 }
 
 resource "aws_cloudwatch_log_resource_policy" "job_failures" {
-  policy_name = "${var.name}-job-failures"
-
-  policy_document = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "RuleWrites"
-      Effect    = "Allow"
-      Principal = { Service = ["events.amazonaws.com", "delivery.logs.amazonaws.com"] }
-      Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
-      Resource  = "${aws_cloudwatch_log_group.job_failures.arn}:*"
-      Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudwatch_event_rule.job_failures.arn } }
-    }]
-  })
+  policy_name     = "${var.name}-job-failures"
+  policy_document = data.aws_iam_policy_document.job_failures.json
 }
 
-resource "aws_budgets_budget" "month" {
-  name         = "${var.name}-month"
-  budget_type  = "COST"
-  time_unit    = "MONTHLY"
-  limit_amount = format("%.1f", var.monthly_budget_usd)
-  limit_unit   = "USD"
+data "aws_iam_policy_document" "job_failures" {
+  statement {
+    sid       = "RuleWrites"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.job_failures.arn}:*"]
 
-  dynamic "notification" {
-    for_each = var.alert_email == "" ? {} : { ACTUAL = 80, FORECASTED = 100 }
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com", "delivery.logs.amazonaws.com"]
+    }
 
-    content {
-      notification_type          = notification.key
-      threshold                  = notification.value
-      threshold_type             = "PERCENTAGE"
-      comparison_operator        = "GREATER_THAN"
-      subscriber_email_addresses = [var.alert_email]
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [aws_cloudwatch_event_rule.job_failures.arn]
     }
   }
 }

@@ -67,44 +67,54 @@ resource "aws_iam_role" "firehose" {
   name        = "${var.name}-firehose"
   description = "The stream ${var.name}-${each.key} writes raw/${each.key}/"
 
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { Service = "firehose.amazonaws.com" }
-      Condition = { StringEquals = { "sts:ExternalId" = local.account } }
-    }]
-  })
+  assume_role_policy = data.aws_iam_policy_document.firehose_trust.json
+}
+
+data "aws_iam_policy_document" "firehose_trust" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["firehose.amazonaws.com"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "sts:ExternalId"
+      values   = [local.account]
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "firehose" {
   for_each = local.firehose
 
-  name = "deliver"
-  role = aws_iam_role.firehose[each.key].id
+  name   = "deliver"
+  role   = aws_iam_role.firehose[each.key].id
+  policy = data.aws_iam_policy_document.firehose[each.key].json
+}
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat([
-      {
-        Sid      = "WriteRaw"
-        Effect   = "Allow"
-        Action   = ["s3:PutObject", "s3:AbortMultipartUpload"]
-        Resource = ["${local.bucket_arn}/raw/${each.key}/*", "${local.bucket_arn}/firehose-errors/*"]
-      },
-      {
-        Sid      = "FindTheBucket"
-        Effect   = "Allow"
-        Action   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
-        Resource = local.bucket_arn
-      },
-      {
-        Sid      = "LogErrors"
-        Effect   = "Allow"
-        Action   = ["logs:PutLogEvents"]
-        Resource = "${aws_cloudwatch_log_group.firehose[each.key].arn}:log-stream:delivery"
-      },
-    ], local.kms_writes)
-  })
+data "aws_iam_policy_document" "firehose" {
+  for_each = local.firehose
+
+  source_policy_documents = local.kms_writes
+
+  statement {
+    sid       = "WriteRaw"
+    actions   = ["s3:PutObject", "s3:AbortMultipartUpload"]
+    resources = ["${local.bucket_arn}/raw/${each.key}/*", "${local.bucket_arn}/firehose-errors/*"]
+  }
+
+  statement {
+    sid       = "FindTheBucket"
+    actions   = ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+    resources = [local.bucket_arn]
+  }
+
+  statement {
+    sid       = "LogErrors"
+    actions   = ["logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.firehose[each.key].arn}:log-stream:delivery"]
+  }
 }

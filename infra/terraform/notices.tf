@@ -1,33 +1,49 @@
 # From the topic to whoever listens: our queue always, Snowpipe's own queue when Snowflake subscribes.
 
-locals {
-  # S3 may publish, for our bucket alone; Snowflake may subscribe, once it is known who that is.
-  topic_statements = concat(
-    [{
-      Sid       = "BucketPublishes"
-      Effect    = "Allow"
-      Principal = { Service = "s3.amazonaws.com" }
-      Action    = "sns:Publish"
-      Resource  = aws_sns_topic.s3_notifications.arn
-      Condition = {
-        ArnEquals    = { "aws:SourceArn" = local.bucket_arn }
-        StringEquals = { "aws:SourceAccount" = local.account }
-      }
-    }],
-    [for arn in compact([var.snowflake_subscriber_arn]) : {
-      Sid       = "SnowflakeSubscribes"
-      Effect    = "Allow"
-      Principal = { AWS = arn }
-      Action    = "sns:Subscribe"
-      Resource  = aws_sns_topic.s3_notifications.arn
-    }],
-  )
+resource "aws_sns_topic_policy" "s3_notifications" {
+  arn    = aws_sns_topic.s3_notifications.arn
+  policy = data.aws_iam_policy_document.topic.json
 }
 
-resource "aws_sns_topic_policy" "s3_notifications" {
-  arn = aws_sns_topic.s3_notifications.arn
+# S3 may publish, for our bucket alone; Snowflake may subscribe, once it is known who that is.
+data "aws_iam_policy_document" "topic" {
+  statement {
+    sid       = "BucketPublishes"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.s3_notifications.arn]
 
-  policy = jsonencode({ Version = "2012-10-17", Statement = local.topic_statements })
+    principals {
+      type        = "Service"
+      identifiers = ["s3.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [local.bucket_arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = compact([var.snowflake_subscriber_arn])
+
+    content {
+      sid       = "SnowflakeSubscribes"
+      actions   = ["sns:Subscribe"]
+      resources = [aws_sns_topic.s3_notifications.arn]
+
+      principals {
+        type        = "AWS"
+        identifiers = [statement.value]
+      }
+    }
+  }
 }
 
 resource "aws_sns_topic_subscription" "snowpipe_queue" {
@@ -39,29 +55,50 @@ resource "aws_sns_topic_subscription" "snowpipe_queue" {
 
 resource "aws_sqs_queue_policy" "snowpipe_queue" {
   queue_url = aws_sqs_queue.snowpipe_queue.url
+  policy    = data.aws_iam_policy_document.queue.json
+}
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "TopicSends"
-        Effect    = "Allow"
-        Principal = { Service = "sns.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = aws_sqs_queue.snowpipe_queue.arn
-        Condition = {
-          ArnEquals    = { "aws:SourceArn" = aws_sns_topic.s3_notifications.arn }
-          StringEquals = { "aws:SourceAccount" = local.account }
-        }
-      },
-      {
-        Sid       = "DenyPlainHttp"
-        Effect    = "Deny", Action = "sqs:*", Principal = "*"
-        Resource  = aws_sqs_queue.snowpipe_queue.arn
-        Condition = { Bool = { "aws:SecureTransport" = "false" } }
-      },
-    ]
-  })
+data "aws_iam_policy_document" "queue" {
+  statement {
+    sid       = "TopicSends"
+    actions   = ["sqs:SendMessage"]
+    resources = [aws_sqs_queue.snowpipe_queue.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["sns.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [aws_sns_topic.s3_notifications.arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [local.account]
+    }
+  }
+
+  statement {
+    sid       = "DenyPlainHttp"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [aws_sqs_queue.snowpipe_queue.arn]
+
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
 }
 
 # What five readers in a row could not handle; kept as long as SQS keeps anything.

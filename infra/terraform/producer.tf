@@ -3,14 +3,15 @@
 resource "aws_iam_policy" "producer" {
   name        = "${var.name}-producer"
   description = "Writes new objects under raw/ of ${var.bucket_name}, and nothing else"
+  policy      = data.aws_iam_policy_document.producer.json
+}
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat([{
-      Sid      = "WriteRaw"
-      Effect   = "Allow"
-      Action   = ["s3:PutObject"]
-      Resource = "${local.bucket_arn}/raw/*"
-    }], local.kms_writes)
-  })
+data "aws_iam_policy_document" "producer" {
+  source_policy_documents = local.kms_writes
+
+  statement {
+    sid       = "WriteRaw"
+    actions   = ["s3:PutObject"]
+    resources = ["${local.bucket_arn}/raw/*"]
+  }
 }

@@ -8,71 +8,80 @@ locals {
     errors      = var.snowflake_error_external_id
   }
 
-  # Texts, because the two statements have different shapes.
-  snowflake_trust = { for role, external_id in local.external_ids : role => jsonencode({
-    Version   = "2012-10-17"
-    Statement = [jsondecode(external_id == "" ? local.nobody_yet : local.snowflake_with[role])]
-  }) }
+  errors_role = "${var.name}-snowflake-errors"
+}
 
-  nobody_yet = jsonencode({
-    Sid       = "NobodyYet"
-    Effect    = "Deny"
-    Action    = "sts:AssumeRole"
-    Principal = { AWS = "arn:${local.partition}:iam::${local.account}:root" }
-  })
+data "aws_iam_policy_document" "snowflake_trust" {
+  for_each = local.external_ids
 
-  snowflake_with = { for role, external_id in local.external_ids : role => jsonencode({
-    Sid       = "SnowflakeWithItsExternalId"
-    Effect    = "Allow"
-    Action    = "sts:AssumeRole"
-    Principal = { AWS = var.snowflake_principal_arn }
-    Condition = { StringEquals = { "sts:ExternalId" = external_id } }
-  }) }
+  dynamic "statement" {
+    for_each = each.value == "" ? ["NobodyYet"] : []
 
-  # Who reads or writes objects of a bucket under a key of our own needs the key as well.
-  kms_reads = [for arn in local.uses_kms ? [aws_kms_key.retail.arn] : [] : {
-    Sid      = "DecryptObjects"
-    Effect   = "Allow"
-    Action   = ["kms:Decrypt"]
-    Resource = arn
-  }]
-  kms_writes = [for arn in local.uses_kms ? [aws_kms_key.retail.arn] : [] : {
-    Sid      = "EncryptObjects"
-    Effect   = "Allow"
-    Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-    Resource = arn
-  }]
-  uses_kms = var.bucket_encryption == "aws:kms"
+    content {
+      sid     = statement.value
+      effect  = "Deny"
+      actions = ["sts:AssumeRole"]
+
+      principals {
+        type        = "AWS"
+        identifiers = ["arn:${local.partition}:iam::${local.account}:root"]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = compact([each.value])
+
+    content {
+      sid     = "SnowflakeWithItsExternalId"
+      actions = ["sts:AssumeRole"]
+
+      principals {
+        type        = "AWS"
+        identifiers = [var.snowflake_principal_arn]
+      }
+
+      condition {
+        test     = "StringEquals"
+        variable = "sts:ExternalId"
+        values   = [statement.value]
+      }
+    }
+  }
 }
 
 resource "aws_iam_role_policy" "snowflake_reads" {
-  name = "read-raw-and-bronze"
-  role = aws_iam_role.snowflake_integration_role.id
+  name   = "read-raw-and-bronze"
+  role   = aws_iam_role.snowflake_integration_role.id
+  policy = data.aws_iam_policy_document.snowflake_reads.json
+}
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat([
-      {
-        Sid      = "ReadObjects"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
-        Resource = ["${local.bucket_arn}/raw/*", "${local.bucket_arn}/bronze/*"]
-      },
-      {
-        Sid       = "ListTheirPrefixes"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = local.bucket_arn
-        Condition = { StringLike = { "s3:prefix" = ["raw/*", "bronze/*"] } }
-      },
-      {
-        Sid      = "KnowTheRegion"
-        Effect   = "Allow"
-        Action   = ["s3:GetBucketLocation"]
-        Resource = local.bucket_arn
-      },
-    ], local.kms_reads)
-  })
+data "aws_iam_policy_document" "snowflake_reads" {
+  source_policy_documents = local.kms_reads
+
+  statement {
+    sid       = "ReadObjects"
+    actions   = ["s3:GetObject", "s3:GetObjectVersion"]
+    resources = ["${local.bucket_arn}/raw/*", "${local.bucket_arn}/bronze/*"]
+  }
+
+  statement {
+    sid       = "ListTheirPrefixes"
+    actions   = ["s3:ListBucket"]
+    resources = [local.bucket_arn]
+
+    condition {
+      test     = "StringLike"
+      variable = "s3:prefix"
+      values   = ["raw/*", "bronze/*"]
+    }
+  }
+
+  statement {
+    sid       = "KnowTheRegion"
+    actions   = ["s3:GetBucketLocation"]
+    resources = [local.bucket_arn]
+  }
 }
 
 # Snowpipe tells of files that it could not load.
@@ -84,46 +93,50 @@ resource "aws_sns_topic" "pipe_errors" {
 
 # Without a policy of its own a topic gets one that names anybody of the account.
 resource "aws_sns_topic_policy" "pipe_errors" {
-  arn = aws_sns_topic.pipe_errors.arn
+  arn    = aws_sns_topic.pipe_errors.arn
+  policy = data.aws_iam_policy_document.pipe_errors.json
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "SnowflakePublishes"
-      Effect    = "Allow"
-      Principal = { AWS = aws_iam_role.snowflake_errors.arn }
-      Action    = "sns:Publish"
-      Resource  = aws_sns_topic.pipe_errors.arn
-    }]
-  })
+  depends_on = [aws_iam_role.snowflake_errors]
+}
+
+data "aws_iam_policy_document" "pipe_errors" {
+  statement {
+    sid       = "SnowflakePublishes"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.pipe_errors.arn]
+
+    # By name: a document that refers to the role would be read anew, and the topic's policy with it, when the
+    # second apply changes whom the role trusts.
+    principals {
+      type        = "AWS"
+      identifiers = ["arn:${local.partition}:iam::${local.account}:role/${local.errors_role}"]
+    }
+  }
 }
 
 resource "aws_iam_role" "snowflake_errors" {
-  name                 = "${var.name}-snowflake-errors"
+  name                 = local.errors_role
   description          = "Snowflake publishes to ${var.name}-pipe-errors, and nothing else"
   max_session_duration = 3600
-  assume_role_policy   = local.snowflake_trust["errors"]
+  assume_role_policy   = data.aws_iam_policy_document.snowflake_trust["errors"].json
 }
 
 resource "aws_iam_role_policy" "snowflake_errors" {
-  name = "publish-errors"
-  role = aws_iam_role.snowflake_errors.id
+  name   = "publish-errors"
+  role   = aws_iam_role.snowflake_errors.id
+  policy = data.aws_iam_policy_document.snowflake_errors.json
+}
 
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid      = "PublishErrors"
-        Effect   = "Allow"
-        Action   = ["sns:Publish"]
-        Resource = aws_sns_topic.pipe_errors.arn
-      },
-      {
-        Sid      = "ThroughTheEncryptedTopic"
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource = aws_kms_key.retail.arn
-      },
-    ]
-  })
+data "aws_iam_policy_document" "snowflake_errors" {
+  statement {
+    sid       = "PublishErrors"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.pipe_errors.arn]
+  }
+
+  statement {
+    sid       = "ThroughTheEncryptedTopic"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [aws_kms_key.retail.arn]
+  }
 }

@@ -1,9 +1,10 @@
 """The event contract, version 1: every field, type, bound and reject reason, once.
 
-The simulator, both cleaners, the staging tables and the documentation are generated from this
-module or checked against it. A *feed* is one kind of event in the lake; the cleaner reads each
-line of a feed, and either accepts it, with the typed columns below, or rejects it with exactly
-one reason: the first that applies, in the order of `Feed.reasons`.
+Everything else takes them from here: the cleaner, the loader and the simulator import this module,
+and `python -m medallion.outputs.contract` writes the documents, schemas and scripts that repeat it.
+A *feed* is one kind of event in the lake; the cleaner reads each line of a feed, and either accepts
+it, with the typed columns below, or rejects it with exactly one reason: the first that applies, in
+the order of `Feed.reasons`.
 
 Rules that hold for every field:
 
@@ -34,6 +35,10 @@ MAX_NUMBER_LENGTH = 1000
 
 MAX_UNKNOWN_NAMES = 100
 """How many unknown field names a receipt counts by name; the rest are summed as OTHER_NAMES."""
+
+MAX_NAME_LENGTH, MAX_NAMES_HELD = 256, 20_000
+"""Longest unknown field name in characters that is counted by name, and how many of one object: the
+rest are summed as OTHER_NAMES, so that hostile names cannot fill the memory."""
 
 OTHER_NAMES = "(others)"
 
@@ -117,16 +122,22 @@ RATE = decimal(18, 8)
 
 
 @dataclass(frozen=True)
-class Field:
+class Column:
+    """One column of a table: its name, its type, and what it means."""
+
+    name: str
+    type: Type
+    description: str
+
+
+@dataclass(frozen=True)
+class Field(Column):
     """One field of a feed.
 
     `default` stands in for an absent value: a literal, or the name of an earlier field.
     `fold` is the case that the text is brought to. `minimum` and `maximum` are inclusive.
     """
 
-    name: str
-    type: Type
-    description: str
     required: bool = False
     default: str | None = None
     fold: str | None = None
@@ -189,49 +200,76 @@ class Feed:
         return {f.name: f.type for f in self.fields} | TECHNICAL
 
 
-TECHNICAL = {
-    "source_file": TEXT,
-    "source_line": INTEGER,
-    "ingested_at": TIMESTAMP,
-    "dt": DAY,
-}
-"""Columns of every accepted row: the raw object's key and the line in it, from 1; when that object
-arrived in the lake (its modification time, so that a repeated run writes the same rows); the UTC
-date of `ts`."""
+def _types(columns: tuple[Column, ...]) -> dict[str, Type]:
+    return {column.name: column.type for column in columns}
 
-QUARANTINE = {
-    "feed": TEXT,
-    "reason": TEXT,
-    "raw": BYTES,
-    "raw_size": INTEGER,
-    "source_file": TEXT,
-    "source_line": INTEGER,
-    "ingested_at": TIMESTAMP,
-}
-"""Columns of a rejected line. `raw` holds its bytes without the line end, of an oversize line the
-first MAX_LINE_BYTES; `raw_size` is the whole length."""
 
-RECEIPT = {
-    "feed": TEXT,
-    "source_file": TEXT,
-    "size": INTEGER,
-    "modified_at": TIMESTAMP,
-    "checksum": TEXT,
-    "lines": INTEGER,
-    "blank": INTEGER,
-    "accepted": INTEGER,
-    "quarantined": INTEGER,
-    "reasons": TEXT,
-    "unknown_fields": TEXT,
-    "outputs": TEXT,
-    "cleaner_version": TEXT,
-    "engine": TEXT,
-    "started_at": TIMESTAMP,
-    "finished_at": TIMESTAMP,
-}
-"""Columns of a receipt, one row per raw object. `reasons` and `unknown_fields` are JSON objects of
-counts by name; `outputs` is a JSON object of rows by bronze object; `checksum` is SHA-256 of the
-stored bytes."""
+_SOURCE_FILE = Column("source_file", TEXT, "Key of the raw object.")
+_SOURCE_LINE = Column("source_line", INTEGER, "Line in the raw object, from 1.")
+_ARRIVED = "When the raw object arrived in the lake, in UTC."
+_INGESTED_AT = Column("ingested_at", TIMESTAMP, _ARRIVED)
+
+TECHNICAL_COLUMNS = (
+    _SOURCE_FILE,
+    _SOURCE_LINE,
+    _INGESTED_AT,
+    Column("dt", DAY, "UTC date of ts."),
+)
+"""Columns that every accepted row has besides the fields of its feed."""
+
+QUARANTINE_COLUMNS = (
+    Column("feed", TEXT, "Feed that the line belongs to."),
+    Column(
+        "reason",
+        TEXT,
+        "The one reason why it was rejected: the first that applies in the contract's order.",
+    ),
+    Column(
+        "raw",
+        BYTES,
+        "Bytes of the line, without its line end; of a line that is too long, the first mebibyte.",
+    ),
+    Column("raw_size", INTEGER, "Length of the whole line in bytes."),
+    _SOURCE_FILE,
+    _SOURCE_LINE,
+    _INGESTED_AT,
+)
+"""Columns of a rejected line."""
+
+RECEIPT_COLUMNS = (
+    Column("feed", TEXT, "Feed of the raw object."),
+    _SOURCE_FILE,
+    Column("size", INTEGER, "Stored bytes."),
+    Column("modified_at", TIMESTAMP, _ARRIVED),
+    Column("checksum", TEXT, "SHA-256 of the stored bytes."),
+    Column("lines", INTEGER, "Lines in the object."),
+    Column("blank", INTEGER, "Blank lines."),
+    Column("accepted", INTEGER, "Lines accepted."),
+    Column("quarantined", INTEGER, "Lines rejected."),
+    Column("reasons", TEXT, "JSON object: rejected lines by reason."),
+    Column(
+        "unknown_fields",
+        TEXT,
+        "JSON object: for each field that the contract does not know, the number of lines with it.",
+    ),
+    Column("outputs", TEXT, "JSON object: rows written, by bronze object."),
+    Column("cleaner_version", TEXT, "Version of the cleaner."),
+    Column("engine", TEXT, "Engine that ran the cleaner."),
+    Column("started_at", TIMESTAMP, "Start of the cleaning, in UTC."),
+    Column("finished_at", TIMESTAMP, "End of the cleaning, in UTC."),
+)
+"""Columns of a receipt, one row per raw object."""
+
+LOAD_COLUMNS = (
+    Column("bronze_file", TEXT, "Key of the bronze object that the row was loaded from."),
+    Column("load_seq", INTEGER, "Number of the load that brought the row; rises with every load."),
+    Column("loaded_at", TIMESTAMP, "When it was loaded, in UTC."),
+)
+"""Columns that a row in the warehouse has besides those of its bronze object."""
+
+TECHNICAL, QUARANTINE = _types(TECHNICAL_COLUMNS), _types(QUARANTINE_COLUMNS)
+RECEIPT, LOAD = _types(RECEIPT_COLUMNS), _types(LOAD_COLUMNS)
+"""Type by name of these columns."""
 
 PURCHASES = Feed(
     name="purchases",
@@ -276,11 +314,13 @@ PURCHASES = Feed(
         Field("discount_amount", MONEY, "Discount on the line.", default="0", minimum=0),
         Field("tax_amount", MONEY, "Tax on the line, not in total_amount.", default="0", minimum=0),
         Field("total_amount", MONEY, "price x quantity - discount_amount; computed when absent."),
-        Field("original_event_id", TEXT, "Of a return: the purchase that it undoes."),
+        Field(
+            "original_event_id", TEXT, "Of a return: event_id of the purchase that was returned."
+        ),
         Field(
             "schema_version",
             INTEGER,
-            "Version of the contract that the producer wrote for.",
+            "Version of the event contract that the producer follows.",
             default="1",
             minimum=1,
             maximum=999_999_999,

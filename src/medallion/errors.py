@@ -7,6 +7,7 @@ its code: 2, or 1 for LossError.
     ├── WarehouseError    the warehouse is missing, locked or refuses
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
+    ├── MetricError       a metric cannot be evaluated
     ├── DashboardError    the dashboard cannot be shown
     │   └── NothingYet    no snapshot with a sale has been published so far
     ├── ExportError       an export cannot be written
@@ -45,6 +46,10 @@ class HomeBusy(MedallionError):
 
 class TransformError(MedallionError):
     """dbt ended with an error."""
+
+
+class MetricError(MedallionError):
+    """The definition of a metric cannot be used, or a measure that it needs is missing."""
 
 
 class DashboardError(MedallionError):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-import tmdl
-from formulas import dax_sql, parse, sql
+from tests.bi import tmdl
+from tests.bi.formulas import dax_sql, parse, sql
 
 Files = dict[str, str]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
-from awkward import FORMULAS, HARMLESS, planted
 from click.testing import Result
 
-from conftest import Cli
+from tests.bi.awkward import FORMULAS, HARMLESS, planted
+from tests.conftest import Cli
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from awkward import planted
 
-from conftest import medallion
-from environments import library
+from tests.bi.awkward import planted
+from tests.conftest import medallion
+from tests.environments import library
 
 HYPER_LOCK = Path(__file__).parent / "hyper.lock"
 READ_HYPER = """

@@ -12,12 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 import yaml
-from template_tools import TOOLS, Source
 
-from conftest import Cli
-from medallion.metrics.definitions import DEFINITIONS, value
+from medallion.metrics import DEFINITIONS, value
 from medallion.outputs.bi.__main__ import templates
 from medallion.outputs.bi.semantics import read_model
+from tests.bi.template_tools import TOOLS, Source
+from tests.conftest import Cli
 
 CUTS = {
     "fct_sales_line": (
@@ -73,6 +73,21 @@ def definitions() -> dict[str, Any]:
     return yaml.safe_load(DEFINITIONS.read_text(encoding="utf-8"))
 
 
+def relation_of(metric: dict[str, Any]) -> str:
+    """The relation whose rows a metric is of, straight from the definitions."""
+    parts = metric["type_params"]
+    if metric["type"] != "simple":
+        part = parts.get("numerator") or parts["metrics"][0]
+        return relation_of(next(m for m in definitions()["metrics"] if m["name"] == part))
+    (model,) = [
+        s["model"]
+        for s in definitions()["semantic_models"]
+        for m in s.get("measures", [])
+        if m["name"] == parts["measure"]
+    ]
+    return re.sub(r"ref\('(\w+)'\)", r"\1", model)
+
+
 def defined(metric: dict[str, Any]) -> str:
     """A metric in SQL over its relation, straight from the definitions; by name it may speak of
     metrics that are defined before it."""
@@ -104,7 +119,7 @@ def rows(marts: Any, select: list[str], cut: list[str], source: str) -> dict[Any
 
 def expected(marts: Any, relation: str, cut: tuple[str, ...]) -> tuple[list[str], dict[Any, Any]]:
     """The labels of a relation's metrics, and their values by group, by the definitions."""
-    found = [m for m in definitions()["metrics"] if m["config"]["meta"]["source"] == relation]
+    found = [m for m in definitions()["metrics"] if relation_of(m) == relation]
     found.sort(key=lambda m: ["simple", "derived", "ratio"].index(m["type"]))
     joined = f"MARTS.{relation} AS facts"
     if relation in ("fct_sales_line", "store_ranking"):
@@ -158,7 +173,7 @@ def test_every_metric_is_in_every_template(files: dict[str, str]) -> None:
     """Under the relation that it comes from."""
     for tool, read in TOOLS.items():
         found = {(r, label) for r, source in read(files).items() for label in source.formulas}
-        wanted = {(m["config"]["meta"]["source"], m["label"]) for m in definitions()["metrics"]}
+        wanted = {(relation_of(m), m["label"]) for m in definitions()["metrics"]}
         assert found == wanted, tool
 
 

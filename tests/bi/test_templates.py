@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tmdl
 import yaml
-from template_tools import TOOLS
-from vendors import power_bi_complaints, quicksight_complaints, tableau_complaints
 
-from conftest import ROOT
+from medallion.metrics import Definitions
 from medallion.outputs.bi.__main__ import BI, templates
 from medallion.outputs.bi.semantics import build_model, read_model
 from medallion.settings import DBT_PROJECT
+from tests.bi import tmdl
+from tests.bi.template_tools import TOOLS
+from tests.bi.vendors import power_bi_complaints, quicksight_complaints, tableau_complaints
+from tests.conftest import ROOT
 
 MARTS = DBT_PROJECT / "models" / "marts"
 HOSTILE = "Net \"sales\" [x]] 'y' {z} <&> =@+ ]] \\ %s ${AWS::Region} é 漢\u202e"
@@ -211,7 +212,8 @@ def changed_model(change: Callable[[dict[str, Any]], object]) -> Any:
     contracts = yaml.safe_load((MARTS / "marts.yml").read_text(encoding="utf-8"))["models"]
     changed = copy.deepcopy(definitions)
     change(changed)
-    return build_model(changed, {m["name"]: m["columns"] for m in contracts}, {"fct_sales_line"})
+    columns = {m["name"]: m["columns"] for m in contracts}
+    return build_model(Definitions(changed), columns, {"fct_sales_line"})
 
 
 def test_hostile_names_stay_what_they_are() -> None:

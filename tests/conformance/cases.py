@@ -1,31 +1,65 @@
-"""The case files: one raw object each, and what must become of its lines.
+"""The conformance cases, one file for each rule: `cases/RULE.toml`.
 
-{"says": "The rule in one sentence.",
- "feed": "purchases",                      when it is another
- "line": "...",                            one line; or
- "line_base64": "...",                     its bytes; or
- "line_parts": ["text", ["x", 1000]],      texts and repeated texts; or
- "object": "...", "object_base64": "...",  a whole object with several lines
- "expect": {"accepted": {column: text}},   NULLs left out; or {"reason": ...}, {"blank": true};
-                                           for an object a list, one for each line
- "unknown_fields": {name: count}}          when there are any
+    says = "No integer from 1 to 999,999,999."     # what stands above the first case holds for all
+    reason = "bad_quantity"
+
+    [zero]                                         # this is the case bad_quantity.zero
+    line = '{"event_id":"e1",...,"quantity":0}'
+
+Each case has
+
+    says            the rule in one sentence
+    feed            the feed, unless it is purchases
+    line            one raw line; or
+    object          the bytes of a whole raw object
+
+and what must become of it:
+
+    accepted        the columns that differ from the USUAL row of the feed
+    reason          why the line is rejected
+    blank           true when the line is blank
+    lines           for an object: one of the three for each of its lines
+    unknown_fields  the names that the contract does not know, with their counts
+
+A text stands as it is. What could not be read there is spelled in double angle brackets:
+<<U+00A0>> is a character, <<FF FE>> are bytes, and <<x * 1000>> is a text repeated.
 """
 
 from __future__ import annotations
 
-import base64
-import json
+import re
+import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "cases"
+KEYS = {
+    *("says", "feed", "line", "object"),
+    *("accepted", "reason", "blank", "lines", "unknown_fields"),
+}
+
+# What becomes of a line that gives no more than its feed requires.
+TIME = {"ts": "2026-03-14T15:09:26.535Z", "dt": "2026-03-14"}
+USUAL = {
+    "purchases": TIME
+    | {"event_id": "e1", "event_type": "purchase", "basket_id": "e1", "schema_version": "1"}
+    | {"store_id": "S1", "product_id": "P1", "currency": "USD"}
+    | {"price": "12.500000", "quantity": "2", "total_amount": "25.0000"}
+    | {"discount_amount": "0.0000", "tax_amount": "0.0000"},
+    "products": TIME | {"product_id": "P1", "currency": "USD"},
+    "stores": TIME | {"store_id": "S1", "currency": "USD"},
+    "fx_rates": TIME,
+}
+
+SPELLED = re.compile(r"<<(?:U\+(\w+)|([0-9A-F]{2}(?: [0-9A-F]{2})*)|(.+?) \* (\d+))>>")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A case file, read: its lines are those of the object `key` from number `first` on.
+    """A case, read: its lines are those of the object `key` from number `first` on.
 
     Cases of one line without unknown fields share an object; the others have their own.
     """
@@ -40,36 +74,57 @@ class Case:
 
 
 def read_cases() -> list[Case]:
-    """Every case, by name."""
-    cases, shared = [], Counter[str]()
-    for path in sorted(FOLDER.glob("*.json")):
-        case = json.loads(path.read_text())
-        feed, expect = case.get("feed", "purchases"), case["expect"]
-        unknown = case.get("unknown_fields", {})
-        alone = isinstance(expect, list) or unknown
-        key = f"raw/{feed}/{path.stem if alone else 'shared'}.ndjson"
-        shared[key] += 1
-        expect = expect if isinstance(expect, list) else [expect]
-        cases.append(Case(path.stem, feed, key, shared[key], _data(case), expect, unknown))
+    """Return every case, in the order of the files."""
+    cases, lines = [], Counter[str]()
+    for name, case in _stated():
+        feed, unknown = case.get("feed", "purchases"), case.get("unknown_fields", {})
+        is_object = "object" in case
+        key = f"raw/{feed}/{name if is_object or unknown else 'shared'}.ndjson"
+        lines[key] += 1
+        data = decode(case["object"]) if is_object else decode(case["line"]) + b"\n"
+        expect = [_outcome(feed, line) for line in (case["lines"] if is_object else [case])]
+        cases.append(Case(name, feed, key, lines[key], data, expect, unknown))
     return cases
 
 
 def objects(cases: list[Case]) -> dict[str, bytes]:
-    """The raw objects that hold the cases, by key."""
+    """Return the raw objects that hold the cases, by key."""
     found: dict[str, bytes] = {}
     for case in cases:
         found[case.key] = found.get(case.key, b"") + case.data
     return found
 
 
-def _data(case: dict[str, Any]) -> bytes:
-    if "object" in case:
-        return case["object"].encode()
-    if "object_base64" in case:
-        return base64.b64decode(case["object_base64"])
-    if "line_base64" in case:
-        return base64.b64decode(case["line_base64"]) + b"\n"
-    if "line_parts" in case:
-        parts = (p if isinstance(p, str) else p[0] * p[1] for p in case["line_parts"])
-        return "".join(parts).encode() + b"\n"
-    return case["line"].encode() + b"\n"
+def decode(text: str) -> bytes:
+    """Return the bytes of a text of a case file."""
+    data, end = b"", 0
+    for spelled in SPELLED.finditer(text):
+        data += text[end : spelled.start()].encode() + _spelled(*spelled.groups())
+        end = spelled.end()
+    return data + text[end:].encode()
+
+
+def _spelled(point: str | None, octets: str | None, unit: str, times: str) -> bytes:
+    if point:
+        return chr(int(point, 16)).encode()
+    if octets:
+        return bytes.fromhex(octets)
+    return (decode(f"<<{unit}>>") if unit.startswith("U+") else unit.encode()) * int(times)
+
+
+def _stated() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each case's name and what its file states of it."""
+    for path in sorted(FOLDER.glob("*.toml")):
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        for_all = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+        for name in (name for name in tables if name not in for_all):
+            case = for_all | tables[name]
+            assert case.keys() <= KEYS, f"{path.stem}.{name}: {case.keys() - KEYS}"
+            yield f"{path.stem}.{name}", case
+
+
+def _outcome(feed: str, stated: dict[str, Any]) -> dict[str, Any]:
+    if "accepted" in stated:
+        columns = {name: decode(value).decode() for name, value in stated["accepted"].items()}
+        return {"accepted": USUAL[feed] | columns}
+    return {"blank": True} if "blank" in stated else {"reason": stated["reason"]}

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from medallion.layers.spark.cleaning import configure
-from spark_here import session as spark_session
+from tests.spark_here import session as spark_session
 
 __all__ = ["spark_session"]
 

@@ -1,5 +1,5 @@
-"""Both lanes on the same lines, as many as asked: `python lanes.py LINES [SEED]` from this folder's
-parent. Prints each line that they do not answer alike, and their number; exit 1 when there is one.
+"""Both lanes on the same lines, as many as asked: `python -m tests.conformance.lanes LINES [SEED]`.
+Prints each line that they do not answer alike, and their number; exit 1 when there is one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from random import Random
 
 import pyarrow as pa
 
-from conformance.cases import objects, read_cases
-from conformance.damage import damaged
 from medallion.cleaning import plain
 from medallion.cleaning.cleaner import Cleaner
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, feed_of
+from tests.conformance.cases import objects, read_cases
+from tests.conformance.damage import damaged
 
 Outcome = tuple[pa.Table, list[tuple[int, str]], int, dict[str, int]]
 AT_ONCE = 20_000

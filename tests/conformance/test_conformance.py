@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from pyspark.sql import SparkSession
 
-from conformance import engines
-from conformance.cases import Case, objects, read_cases
-from conformance.engines import Answers
 from medallion.contract import FEEDS, MALFORMED, MAX_LINE_BYTES, OVERSIZE, UNREADABLE
+from tests.conformance import engines
+from tests.conformance.cases import Case, objects, read_cases
+from tests.conformance.engines import Answers
 
 CASES = read_cases()
 ENGINES = ("exact", "laptop", "spark")

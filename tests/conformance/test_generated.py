@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from pyspark.sql import SparkSession
 
-from conformance import engines
-from conformance.damage import damaged, events
-from conformance.engines import Answer, Objects
 from medallion.contract import FEEDS
+from tests.conformance import engines
+from tests.conformance.damage import damaged, events
+from tests.conformance.engines import Answer, Objects
 
 BATCHES = {"purchases": 4, "products": 1, "stores": 1, "fx_rates": 1}
 EVENTS_PER_BATCH = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from conformance.lanes import differences
+from tests.conformance.lanes import differences
 
 LINES = 100_000
 

@@ -52,13 +52,13 @@ class Warehouse:
 
     def run(self, *arguments: str) -> None:
         """`dbt run`; fails the test when a model fails."""
-        outcome = self._invoke("run", *arguments)
+        outcome = self.dbt("run", *arguments)
         results = outcome.result or []
         assert outcome.success, outcome.exception or [(r.node.name, r.message) for r in results]
 
     def failures(self, *arguments: str) -> dict[str, int]:
         """`dbt test`: the failed tests with the number of rows that failed."""
-        outcome = self._invoke("test", *arguments)
+        outcome = self.dbt("test", *arguments)
         assert outcome.exception is None, outcome.exception
         passed = ("pass", "success")
         return {r.node.name: r.failures for r in outcome.result if r.status not in passed}
@@ -79,9 +79,13 @@ class Warehouse:
             )
         )
 
-    def _invoke(self, verb: str, *arguments: str) -> Any:
+    def dbt(self, verb: str, *arguments: str) -> Any:
+        """What a dbt command ends with, as dbtRunner gives it."""
         os.environ["MEDALLION_HOME"] = str(self.home)
-        return self._runner.invoke([verb, *arguments, *common(self.home), "--no-write-json"])
+        options = [*common(self.home), "--no-write-json"]
+        if verb == "deps":
+            options = options[options.index("--project-dir") :][:4]
+        return self._runner.invoke([verb, *arguments, *options])
 
 
 def load_rows(db: Any, table: str, load: int, rows: Sequence[dict[str, Any]], arrived: Any) -> None:
@@ -133,8 +137,9 @@ def _purchase(event: dict[str, Any]) -> dict[str, Any]:
 def manifest_fixture(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The project, parsed once for all tests."""
     home = tmp_path_factory.mktemp("parsed")
-    os.environ["MEDALLION_HOME"] = str(home)
-    outcome = dbtRunner().invoke(["parse", *common(home)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDALLION_HOME", str(home))
+        outcome = dbtRunner().invoke(["parse", *common(home)])
     assert outcome.success, outcome.exception
     return outcome.result
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dbt_warehouse import (  # noqa: F401
+
+from tests.dbt.dbt_warehouse import (  # noqa: F401
     manifest_fixture,
     new_warehouse_fixture,
     warehouse_fixture,

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from dbt.cli.main import dbtRunner
-from dbt_warehouse import (  # noqa: F401
+
+from tests.dbt.dbt_warehouse import (  # noqa: F401
     common,
     manifest_fixture,
     new_warehouse_fixture,
@@ -60,7 +61,7 @@ def test_dbt_shows_what_an_incremental_model_holds(warehouse: Any) -> None:
     """Not what the next run would add, which is nothing."""
     warehouse.sell({"event_id": "a", "ts": "2026-01-01 10:00", "price": "2"})
     warehouse.run("--select", "bronze", "silver", "gold")
-    results = warehouse._invoke("show", "--select", "gold").result
+    results = warehouse.dbt("show", "--select", "gold").result
     (shown,) = [r for r in results if r.node.name == "gold" and r.agate_table]
     assert len(shown.agate_table.rows) == 1
 

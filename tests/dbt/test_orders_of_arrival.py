@@ -10,13 +10,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from arrivals import Arrival, arrivals, sold
-from dbt_warehouse import load_rows
 
 from medallion.layers.staging import TABLES, create_tables
 from medallion.layers.transform import Transformer
 from medallion.pipeline import LIVE, MARTS
 from medallion.platforms.warehouse import open_warehouse
+from tests.dbt.arrivals import Arrival, arrivals, sold
+from tests.dbt.dbt_warehouse import load_rows
 
 INCREMENTAL = "config.materialized:incremental"
 ORDERS = 12

@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from dbt_warehouse import (  # noqa: F401
+
+from tests.dbt.dbt_warehouse import (  # noqa: F401
     manifest_fixture,
     new_warehouse_fixture,
     warehouse_fixture,
@@ -198,7 +199,7 @@ def test_retail_months_have_four_five_and_four_weeks(built: Any) -> None:
 @pytest.fixture(scope="module")
 def built(manifest: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A warehouse with the calendar."""
-    from dbt_warehouse import Warehouse
+    from tests.dbt.dbt_warehouse import Warehouse
 
     warehouse = Warehouse(tmp_path_factory.mktemp("calendar"), manifest)
     warehouse.run("--select", "dim_dates")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from glue.harness import environment
-from processes import free_port, running, wait_for
-from spark_here import SPARK_HOME
+from tests.glue.harness import environment
+from tests.processes import free_port, running, wait_for
+from tests.spark_here import SPARK_HOME
 
 
 @contextmanager

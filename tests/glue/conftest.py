@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from glue.harness import Glue, build_package, stub_jar
-from spark_here import session as spark_session
+from tests.glue.harness import Glue, build_package, stub_jar
+from tests.spark_here import session as spark_session
 
 __all__ = ["spark_session"]
 

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyspark
+import pytest
 from pyspark.java_gateway import launch_gateway
 
-from conftest import ROOT
-from environments import made
-from processes import start
-from spark_here import JARS, SHORT_LIVED, SPARK_HOME, java_home
+from tests.conftest import ROOT
+from tests.environments import made
+from tests.processes import start
+from tests.spark_here import JARS, SHORT_LIVED, SPARK_HOME, java_home
 
 SCRIPT = ROOT / "src" / "glue" / "glue_job_cleaner.py"
 STUB = Path(__file__).parent / "stub"
@@ -51,8 +52,9 @@ def stub_jar() -> Path:
 
 
 def _compile(sources: list[Path], folder: Path) -> None:
-    os.environ.setdefault("JAVA_HOME", java_home())
-    gateway = launch_gateway()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_HOME", java_home())
+        gateway = launch_gateway()
     try:
         jvm, classes = gateway.jvm, folder / "classes"
         classes.mkdir()

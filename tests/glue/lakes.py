@@ -11,11 +11,11 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from conformance.cases import objects, read_cases
-from conftest import event
 from medallion.layers.bronze import clean
 from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES
 from medallion.platforms.local import LocalLake
+from tests.conformance.cases import objects, read_cases
+from tests.conftest import event
 
 TABLES = ("purchases", "products", "stores", "fx_rates", "quarantine")
 RECEIPT_COLUMNS = (

@@ -14,7 +14,6 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from conftest import drop, event
 from medallion.errors import LakeError
 from medallion.layers.spark import bronze as bronze_cluster
 from medallion.layers.spark import run as cluster_run
@@ -22,6 +21,7 @@ from medallion.layers.spark.bronze import ClusterReport, clean
 from medallion.layers.spark.cleaning import Counts
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.register import _FileRegister
+from tests.conftest import drop, event
 
 Clean = Callable[..., ClusterReport]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Cli, event, medallion
-from glue.cluster import cluster, executors_of_tasks
-from glue.harness import Glue, s3a_jars
-from glue.lakes import clean_here, differences, hostile_objects, large_object, write_lake
-from s3_here import S3, emulator
+from tests.conftest import Cli, event, medallion
+from tests.glue.cluster import cluster, executors_of_tasks
+from tests.glue.harness import Glue, s3a_jars
+from tests.glue.lakes import clean_here, differences, hostile_objects, large_object, write_lake
+from tests.s3_here import S3, emulator
 
 
 def test_package_needs_only_what_the_service_has(glue: Glue) -> None:

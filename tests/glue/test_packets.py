@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from conftest import event
 from medallion.contract import MAX_LINE_BYTES, OVERSIZE, PURCHASES, QUARANTINE
 from medallion.layers.spark import packets
 from medallion.layers.spark.packets import ACCEPTED, REJECTED, SPLIT, Place, pack, unpack
+from tests.conftest import event
 
 ARRIVAL = datetime(2026, 3, 15, tzinfo=UTC).replace(tzinfo=None)
 

@@ -10,7 +10,7 @@ import pytest
 
 from medallion.errors import LakeError
 from medallion.platforms.register import register
-from s3_here import emulator
+from tests.s3_here import emulator
 
 KEY = "tmp/runs/current.json"
 

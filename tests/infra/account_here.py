@@ -12,9 +12,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.terraform_here import ACCOUNT, REGION, resources
-from infra.tools_here import clean_environment
-from processes import free_port, running, wait_for
+from tests.infra.terraform_here import ACCOUNT, REGION, resources
+from tests.infra.tools_here import clean_environment
+from tests.processes import free_port, running, wait_for
 
 Keys = tuple[str, str, str | None]
 ROOT_USER: Keys = ("test", "test", None)

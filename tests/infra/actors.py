@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from infra.account_here import MAY_ASSUME, ROOT_USER, Account, Keys, account, policy
-from infra.conftest import FIRST, SECOND, Trusted
-from infra.terraform_here import ACCOUNT
+from tests.infra.account_here import MAY_ASSUME, ROOT_USER, Account, Keys, account, policy
+from tests.infra.conftest import FIRST, SECOND, Trusted
+from tests.infra.terraform_here import ACCOUNT
 
 BUCKET = FIRST["bucket_name"]
 NAME = "glue_job_cleaner.py"

@@ -15,9 +15,9 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.terraform_here import ACCOUNT, REGION, SECONDS, Terraform
-from infra.tools_here import clean_environment, tools
-from processes import free_port, running, start, wait_for
+from tests.infra.terraform_here import ACCOUNT, REGION, SECONDS, Terraform
+from tests.infra.tools_here import clean_environment, tools
+from tests.processes import free_port, running, start, wait_for
 
 FIRST: dict[str, Any] = {
     "bucket_name": "retail-medallion-dev",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from infra.terraform_here import resources
+from tests.infra.terraform_here import resources
 
 Statement = dict[str, Any]
 BLOCKS = (

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from conftest import ROOT
-from infra.tools_here import clean_environment
+from tests.conftest import ROOT
+from tests.infra.tools_here import clean_environment
 
 SOURCE = ROOT / "infra" / "terraform"
 PROVIDER = "registry.terraform.io/hashicorp/aws"

@@ -7,8 +7,8 @@ import re
 from typing import Any
 from urllib.parse import unquote_plus
 
-from infra.conftest import FIRST, SECOND, Cloud, Trusted
-from infra.terraform_here import SOURCE, resources
+from tests.infra.conftest import FIRST, SECOND, Cloud, Trusted
+from tests.infra.terraform_here import SOURCE, resources
 
 OWNED = {
     "aws_s3_bucket.retail_bucket",

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from infra.exposure import exposures, policies
-from infra.terraform_here import resources
-from infra.tools_here import clean_environment
+from tests.infra.exposure import exposures, policies
+from tests.infra.terraform_here import resources
+from tests.infra.tools_here import clean_environment
 
 pytestmark = pytest.mark.usefixtures("leaving")
 Change = Callable[[dict[str, Any]], None]

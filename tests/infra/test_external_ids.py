@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.account_here import REFUSALS, Account, allowed
-from infra.actors import SERVICES, SNOWFLAKE, Actors, actors
-from infra.conftest import Trusted
-from infra.terraform_here import ACCOUNT
+from tests.infra.account_here import REFUSALS, Account, allowed
+from tests.infra.actors import SERVICES, SNOWFLAKE, Actors, actors
+from tests.infra.conftest import Trusted
+from tests.infra.terraform_here import ACCOUNT
 
 __all__ = ["actors"]
 

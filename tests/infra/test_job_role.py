@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from conftest import event
-from glue.harness import Glue, build_package, s3a_jars, stub_jar
-from glue.lakes import clean_here, differences, write_lake
-from infra.account_here import ROOT_USER, Account, Keys, account, policy
-from infra.actors import BUCKET, EVERY_USER
-from infra.conftest import Trusted
-from infra.terraform_here import REGION
+from tests.conftest import event
+from tests.glue.harness import Glue, build_package, s3a_jars, stub_jar
+from tests.glue.lakes import clean_here, differences, write_lake
+from tests.infra.account_here import ROOT_USER, Account, Keys, account, policy
+from tests.infra.actors import BUCKET, EVERY_USER
+from tests.infra.conftest import Trusted
+from tests.infra.terraform_here import REGION
 
 pytestmark = pytest.mark.usefixtures("leaving")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.account_here import ROOT_USER, allowed
-from infra.actors import BUCKET, NAME, PREFIXES, Actors, actors
+from tests.infra.account_here import ROOT_USER, allowed
+from tests.infra.actors import BUCKET, NAME, PREFIXES, Actors, actors
 
 __all__ = ["actors"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from subprocess import Popen
 
-from infra.conftest import Cloud
-from infra.terraform_here import SECONDS
+from tests.infra.conftest import Cloud
+from tests.infra.terraform_here import SECONDS
 
 
 def test_a_destroy_leaves_nothing(leaving: Popen[bytes], applied: Cloud) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from environments import environment
+from tests.environments import environment
 
 LOCK = Path(__file__).parent / "tools.lock"
 """What tools.txt asks for, resolved by `uv pip compile` with the options of `make lock`."""

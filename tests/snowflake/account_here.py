@@ -23,8 +23,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import standin
-import tools
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -35,11 +33,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from snowflake.connector.util_text import split_statements
 
-from conftest import ROOT
 from medallion.cli import main
 from medallion.layers.staging import TABLES
 from medallion.platforms import s3
-from s3_here import S3, emulator
+from tests.conftest import ROOT
+from tests.s3_here import S3, emulator
+from tests.snowflake import standin, tools
 
 SCRIPT = ROOT / "infra" / "snowflake.sql"
 DBT = ROOT / "dbt"
@@ -109,9 +108,9 @@ class World:
         s3._client.cache_clear()
         assert told.exit_code == 0, told.output
 
-    def dbt(self, *arguments: str, **variables: str) -> str:
+    def dbt(self, *arguments: str, project: Path = DBT, **variables: str) -> str:
         """Runs dbt on the account in a process of its own; what it printed."""
-        options = ["--project-dir", DBT, "--target-path", self.folder / "target"]
+        options = ["--project-dir", project, "--target-path", self.folder / "target"]
         options += ["--log-path", self.folder / "logs"]
         done = subprocess.run(
             [str(part) for part in (tools.python(), "-m", "dbt.cli.main", *arguments, *options)],

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from account_here import World, statements
-
-from conftest import ROOT
+from tests.conftest import ROOT
+from tests.snowflake.account_here import World, statements
 
 GRAMMAR = Path(__file__).with_name("grammar.py")
 PAGE = ROOT / "docs" / "snowflake.md"

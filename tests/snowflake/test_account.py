@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tools
-from account_here import PIPES, SCRIPT, World, rendered, statements, world
 from snowflake.connector.errors import ProgrammingError
 
-from conftest import ROOT
 from medallion.layers.staging import TABLES
+from tests.conftest import ROOT
+from tests.snowflake import tools
+from tests.snowflake.account_here import PIPES, SCRIPT, World, rendered, statements, world
 
 GRAMMAR = Path(__file__).with_name("grammar.py")
 UNKNOWN_TO_SQLFLUFF = (

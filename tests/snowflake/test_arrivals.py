@@ -10,10 +10,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from account_here import PIPES, World, world
-from test_two_homes import LAYERS
 
-from dbt.arrivals import Arrival, arrivals
+from tests.dbt.arrivals import Arrival, arrivals
+from tests.snowflake.account_here import PIPES, World, world
+from tests.snowflake.test_two_homes import LAYERS
 
 PLACE = {"warehouse": "RETAIL_TRANSFORM_WH", "database": "RETAIL"}
 INCREMENTAL = ("--select", "config.materialized:incremental")

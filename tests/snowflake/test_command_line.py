@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tools
 import yaml
-from account_here import World, fill, make_keys, world
 from click.testing import CliRunner, Result
 
-from conftest import ROOT, Cli
 from medallion.cli import main
 from medallion.platforms import s3, snowflake
 from medallion.settings import SnowflakeAccount
+from tests.conftest import ROOT, Cli
+from tests.snowflake import tools
+from tests.snowflake.account_here import World, fill, make_keys, world
 
 SQL = "USE ROLE SYSADMIN; USE WAREHOUSE RETAIL_TRANSFORM_WH; USE SCHEMA RETAIL.CONTROL;\n"
 

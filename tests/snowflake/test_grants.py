@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from account_here import PIPES, SCRIPT, World, make_keys, statements, world
 from snowflake.connector.errors import Error, ProgrammingError
+
+from tests.snowflake.account_here import PIPES, SCRIPT, World, make_keys, statements, world
 
 ROLES = ("RETAIL_LOADER", "RETAIL_TRANSFORMER", "RETAIL_READER", "RETAIL_MONITOR")
 NOT_SHOWN = (

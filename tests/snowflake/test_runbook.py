@@ -13,12 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import runbook
-import tools
-from account_here import World, announce, make_keys, world
 from snowflake.connector.errors import Error, ProgrammingError
 
-from conftest import event
+from tests.conftest import event
+from tests.snowflake import runbook, tools
+from tests.snowflake.account_here import World, announce, make_keys, world
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 AGAIN = "run --full-refresh --select silver+"

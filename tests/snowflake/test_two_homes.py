@@ -18,10 +18,10 @@ from typing import Any
 
 import duckdb
 import pytest
-import tools
-from account_here import World, fill, world
 
-from glue.harness import Glue, build_package, s3a_jars, stub_jar
+from tests.glue.harness import Glue, build_package, s3a_jars, stub_jar
+from tests.snowflake import tools
+from tests.snowflake.account_here import World, fill, world
 
 LAYERS = ("BRONZE.", "SILVER.", "GOLD.", "MARTS.", "OPS.")
 GRAMMAR = Path(__file__).with_name("grammar.py")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from environments import environment
+from tests.environments import environment
 
 LOCK = Path(__file__).with_name("tools.lock")
 

@@ -1,22 +1,36 @@
-with arrived as (
+with
+
+receipts as {{ inlined() }} (
+
+    select * from {{ ref('receipts') }}
+
+),
+
+silver as {{ inlined() }} (
+
+    select * from {{ ref('silver') }}
+
+),
+
+arrived as (
 
     select
         cast({{ reporting_time('modified_at') }} as date) as arrival_day,
         cast(sum(lines - blank) as bigint) as lines,
         cast(sum(quarantined) as bigint) as quarantined
-    from {{ ref('receipts') }}
+    from receipts
     where modified_at >= {{ arrivals_since() }}
     group by 1
 
 ),
 
--- An event is late against the middle sale of its own object, not against the clock: of history that
--- arrives as a whole nothing is late. An object whose middle half spans more than a day is such a whole,
--- too. Few objects span a day at all.
+-- An event is late when it is more than a day older than the median sale of its own object: history
+-- that arrives at once is not late. An object whose middle half spans more than a day holds such
+-- history, too. To save work, only the few objects that span a day are examined.
 wide as (
 
     select source_file, ingested_at
-    from {{ ref('silver') }}
+    from silver
     where ingested_at >= {{ arrivals_since() }}
     group by source_file, ingested_at
     having min(ts) < {{ dbt.dateadd('day', -1, 'max(ts)') }}
@@ -25,11 +39,11 @@ wide as (
 
 lines_of_wide as (
 
-    select sales.source_file, sales.ingested_at, sales.ts
-    from {{ ref('silver') }} as sales
+    select silver.source_file, silver.ingested_at, silver.ts
+    from silver
     inner join wide
-        on sales.source_file = wide.source_file and sales.ingested_at = wide.ingested_at
-    where sales.ingested_at >= {{ arrivals_since() }}
+        on silver.source_file = wide.source_file and silver.ingested_at = wide.ingested_at
+    where silver.ingested_at >= {{ arrivals_since() }}
 
 ),
 
@@ -77,7 +91,7 @@ old as (
     select
         cast({{ reporting_time('ingested_at') }} as date) as arrival_day,
         cast(count(*) as bigint) as events
-    from {{ ref('silver') }}
+    from silver
     where ingested_at >= {{ arrivals_since() }}
         and ingested_at > {{ dbt.dateadd('day', 1, 'ts') }}
     group by 1

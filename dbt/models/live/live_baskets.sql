@@ -1,10 +1,41 @@
--- The newest lines make the newest baskets; the oldest of them may lack its first lines, so there are
--- more than anybody shows.
-with newest as (
+with
+
+silver as {{ inlined() }} (
+
+    select * from {{ ref('silver') }}
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+stores as (
+
+    select * from {{ ref('dim_stores') }}
+
+),
+
+rates as {{ inlined() }} (
+
+    select * from {{ ref('dim_fx_rates') }}
+
+),
+
+clock as (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+-- The oldest of these baskets may lack its first lines. So there are more than the dashboard shows.
+newest as (
 
     select ts
-    from {{ ref('silver') }}
-    where dt >= (select cast({{ dbt.dateadd('day', -1, 'as_of') }} as date) from {{ ref('live_clock') }})
+    from silver
+    where dt >= (select cast({{ dbt.dateadd('day', -1, 'as_of') }} as date) from clock)
         and ts <= ingested_at
     order by ts desc
     limit 600
@@ -14,7 +45,7 @@ with newest as (
 newest_lines as (
 
     select *
-    from {{ ref('silver') }}
+    from silver
     where ts >= (select min(ts) from newest) and ts <= ingested_at
 
 ),

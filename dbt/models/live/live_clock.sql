@@ -1,42 +1,62 @@
-with staged as (
+with
 
-    select {{ staged_at() }} as staged_at
+live_sales as (
+
+    select * from {{ ref('live_sales') }}
 
 ),
 
--- Where every sale is dated after its own arrival, or after the newest load, the newest of those arrivals
--- has to serve.
+receipts as {{ inlined() }} (
+
+    select * from {{ ref('receipts') }}
+
+),
+
+rates as (
+
+    select * from {{ ref('dim_fx_rates') }}
+
+),
+
+-- Where every sale is dated after its own arrival or after the newest
+-- load, the newest arrival takes the place of a sale.
 newest as (
 
     select coalesce(
         max(case when {{ is_past('last_sale_at') }} then last_sale_at end),
         case when count(*) > 0 then (
-            select max(modified_at) from {{ ref('receipts') }} where feed = 'purchases' and accepted > 0
+            select max(modified_at) from receipts
+            where feed = 'purchases' and accepted > 0
         ) end
     ) as as_of
-    from {{ ref('live_sales') }}
+    from live_sales
 
 ),
 
--- Of what was cleaned last, not loaded last: each warehouse loads in an order of its own, and two homes
--- must agree. An object dated in the future counts only until the next one is cleaned, a cleaning dated
--- so only until the next one is loaded.
+-- The object that was cleaned last, not loaded last: each warehouse loads in an order of its own,
+-- and laptop and cloud must agree. An object dated in the future counts only until the next one is
+-- cleaned, and a cleaning dated so only until the next one is loaded.
 cleaned as (
 
     select
         max(modified_at) as arrived_at,
         max(finished_at) as cleaned_at
-    from {{ ref('receipts') }}
+    from receipts
     where finished_at = (
-        select max(finished_at) from {{ ref('receipts') }}
-        where {{ is_past('finished_at') }}
+        select max(finished_at) from receipts where {{ is_past('finished_at') }}
     )
 
 ),
 
 reporting as (
 
-    select max(reporting_currency) as currency from {{ ref('dim_fx_rates') }}
+    select max(reporting_currency) as currency from rates
+
+),
+
+staged as (
+
+    select {{ staged_at() }} as staged_at
 
 )
 

@@ -1,12 +1,24 @@
-with {{ the_clock() }},
+with
+
+clock as {{ materialized() }} (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+live_sales as (
+
+    select * from {{ ref('live_sales') }}
+
+),
 
 sales as (
 
     select
-        sales.*,
-        {{ reporting_time('sales.minute_at') }} as local_minute
-    from {{ ref('live_sales') }} as sales
-    where sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+        *,
+        {{ reporting_time('minute_at') }} as local_minute
+    from live_sales
+    where minute_at >= {{ before_now((live_days() + 1) * 1440) }}
 
 )
 

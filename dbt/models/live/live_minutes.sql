@@ -1,4 +1,16 @@
-with {{ the_clock() }}
+with
+
+clock as {{ materialized() }} (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+sales as (
+
+    select * from {{ ref('live_sales') }}
+
+)
 
 select
     minute_at,
@@ -6,7 +18,7 @@ select
     store_id,
     category,
     {{ live_sums() }}
-from {{ ref('live_sales') }} as sales
+from sales
 where (minute_at > {{ before_now(61) }} and minute_at <= {{ before_now(0) }})
     or (minute_at > {{ before_now(7 * 1440 + 61) }} and minute_at <= {{ before_now(7 * 1440) }})
 group by 1, 2, 3, 4

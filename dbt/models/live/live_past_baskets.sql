@@ -1,14 +1,50 @@
--- The last baskets of each past day. Which minutes they fill is known from the sums by minute, so that
--- silver is asked for those only.
-with {{ the_clock() }},
+with
 
+silver as {{ inlined() }} (
+
+    select * from {{ ref('silver') }}
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+stores as (
+
+    select * from {{ ref('dim_stores') }}
+
+),
+
+rates as {{ inlined() }} (
+
+    select * from {{ ref('dim_fx_rates') }}
+
+),
+
+clock as (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+live_sales as (
+
+    select * from {{ ref('live_sales') }}
+
+),
+
+-- The last baskets of each past day fill minutes that the sums by minute tell, so that silver is
+-- read for those only.
 by_minute as (
 
     select
-        cast({{ reporting_time('sales.minute_at') }} as date) as sales_day,
-        sales.minute_at,
-        sum(sales.lines) as lines
-    from {{ ref('live_sales') }} as sales
+        cast({{ reporting_time('minute_at') }} as date) as sales_day,
+        minute_at,
+        sum(lines) as lines
+    from live_sales
     group by 1, 2
 
 ),
@@ -34,7 +70,7 @@ minutes as (
 newest_lines as (
 
     select *
-    from {{ ref('silver') }}
+    from silver
     where dt in (select cast(minute_at as date) from minutes)
         and {{ dbt.date_trunc('minute', 'ts') }} in (select minute_at from minutes)
 

@@ -1,14 +1,32 @@
-with {{ the_clock() }},
+with
+
+clock as {{ materialized() }} (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+live_sales as (
+
+    select * from {{ ref('live_sales') }}
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
 
 sales as (
 
     select
-        sales.*,
-        {{ reporting_time('sales.minute_at') }} as local_minute,
+        live_sales.*,
+        {{ reporting_time('live_sales.minute_at') }} as local_minute,
         clock.local_as_of
-    from {{ ref('live_sales') }} as sales
+    from live_sales
     cross join clock
-    where sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+    where live_sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
 
 ),
 
@@ -19,9 +37,7 @@ totals as (
         store_id,
         product_id,
         category,
-        extract(hour from local_minute) * 60 + extract(minute from local_minute)
-            <= extract(hour from local_as_of) * 60 + extract(minute from local_as_of)
-            as is_to_date,
+        {{ is_to_date('local_minute', 'local_as_of') }} as is_to_date,
         cast(sum(lines) as bigint) as lines,
         cast(sum(unconverted_lines) as bigint) as unconverted_lines,
         cast(sum(units_sold) as bigint) as units_sold,
@@ -35,5 +51,5 @@ select
     totals.*,
     coalesce(products.product_name, totals.product_id) as product_name
 from totals
-left join {{ ref('dim_products') }} as products
+left join products
     on totals.product_id = products.product_id and products.is_current

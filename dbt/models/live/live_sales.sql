@@ -1,22 +1,53 @@
-{{ config(incremental_strategy='replace_keys', unique_key='minute_at', tmp_relation_type='table') }}
--- depends_on: {{ ref('bronze') }}
-
 with
 
-{% if is_incremental() %}
--- Where the lines stood, or may have stood, that another copy of their event has replaced.
-moved as {{ materialized() }} (
+bronze as (
 
-    select ts, dt, basket_id
-    from {{ ref('bronze') }}
-    where event_id in (
-        select event_id from {{ ref('silver') }}
-        where load_seq > {{ watermark(this) }} and load_seq > first_load_seq
-    )
+    select * from {{ ref('bronze') }}
 
 ),
 
--- The newest sale. Where a line was replaced (rare), it may have been that one: then all are asked.
+silver as {{ inlined() }} (
+
+    select * from {{ ref('silver') }}
+
+),
+
+products as {{ inlined() }} (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+stores as (
+
+    select * from {{ ref('dim_stores') }}
+
+),
+
+rates as {{ inlined() }} (
+
+    select * from {{ ref('dim_fx_rates') }}
+
+),
+
+receipts as {{ inlined() }} (
+
+    select * from {{ ref('receipts') }}
+
+),
+
+{% if is_incremental() %}
+-- The other copies of the events of which silver now keeps another copy: each may have been in this
+-- table before.
+moved as {{ materialized() }} (
+
+    select ts, dt, basket_id
+    from bronze
+    where event_id in ({{ replaced_events(this) }})
+
+),
+
+-- The newest sale. A replaced line (rare) may have been the newest: then all of silver is read.
 newest as {{ materialized() }} (
 
     select max(sold_at) as sold_at
@@ -24,25 +55,25 @@ newest as {{ materialized() }} (
         select max(last_sale_at) as sold_at from {{ this }}
         where {{ is_past('last_sale_at') }} and not exists (select 1 from moved)
         union all
-        select max(ts) from {{ ref('silver') }} where load_seq > {{ watermark(this) }} and ts <= ingested_at
-            and {{ is_past('ts') }}
+        select max(ts) from silver
+        where load_seq > {{ watermark(this) }} and ts <= ingested_at and {{ is_past('ts') }}
         union all
         select max(silver.ts)
-        from {{ ref('silver') }} as silver
-        cross join (select 1 as found from moved limit 1) as any_moved
+        from silver
+        cross join (select 1 as one from moved limit 1) as any_moved
         where silver.ts <= silver.ingested_at and {{ is_past('silver.ts') }}
     ) as candidates
 
 ),
 
--- From which day on lines are to be kept, and from which day on the table has them: the window moves
--- on with the newest sale, and back when that one was replaced. An empty table lacks nothing, because
--- all lines are newer than its watermark.
+-- The first day that the table has to hold, and the first day that it holds now. The window moves
+-- forward with the newest sale, and backward when that sale was replaced. An empty table needs no
+-- backward move: every line is newer than its watermark.
 bounds as {{ materialized() }} (
 
     select
         {{ live_since('sold_at', 'newest') }} as since,
-        (select coalesce(cast(min(minute_at) as date), cast('1970-01-01' as date)) from {{ this }})
+        (select coalesce(cast(min(minute_at) as date), cast({{ beginning_of_time() }} as date)) from {{ this }})
             as present_since
 
 ),
@@ -58,19 +89,20 @@ touched as {{ materialized() }} (
     select ts, dt, basket_id from moved where dt >= (select since from bounds)
     union all
     select silver.ts, silver.dt, silver.basket_id
-    from {{ ref('silver') }} as silver
+    from silver
     inner join (select * from bounds where since < present_since) as back
         on silver.dt >= back.since and silver.dt < back.present_since
 
 ),
 
--- A line may begin its basket anew, and then the basket leaves the minute in which it began before.
+-- The minutes to build again. A line may become the first of its basket, and then the basket leaves
+-- the minute in which it began before; so all minutes of a touched basket are included.
 minutes as {{ materialized() }} (
 
     select {{ dbt.date_trunc('minute', 'ts') }} as minute_at from touched
     union
     select {{ dbt.date_trunc('minute', 'ts') }}
-    from {{ ref('silver') }}
+    from silver
     where basket_id in (select basket_id from touched) and dt in (select dt from touched)
 
 ),
@@ -78,7 +110,7 @@ minutes as {{ materialized() }} (
 baskets as {{ materialized() }} (
 
     select distinct dt, basket_id
-    from {{ ref('silver') }}
+    from silver
     where ts >= (select min(minute_at) from minutes)
         and ts < (select {{ dbt.dateadd('minute', 1, 'max(minute_at)') }} from minutes)
         and {{ dbt.date_trunc('minute', 'ts') }} in (select minute_at from minutes)
@@ -88,14 +120,18 @@ baskets as {{ materialized() }} (
 lines as (
 
     select *
-    from {{ ref('silver') }}
+    from silver
     where dt in (select dt from baskets) and basket_id in (select basket_id from baskets)
 
 ),
 {% else %}
 lines as (
 
-    select * from {{ ref('silver') }} where dt >= {{ live_since('case when ts <= ingested_at and ' ~ is_past('ts') ~ ' then ts end', ref('silver')) }}
+    select *
+    from silver
+    where dt >= {{ live_since(
+        'case when ts <= ingested_at and ' ~ is_past('ts') ~ ' then ts end', 'silver'
+    ) }}
 
 ),
 
@@ -112,8 +148,8 @@ known as (
 
 ),
 
--- A basket counts where it began, so that any minutes, stores and products add up to their baskets;
--- and once more for each of its categories, where that began.
+-- A basket counts in the row of its first line, so that transactions add up over minutes, stores
+-- and products. For each of its categories it counts in the row of the first line of that category.
 counted as (
 
     select
@@ -168,10 +204,12 @@ from minutes
 left join totals on minutes.minute_at = totals.minute_at
 {% if is_incremental() %}
 union all
--- Minutes that the window has left behind: only their key, so that they are deleted.
+-- Minutes before the window: a row with nothing but the key deletes them.
 select
     left_behind.minute_at,
     totals.* exclude (minute_at)
-from (select distinct minute_at from {{ this }} where minute_at < (select since from bounds)) as left_behind
+from (
+    select distinct minute_at from {{ this }} where minute_at < (select since from bounds)
+) as left_behind
 left join totals on false
 {% endif %}

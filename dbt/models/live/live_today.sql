@@ -1,18 +1,31 @@
-with {{ the_clock() }},
+with
+
+clock as {{ materialized() }} (
+
+    select * from {{ ref('live_clock') }}
+
+),
+
+live_sales as (
+
+    select * from {{ ref('live_sales') }}
+
+),
 
 sales as (
 
     select
-        sales.*,
-        {{ reporting_time('sales.minute_at') }} as local_minute,
+        live_sales.*,
+        {{ reporting_time('live_sales.minute_at') }} as local_minute,
         clock.local_as_of,
         clock.sales_day as today
-    from {{ ref('live_sales') }} as sales
+    from live_sales
     cross join clock
-    where sales.minute_at >= {{ before_now(2 * 1440) }}
+    -- Local days differ from UTC days by less than a day: these bounds hold both days whole.
+    where live_sales.minute_at >= {{ before_now(2 * 1440) }}
         or (
-            sales.minute_at >= {{ before_now(9 * 1440) }}
-            and sales.minute_at < {{ before_now(5 * 1440) }}
+            live_sales.minute_at >= {{ before_now(9 * 1440) }}
+            and live_sales.minute_at < {{ before_now(5 * 1440) }}
         )
 
 )
@@ -22,10 +35,9 @@ select
     cast(extract(hour from sales.local_minute) as integer) as sales_hour,
     sales.store_id,
     sales.category,
-    extract(hour from sales.local_minute) * 60 + extract(minute from sales.local_minute)
-        <= extract(hour from sales.local_as_of) * 60 + extract(minute from sales.local_as_of)
-        as is_to_date,
+    {{ is_to_date('sales.local_minute', 'sales.local_as_of') }} as is_to_date,
     {{ live_sums() }}
 from sales
-where cast(sales.local_minute as date) in (sales.today, {{ dbt.dateadd('day', -7, 'sales.today') }})
+where cast(sales.local_minute as date)
+    in (sales.today, {{ dbt.dateadd('day', -7, 'sales.today') }})
 group by 1, 2, 3, 4, 5

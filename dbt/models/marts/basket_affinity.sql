@@ -1,10 +1,18 @@
-with contents as (
+with
+
+silver as (
+
+    select * from {{ ref('silver') }}
+
+),
+
+contents as (
 
     select
         basket_id,
         product_id,
         max(dt) as dt
-    from {{ ref('silver') }}
+    from silver
     where not is_return
     group by basket_id, product_id
 
@@ -19,7 +27,7 @@ all_baskets as (
 
 ),
 
--- Pairs of products that sell seldom say little and are very many.
+-- Pairs of rarely sold products are very many and mean little.
 products as (
 
     select
@@ -64,7 +72,9 @@ select
     all_baskets.baskets as all_baskets,
     {{ divide('pairs.baskets_with_both', 'all_baskets.baskets', 8) }} as support,
     {{ divide('pairs.baskets_with_both', 'products.baskets', 6) }} as confidence,
-    {{ divide('pairs.baskets_with_both * all_baskets.baskets', 'products.baskets * others.baskets', 6) }} as lift
+    {{ divide(
+        'pairs.baskets_with_both * all_baskets.baskets', 'products.baskets * others.baskets', 6
+    ) }} as lift
 from pairs
 inner join products on pairs.product_id = products.product_id
 inner join products as others on pairs.other_product_id = others.product_id

@@ -1,10 +1,18 @@
-with activity as (
+with
+
+baskets as (
+
+    select * from {{ ref('fct_basket') }}
+
+),
+
+activity as (
 
     select distinct
         customer_id,
         cast({{ dbt.date_trunc('month', 'sales_date') }} as date) as active_month
-    from {{ ref('fct_basket') }}
-    where customer_id <> '(guest)'
+    from baskets
+    where customer_id <> {{ guest() }}
 
 ),
 

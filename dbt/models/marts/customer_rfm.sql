@@ -1,21 +1,29 @@
-with latest as (
+with
 
-    select max(sales_date) as last_date from {{ ref('fct_basket') }}
+baskets as {{ inlined() }} (
+
+    select * from {{ ref('fct_basket') }}
+
+),
+
+latest as (
+
+    select max(sales_date) as last_date from baskets
 
 ),
 
 customers as (
 
     select
-        baskets.customer_id,
-        min(baskets.sales_date) as first_sales_date,
-        max(baskets.sales_date) as last_sales_date,
+        customer_id,
+        min(sales_date) as first_sales_date,
+        max(sales_date) as last_sales_date,
         cast(count(*) as bigint) as baskets,
-        cast(sum(baskets.units_sold) as bigint) as units_sold,
-        cast(coalesce(sum(baskets.reporting_basket_value), 0) as decimal(38,4)) as basket_value
-    from {{ ref('fct_basket') }} as baskets
-    where baskets.customer_id <> '(guest)'
-    group by baskets.customer_id
+        cast(sum(units_sold) as bigint) as units_sold,
+        cast(coalesce(sum(reporting_basket_value), 0) as decimal(38,4)) as basket_value
+    from baskets
+    where customer_id <> {{ guest() }}
+    group by customer_id
 
 ),
 
@@ -24,7 +32,8 @@ scored as (
     select
         customers.*,
         latest.last_date,
-        cast({{ dbt.datediff('customers.last_sales_date', 'latest.last_date', 'day') }} as bigint) as recency_days,
+        cast({{ dbt.datediff('customers.last_sales_date', 'latest.last_date', 'day') }} as bigint)
+            as recency_days,
         cast(ntile(5) over (order by customers.last_sales_date, customers.customer_id) as integer)
             as recency_score,
         cast(ntile(5) over (order by customers.baskets, customers.customer_id) as integer)

@@ -1,4 +1,9 @@
-with days as (
+{#- Days since a Sunday: 0 is Sunday, 6 is Saturday. -#}
+{%- set weekday_of = "cast(mod(%s, 7) as integer)" -%}
+{%- set sunday = "cast('1899-12-31' as date)" -%}
+with
+
+days as (
 
     {{ dbt.date_spine('day', "cast('2000-01-01' as date)", "cast('2051-03-01' as date)") }}
 
@@ -13,16 +18,14 @@ calendar as (
 
 ),
 
--- The retail year begins on the Sunday nearest to 1 February (the National Retail Federation's
--- 4-5-4 calendar), so that every fifth or sixth year has 53 weeks.
+-- A retail year (4-5-4 calendar of the National Retail Federation) begins on the Sunday nearest to
+-- 1 February. So every fifth or sixth year has 53 weeks.
 february as (
 
     select
         year_number,
         min(date_day) as first_of_february,
-        cast(
-            mod({{ dbt.datediff("cast('1899-12-31' as date)", 'min(date_day)', 'day') }}, 7) as integer
-        ) as weekday
+        {{ weekday_of % dbt.datediff(sunday, 'min(date_day)', 'day') }} as weekday
     from calendar
     where extract(month from date_day) = 2
     group by year_number
@@ -33,7 +36,9 @@ retail_years as (
 
     select
         year_number as retail_year,
-        cast({{ dbt.dateadd('day', 'case when weekday <= 3 then -weekday else 7 - weekday end', 'first_of_february') }} as date) as starts_on
+        cast({{ dbt.dateadd(
+            'day', 'case when weekday <= 3 then -weekday else 7 - weekday end', 'first_of_february'
+        ) }} as date) as starts_on
     from february
 
 ),
@@ -52,7 +57,8 @@ retail as (
     from calendar
     left join retail_years
         on calendar.date_day >= retail_years.starts_on
-        and calendar.date_day < cast({{ dbt.dateadd('day', 371, 'retail_years.starts_on') }} as date)
+        and calendar.date_day
+            < cast({{ dbt.dateadd('day', 371, 'retail_years.starts_on') }} as date)
     qualify row_number() over (
         partition by calendar.date_day order by retail_years.starts_on desc nulls last
     ) = 1
@@ -63,7 +69,8 @@ months as (
 
     select
         *,
-        case when retail_week = 53 then 4 else cast(ceil(retail_week / 13.0) as integer) end as retail_quarter
+        case when retail_week = 53 then 4 else cast(ceil(retail_week / 13.0) as integer) end
+            as retail_quarter
     from retail
 
 ),
@@ -84,8 +91,8 @@ select
     cast(extract(quarter from date_day) as integer) as quarter_number,
     cast(extract(month from date_day) as integer) as month_number,
     cast(extract(day from date_day) as integer) as day_of_month,
-    cast(mod({{ dbt.datediff("cast('1899-12-31' as date)", 'date_day', 'day') }}, 7) + 1 as integer) as day_of_week,
-    mod({{ dbt.datediff("cast('1899-12-31' as date)", 'date_day', 'day') }}, 7) in (0, 6) as is_weekend,
+    {{ weekday_of % dbt.datediff(sunday, 'date_day', 'day') }} + 1 as day_of_week,
+    {{ weekday_of % dbt.datediff(sunday, 'date_day', 'day') }} in (0, 6) as is_weekend,
     cast({{ dbt.date_trunc('month', 'date_day') }} as date) as month_start,
     cast({{ dbt.date_trunc('quarter', 'date_day') }} as date) as quarter_start,
     cast(retail_year as integer) as retail_year,
@@ -97,7 +104,8 @@ select
     ) as retail_month,
     cast(retail_week as integer) as retail_week,
     starts_on as retail_year_start,
-    cast(case when retail_year is not null then weeks_in_retail_year end as integer) as weeks_in_retail_year
+    cast(case when retail_year is not null then weeks_in_retail_year end as integer)
+        as weeks_in_retail_year
 from placed
--- The year after the last is there to tell how long that one is.
+-- The spine goes on for another year, so that the length of the last retail year is known.
 where date_day < cast('2050-01-01' as date)

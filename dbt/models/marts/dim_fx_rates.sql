@@ -1,18 +1,36 @@
-{{ config(incremental_strategy='replace_keys', unique_key='currency', tmp_relation_type='table') }}
+with
 
--- Rates are few: an increment works all of them out anew.
-with sold as (
+bronze as (
+
+    select * from {{ ref('bronze') }}
+
+),
+
+fx_rates as (
+
+    select * from {{ source('staging', 'fx_rates') }}
+
+),
+
+settings as (
+
+    select * from {{ ref('reporting_settings') }}
+
+),
+
+sold as (
 
     select
         currency,
         min(load_seq) as load_seq
-    from {{ ref('bronze') }}
+    from bronze
     group by currency
 
 ),
 
--- What is set counts; else the only currency that is sold in; else USD. The choice is as new as the
--- load or the setting that made it: so new is every rate then, and whatever was converted is converted anew.
+-- The reporting currency: the one that is set, else the only one that is sold in, else USD. When a
+-- setting or a second currency changes the choice, every rate becomes as new as the setting, or the
+-- load that brought it, so that all amounts are converted again.
 chosen as (
 
     select
@@ -22,7 +40,7 @@ chosen as (
                 then settings.load_seq
             else only_sold.load_seq
         end as load_seq
-    from {{ ref('reporting_settings') }} as settings
+    from settings
     cross join (
         select
             case when count(*) = 1 then min(currency) else 'USD' end as currency,
@@ -35,16 +53,23 @@ chosen as (
 
 ),
 
+-- Of several rates of the same time the last arrival counts.
 rates as (
 
     select
-        rates.*,
+        fx_rates.*,
         chosen.load_seq as chosen_seq
-    from {{ source('staging', 'fx_rates') }} as rates
-    inner join chosen on rates.reporting_currency = chosen.currency and rates.currency <> chosen.currency
+    from fx_rates
+    inner join chosen
+        on fx_rates.reporting_currency = chosen.currency
+        and fx_rates.currency <> chosen.currency
     qualify row_number() over (
-        partition by rates.currency, rates.ts
-        order by rates.ingested_at desc, rates.source_file desc, rates.source_line desc, rates.load_seq desc
+        partition by fx_rates.currency, fx_rates.ts
+        order by
+            fx_rates.ingested_at desc,
+            fx_rates.source_file desc,
+            fx_rates.source_line desc,
+            fx_rates.load_seq desc
     ) = 1
 
 ),
@@ -55,19 +80,20 @@ valid as (
         currency,
         ts as valid_from,
         coalesce(
-            lead(ts) over (partition by currency order by ts), cast('2200-01-01' as timestamp)
+            lead(ts) over (partition by currency order by ts), {{ end_of_time() }}
         ) as valid_to,
         reporting_currency,
         rate,
-        cast(case when load_seq > chosen_seq then load_seq else chosen_seq end as bigint) as load_seq
+        cast(case when load_seq > chosen_seq then load_seq else chosen_seq end as bigint)
+            as load_seq
     from rates
 
     union all
 
     select
         currency,
-        cast('1970-01-01' as timestamp),
-        cast('2200-01-01' as timestamp),
+        {{ beginning_of_time() }},
+        {{ end_of_time() }},
         currency,
         cast(1 as decimal(18,8)),
         load_seq
@@ -75,11 +101,14 @@ valid as (
 
 )
 
+-- Rates are few: an increment computes all of them anew.
 select * from valid
 {% if is_incremental() %}
 union all
--- Currencies that have no rate any more: only their key, so that they are deleted.
+-- Currencies that no longer have a rate: a row with nothing but the key deletes them.
 select left_behind.currency, valid.* exclude (currency)
-from (select distinct currency from {{ this }} where currency not in (select currency from valid)) as left_behind
+from (
+    select distinct currency from {{ this }} where currency not in (select currency from valid)
+) as left_behind
 left join valid on false
 {% endif %}

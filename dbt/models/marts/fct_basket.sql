@@ -1,3 +1,11 @@
+with
+
+sales_lines as (
+
+    select * from {{ ref('fct_sales_line') }}
+
+)
+
 select
     basket_id,
     currency,
@@ -18,6 +26,6 @@ select
     cast(sum(reporting_gross_sales) - sum(reporting_discounts) as decimal(38,4))
         as reporting_basket_value,
     cast(max(load_seq) as bigint) as load_seq
-from {{ ref('fct_sales_line') }}
+from sales_lines
 where not is_return
 group by basket_id, currency

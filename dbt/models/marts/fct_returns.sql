@@ -1,9 +1,23 @@
-with returned as (
+with
+
+sales_lines as (
+
+    select * from {{ ref('fct_sales_line') }}
+
+),
+
+silver as (
+
+    select * from {{ ref('silver') }}
+
+),
+
+returned as (
 
     select
-        lines.*,
+        *,
         sum(quantity) over (partition by original_event_id order by ts, event_id) as returned_so_far
-    from {{ ref('fct_sales_line') }} as lines
+    from sales_lines
     where is_return
 
 )
@@ -35,5 +49,5 @@ select
     cast({{ dbt.datediff('bought.dt', 'returned.utc_date', 'day') }} as bigint) as days_kept,
     returned.load_seq
 from returned
-left join {{ ref('silver') }} as bought
+left join silver as bought
     on returned.original_event_id = bought.event_id and not bought.is_return

@@ -1,11 +1,46 @@
-{{ config(incremental_strategy='replace_keys', unique_key='sales_date', tmp_relation_type='table') }}
--- depends_on: {{ ref('bronze') }}
--- depends_on: {{ ref('silver') }}
--- depends_on: {{ ref('dim_products') }}
--- depends_on: {{ ref('dim_stores') }}
--- depends_on: {{ ref('dim_fx_rates') }}
+with
 
-{{ rebuilt_days(this) }},
+bronze as (
+
+    select * from {{ ref('bronze') }}
+
+),
+
+silver as {{ inlined() }} (
+
+    select * from {{ ref('silver') }}
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+stores as {{ inlined() }} (
+
+    select * from {{ ref('dim_stores') }}
+
+),
+
+rates as {{ inlined() }} (
+
+    select * from {{ ref('dim_fx_rates') }}
+
+),
+
+sales_lines as {{ inlined() }} (
+
+    select * from {{ ref('fct_sales_line') }}
+
+),
+
+days as (
+
+    {{ rebuilt_days(this) }}
+
+),
 
 totals as (
 
@@ -16,7 +51,7 @@ totals as (
         category,
         currency,
         {{ sums_of_lines() }}
-    from {{ ref('fct_sales_line') }}
+    from sales_lines
     {{ only_rebuilt_days() }}
     group by sales_date, product_id, department, category, currency
 

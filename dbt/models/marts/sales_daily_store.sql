@@ -1,3 +1,11 @@
+with
+
+hours as (
+
+    select * from {{ ref('sales_hourly') }}
+
+)
+
 select
     sales_date,
     store_id,
@@ -10,5 +18,5 @@ select
     cast(sum(costed_net_sales) - sum(cost_of_sales) as decimal(38,4)) as gross_margin,
     {{ divide('sum(costed_net_sales) - sum(cost_of_sales)', 'sum(costed_net_sales)', 6) }}
         as gross_margin_rate
-from {{ ref('sales_hourly') }}
+from hours
 group by sales_date, store_id, currency

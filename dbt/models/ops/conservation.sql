@@ -1,8 +1,31 @@
-with staged as (
+{%- set feeds = ['purchases', 'products', 'stores', 'fx_rates'] -%}
+with
 
-    {% for feed in ['purchases', 'products', 'stores', 'fx_rates'] %}
+{% for feed in feeds -%}
+{{ feed }} as (
+
+    select * from {{ source('staging', feed) }}
+
+),
+
+{% endfor -%}
+quarantine as (
+
+    select * from {{ source('staging', 'quarantine') }}
+
+),
+
+all_receipts as (
+
+    select * from {{ source('staging', 'receipts') }}
+
+),
+
+staged as (
+
+    {% for feed in feeds %}
     select '{{ feed }}' as feed, source_file, cast(count(*) as bigint) as staged
-    from {{ source('staging', feed) }}
+    from {{ feed }}
     group by source_file
     {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -12,7 +35,7 @@ with staged as (
 rejected as (
 
     select source_file, cast(count(*) as bigint) as rejected
-    from {{ source('staging', 'quarantine') }}
+    from quarantine
     group by source_file
 
 ),
@@ -27,7 +50,7 @@ receipts as (
         max(blank) as blank,
         max(accepted) as accepted,
         max(quarantined) as quarantined
-    from {{ source('staging', 'receipts') }}
+    from all_receipts
     group by source_file
 
 ),

@@ -1,3 +1,17 @@
+with
+
+bronze as (
+
+    select * from {{ ref('bronze') }}
+
+),
+
+silver as (
+
+    select * from {{ ref('silver') }}
+
+)
+
 select
     copies.event_id,
     copies.source_file,
@@ -11,6 +25,6 @@ select
     kept.ingested_at as kept_ingested_at,
     kept.dt as kept_dt,
     kept.total_amount as kept_total_amount
-from {{ ref('bronze') }} as copies
-inner join {{ ref('silver') }} as kept on copies.event_id = kept.event_id
+from bronze as copies
+inner join silver as kept on copies.event_id = kept.event_id
 where copies.source_file <> kept.source_file or copies.source_line <> kept.source_line

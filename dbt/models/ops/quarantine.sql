@@ -1,12 +1,9 @@
-select
-    feed,
-    reason,
-    raw,
-    raw_size,
-    source_file,
-    source_line,
-    ingested_at,
-    bronze_file,
-    load_seq,
-    loaded_at
-from {{ source('staging', 'quarantine') }}
+with
+
+staged as (
+
+    select * from {{ source('staging', 'quarantine') }}
+
+)
+
+select * from staged

@@ -18,7 +18,14 @@ import pyarrow as pa
 from medallion.cleaning import plain
 from medallion.cleaning.exact import Validator
 from medallion.cleaning.lines import Block
-from medallion.contract import QUARANTINE, WHITE_SPACE, Feed
+from medallion.contract import (
+    MAX_NAME_LENGTH,
+    MAX_NAMES_HELD,
+    OTHER_NAMES,
+    QUARANTINE,
+    WHITE_SPACE,
+    Feed,
+)
 
 LINES_AT_ONCE = 1 << 15
 """Lines that are read in one go: bounds the memory of their cells."""
@@ -98,7 +105,7 @@ class Cleaner:
                 continue
             verdict = self._validator.validate(line, size)
             if verdict.unknown:
-                self._unknown.update(verdict.unknown)
+                self._count(verdict.unknown)
             if verdict.reason:
                 rejected.append(Rejected(verdict.reason, line, size, block.first_line + index))
             else:
@@ -109,6 +116,11 @@ class Cleaner:
         arrays = [pa.array(v, kind) for v, kind in zip(columns, schema.types, strict=True)]
         rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
         return Cleaned(rows, np.array(numbers, np.int64), rejected, blank)
+
+    def _count(self, names: Iterable[str]) -> None:
+        for name in names:
+            is_held = len(name) <= MAX_NAME_LENGTH and len(self._unknown) < MAX_NAMES_HELD
+            self._unknown[name if is_held or name in self._unknown else OTHER_NAMES] += 1
 
 
 def table_of(rejected: Iterable[Rejected]) -> pa.Table:

@@ -136,7 +136,7 @@ _DECODER = json.JSONDecoder(
     parse_float=JsonNumber,
     parse_constant=_refuse,  # NaN and Infinity
 )
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _LONG_NUMBER = re.compile(rf"[-+.0-9eE]{{{MAX_NUMBER_LENGTH + 1}}}")
 _BRACKET = re.compile(r"[][{}]")
 

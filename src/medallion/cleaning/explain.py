@@ -27,10 +27,12 @@ from medallion.contract import (
     NUMBER,
     OVERSIZE,
     RFC3339,
+    TOTAL_MISMATCH,
     UNREADABLE,
     WHITE_SPACE,
     Feed,
     Field,
+    Total,
 )
 
 LONGEST = 60
@@ -85,8 +87,8 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
     if reason == MALFORMED:
         return _malformed(text, found)
     last = {member.name: member for member in found}
-    if reason == "total_mismatch":
-        return _mismatch(last)
+    if feed.total and reason == TOTAL_MISMATCH:
+        return _mismatch(feed.total, last)
     kind, _, name = reason.partition("_")
     field = next((field for field in feed.fields if field.name == name), None)
     if field is None:
@@ -191,8 +193,8 @@ def _wanted(field: Field) -> str:
         return "it must be a whole number"
     if kind == "timestamp":
         return _MOMENT
-    precision, scale = map(int, re.findall(r"\d+", field.type.duckdb))
-    return f"it must be a number of at most {precision - scale} digits before the point"
+    digits = field.type.precision - field.type.scale
+    return f"it must be a number of at most {digits} digits before the point"
 
 
 _MOMENT = "it must be RFC 3339 with an offset, such as 2026-03-01T10:00:00Z, or epoch milliseconds"
@@ -210,22 +212,20 @@ def _broken_time(text: str) -> str:
     return _MOMENT
 
 
-def _mismatch(found: dict[str, Member]) -> Explanation:
-    """Say what total_amount would have to be."""
+def _mismatch(total: Total, found: dict[str, Member]) -> Explanation:
+    """Say what the total would have to be."""
+    parts = f"{total.price} x {total.quantity} - {total.discount}"
     price, quantity, discount = (
         _number(str(found[name].value).strip(WHITE_SPACE)) if name in found else None
-        for name in ("price", "quantity", "discount_amount")
+        for name in (total.price, total.quantity, total.discount)
     )
-    total = found.get("total_amount")
-    if price is None or quantity is None or total is None:
-        return Explanation("it is not price x quantity - discount_amount", "total_amount")
+    given = found.get(total.field)
+    if price is None or quantity is None or given is None:
+        return Explanation(f"it is not {parts}", total.field)
     expected = price * quantity - (discount or 0)
-    most = Decimal("0.01") + Decimal("0.0000005") * quantity
-    why = (
-        f"price x quantity - discount_amount is {expected:f}, from which it may differ by "
-        f"{most.normalize():f}"
-    )
-    return Explanation(why, "total_amount", _cut(total.text), total.position)
+    most = total.fixed + total.each * quantity
+    why = f"{parts} is {expected:f}, from which it may differ by {most.normalize():f}"
+    return Explanation(why, total.field, _cut(given.text), given.position)
 
 
 def _number(text: str) -> Decimal | None:

@@ -15,6 +15,7 @@ from medallion.contract import (
     LOWER_FROM,
     LOWER_TO,
     MAX_DEPTH,
+    MAX_NAME_LENGTH,
     Feed,
     Field,
 )
@@ -27,7 +28,7 @@ FOLD_LOWER, FOLD_UPPER = 1, 2
 NONE = EMPTY = -1
 
 MAX_WORDS = 2048
-MAX_NAME = 256
+MAX_NAME = MAX_NAME_LENGTH
 """Bytes of the longest name that is remembered; lines with longer ones go to the exact lane."""
 
 _KINDS = {"text": TEXT, "decimal": NUMBER, "integer": NUMBER, "timestamp": TIMESTAMP, "date": DATE}

@@ -96,7 +96,10 @@ def receipt_key(stem: str) -> str:
 
 
 def named_counts(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent names, the others under one name, so that a receipt stays small."""
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    named, rest = dict(ranked[:MAX_UNKNOWN_NAMES]), ranked[MAX_UNKNOWN_NAMES:]
-    return named | ({OTHER_NAMES: sum(n for _, n in rest)} if rest else {})
+    """Return the most frequent names, the others under one name, so that a receipt stays small."""
+    ranked = sorted(
+        (item for item in counts.items() if item[0] != OTHER_NAMES),
+        key=lambda item: (-item[1], item[0]),
+    )
+    others = counts[OTHER_NAMES] + sum(n for _, n in ranked[MAX_UNKNOWN_NAMES:])
+    return dict(ranked[:MAX_UNKNOWN_NAMES]) | ({OTHER_NAMES: others} if others else {})

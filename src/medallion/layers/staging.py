@@ -12,16 +12,12 @@ import duckdb
 import pyarrow.parquet as pq
 
 from medallion import __version__
-from medallion.contract import FEEDS, INTEGER, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
+from medallion.contract import FEEDS, INTEGER, LOAD, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.errors import WarehouseError
 from medallion.lake.receipts import RECEIPTS
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 from medallion.settings import Reporting
-
-LOAD = {"bronze_file": TEXT, "load_seq": INTEGER, "loaded_at": TIMESTAMP}
-"""Columns that every staging table has besides those of its objects: the object that a row came
-from; the number of the transaction that loaded it, rising by one; when that was, in UTC."""
 
 TABLES: dict[str, dict[str, Type]] = {
     **{name: feed.columns | LOAD for name, feed in FEEDS.items()},

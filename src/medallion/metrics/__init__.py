@@ -1,1 +1,12 @@
-"""The metrics: one definition for the dashboard, the BI templates and the docs."""
+"""The metrics: one definition, one parser and one evaluation, for dashboard, BI templates and docs.
+
+dbt/models/marts/metrics.yml defines them. `read_definitions` parses it, `value` evaluates a metric
+over sums of its measures, and `python -m medallion.metrics` prints docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+from medallion.metrics.definitions import DEFINITIONS, Definitions, Metric, read_definitions
+from medallion.metrics.evaluation import value
+
+__all__ = ["DEFINITIONS", "Definitions", "Metric", "read_definitions", "value"]

@@ -1,5 +1,9 @@
 """`python -m medallion.metrics` prints docs/metrics.md."""
 
-from medallion.metrics.definitions import metrics, page
+from __future__ import annotations
 
-print(page(metrics()), end="")
+from medallion.metrics.definitions import read_definitions
+from medallion.metrics.page import page
+
+if __name__ == "__main__":
+    print(page(read_definitions()), end="")

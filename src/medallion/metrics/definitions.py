@@ -1,131 +1,221 @@
-"""The metrics, as dbt/models/marts/metrics.yml defines them; run, it prints docs/metrics.md."""
+"""The semantic models and metrics of dbt/models/marts/metrics.yml, and their parser."""
 
 from __future__ import annotations
 
-import ast
-import operator
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import cache
-from itertools import groupby
+from functools import cached_property
 from typing import Any
 
 import yaml
 
+from medallion.errors import MetricError
+from medallion.metrics.formula import (
+    Aggregate,
+    Formula,
+    Named,
+    OneValueOnly,
+    Quotient,
+    aggregate,
+    combination,
+    metrics_named,
+    text,
+)
 from medallion.settings import DBT_PROJECT
 
 DEFINITIONS = DBT_PROJECT / "models" / "marts" / "metrics.yml"
+TRANSACTION_CURRENCY = "transaction currency"
+"""Unit of the metrics that are never added up across currencies."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `formula` is in terms of other metrics and of columns of the relation `source`;
-    `parts` are the metrics or the measure that it is made of, by their role."""
+    """A metric over the rows of one semantic model, with the formula that it is evaluated by."""
 
     name: str
     label: str
     meaning: str
-    formula: str
     unit: str
-    source: str
-    kind: str
-    parts: dict[str, Any]
+    model: str
+    formula: Formula
+
+    @property
+    def description(self) -> str:
+        """The meaning, the formula and the unit, as one text."""
+        return f"{self.meaning} Formula: {text(self.formula)}. Unit: {self.unit}.".lstrip()
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown as a percentage."""
+        return self.unit == "share"
+
+    @property
+    def digits(self) -> int:
+        """How many decimals are shown."""
+        if self.is_share:
+            return 1
+        is_fraction = isinstance(self.formula, Quotient)
+        return 2 if is_fraction or self.unit.endswith(("currency", "ratio")) else 0
 
 
-def metrics() -> list[Metric]:
-    """All metrics, in the order in which they are defined."""
-    found = yaml.safe_load(DEFINITIONS.read_text(encoding="utf-8"))["metrics"]
-    return [_metric(entry) for entry in found]
+@dataclass(frozen=True)
+class Dimension:
+    """A column to group and filter by."""
+
+    name: str
+    label: str
+    column: str
 
 
-@cache
-def _by_name() -> dict[str, Metric]:
-    return {metric.name: metric for metric in metrics()}
+@dataclass(frozen=True)
+class Join:
+    """A semantic model that adds dimensions: every row of the one that joins it finds at most one
+    row of `model`, where `column` = `to`."""
+
+    column: str
+    model: str
+    to: str
 
 
-def value(name: str, measures: Mapping[str, Decimal | int | None]) -> Decimal | None:
-    """A metric worked out from the sums of its measures; None where a part of it is missing or its
-    denominator is 0."""
-    metric = _by_name()[name]
-    if metric.kind == "simple":
-        found = measures[metric.parts["measure"]]
-        return None if found is None else Decimal(found)
-    if metric.kind == "ratio":
-        above, below = (value(metric.parts[p], measures) for p in ("numerator", "denominator"))
-        return above / below if above is not None and below else None
-    parts = {part: value(part, measures) for part in metric.parts["metrics"]}
-    return _calculated(ast.parse(metric.parts["expr"], mode="eval").body, parts)
+@dataclass(frozen=True)
+class SemanticModel:
+    """A relation with its keys and dimensions, and those that it joins."""
+
+    name: str
+    label: str
+    description: str
+    relation: str
+    keys: Mapping[str, str]
+    """The column of each entity that the relation holds, by the entity's name."""
+    dimensions: tuple[Dimension, ...]
+    joins: tuple[Join, ...]
 
 
-_OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+class Definitions:
+    """The semantic models and metrics of one document. A metric is parsed when it is asked for, so
+    that a mistake in one of them does not hide the others."""
 
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._models = document["semantic_models"]
+        self._entries = {entry["name"]: entry for entry in document["metrics"]}
+        self._metrics: dict[str, Metric] = {}
 
-def _calculated(node: ast.expr, values: Mapping[str, Decimal | None]) -> Decimal | None:
-    """The value of sums, differences and products of names; None where a name has none."""
-    if isinstance(node, ast.Name):
-        return values[node.id]
-    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
-        raise ValueError(
-            f"a metric's formula has {ast.unparse(node)}: only + - * of metrics can be"
+    @cached_property
+    def models(self) -> dict[str, SemanticModel]:
+        """The semantic models by name."""
+        return {entry["name"]: self._model(entry) for entry in self._models}
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics, in the order of their definitions. Raises MetricError for the first that
+        cannot be used."""
+        return [self.metric(name) for name in self._entries]
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name. Raises MetricError when its definition cannot be used."""
+        if name not in self._metrics:
+            try:
+                self._metrics[name] = self._metric(self._entries[name])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise MetricError(
+                    f"the metric {name} cannot be worked out from its definition in "
+                    f"dbt/models/marts/metrics.yml: {_reason(error)}"
+                ) from error
+        return self._metrics[name]
+
+    def relation(self, metric: Metric) -> str:
+        """Return the relation whose rows a metric is of."""
+        return self.models[metric.model].relation
+
+    def _metric(self, entry: Mapping[str, Any]) -> Metric:
+        # Label, description and unit only document a metric. It has a value without them.
+        unit = ((entry.get("config") or {}).get("meta") or {}).get("unit", "")
+        formula, model = self._formula(entry["type"], entry["type_params"], unit)
+        meaning = plain(entry.get("description") or "")
+        return Metric(entry["name"], _label(entry), meaning, unit, model, formula)
+
+    def _formula(self, kind: str, parts: Mapping[str, Any], unit: str) -> tuple[Formula, str]:
+        """Return the formula of a metric, and the semantic model that it is of."""
+        if kind == "simple":
+            measure, model = self._measure(parts["measure"])
+            is_in_one = unit == TRANSACTION_CURRENCY
+            return OneValueOnly("currency", measure) if is_in_one else measure, model
+        formula: Formula
+        if kind == "ratio":
+            formula = Quotient(Named(parts["numerator"]), Named(parts["denominator"]))
+        elif kind == "derived":
+            formula = combination(parts["expr"])
+        else:
+            raise ValueError(f"type must be one of simple, ratio, derived; got {kind!r}")
+        return formula, self._model_of(formula)
+
+    def _measure(self, name: str) -> tuple[Aggregate, str]:
+        """Return a measure, and the semantic model that it is of."""
+        for model in self._models:
+            for entry in model.get("measures", []):
+                if entry["name"] == name:
+                    expression = str(entry.get("expr", name))
+                    return aggregate(name, entry["agg"], expression), model["name"]
+        raise ValueError(f"no semantic model has the measure {name}")
+
+    def _model_of(self, formula: Formula) -> str:
+        names = sorted(metrics_named(formula))
+        for name in names:
+            if name not in self._entries:
+                raise ValueError(f"there is no metric {name}")
+        models = {self.metric(name).model for name in names}
+        if len(models) != 1:
+            raise ValueError(f"{', '.join(names)} must be of one semantic model")
+        return models.pop()
+
+    def _model(self, entry: Mapping[str, Any]) -> SemanticModel:
+        keys = {e["name"]: str(e.get("expr", e["name"])) for e in entry.get("entities", [])}
+        dimensions = tuple(
+            Dimension(d["name"], _label(d), str(d.get("expr", d["name"])))
+            for d in entry.get("dimensions", [])
         )
-    left, right = _calculated(node.left, values), _calculated(node.right, values)
-    if left is None or right is None:
-        return None
-    return Decimal(_OPERATORS[type(node.op)](left, right))
+        return SemanticModel(
+            entry["name"],
+            _label(entry),
+            plain(entry.get("description") or ""),
+            re.sub(r"\W|^ref", "", entry["model"]),
+            keys,
+            dimensions,
+            tuple(self._joins(entry, keys)),
+        )
+
+    def _joins(self, entry: Mapping[str, Any], keys: Mapping[str, str]) -> Iterator[Join]:
+        """Yield a join to each model without measures whose primary entity this model holds."""
+        for other in self._models:
+            for entity in other.get("entities", []):
+                is_target = entity["type"] == "primary" and not other.get("measures")
+                if is_target and entity["name"] in keys and other is not entry:
+                    to = str(entity.get("expr", entity["name"]))
+                    yield Join(keys[entity["name"]], other["name"], to)
 
 
-def _metric(entry: dict[str, Any]) -> Metric:
-    # What only documents it may be missing: that is no reason to show nobody a figure.
-    meta = (entry.get("config") or {}).get("meta") or {}
-    meaning = " ".join((entry.get("description") or "").partition("Formula:")[0].split())
-    return Metric(
-        entry["name"],
-        entry.get("label") or entry["name"],
-        meaning,
-        str(meta.get("formula", "")),
-        meta.get("unit", ""),
-        meta.get("source", ""),
-        entry["type"],
-        entry["type_params"],
-    )
+def read_definitions() -> Definitions:
+    """Return the definitions of the project in this checkout."""
+    return Definitions(yaml.safe_load(DEFINITIONS.read_text(encoding="utf-8")))
 
 
-INTRODUCTION = """\
-# Metrics
-
-Each is defined once, in `dbt/models/marts/metrics.yml`; this page is made from it by
-`python -m medallion.metrics > docs/metrics.md`. A formula names other metrics, or columns of the
-relation that its section is headed by.
-
-- Amounts in *transaction currency* are never added up across currencies: group by `currency`.
-  Those with `reporting_` are converted at the rate that was valid at the sale; what has no rate is
-  counted as `unconverted_lines` and is in none of them.
-- A day is the day of the store (`sales_date`); `utc_date` is the other one. Tax is in no amount but
-  `tax`.
-- A ratio without a denominator is NULL, not 0.
-"""
+def label_of(name: str) -> str:
+    """Return the label of what has none: `store_id` becomes `Store id`."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
-def page(found: Iterable[Metric]) -> str:
-    """The metrics as a page of Markdown, a table for each relation."""
-    lines = [INTRODUCTION]
-    ordered = sorted(found, key=lambda m: _order(m.source))
-    for source, members in groupby(ordered, key=lambda m: m.source):
-        lines += [
-            f"## {source}",
-            "",
-            "| metric | what it says | formula | unit |",
-            "|---|---|---|---|",
-        ]
-        lines += [
-            f"| **{m.label}**<br>`{m.name}` | {m.meaning} | `{m.formula}` | {m.unit} |"
-            for m in members
-        ]
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+def _label(entry: Mapping[str, Any]) -> str:
+    return plain(entry.get("label") or label_of(entry["name"]))
 
 
-def _order(source: str) -> tuple[bool, str]:
-    """The sales first, then the other relations by name."""
-    return source != "fct_sales_line", source
+def plain(text: str) -> str:
+    """Return a text on one line, without control characters, which no tool accepts in a name."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return str(error)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tools
-
-from processes import free_port, running, wait_for
+from tests.processes import free_port, running, wait_for
+from tests.snowflake import tools
 
 HOST = "127.0.0.1"
 
@@ -74,9 +73,8 @@ def start(folder: Path, s3_endpoint: str) -> Iterator[Server]:
     buckets, queues and topics are those of the emulator at `s3_endpoint`; its log goes to
     `folder`/snowflake.log."""
     port = free_port()
-    tests = Path(__file__).parents[2]
-    environment = dict(os.environ) | {"PYTHONPATH": f"{tests}:{tests / 'snowflake'}"}
-    command = (tools.python(), "-m", "standin.server", port, s3_endpoint)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    command = (tools.python(), "-m", f"{__name__}.server", port, s3_endpoint)
     with running(folder / "snowflake.log", *command, environment=environment):
         wait_for(f"http://{HOST}:{port}/standin/state")
         yield Server(port)

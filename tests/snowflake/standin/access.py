@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from .account import ACCOUNT, Key, Thing, denied, missing, refusal
-from .session import Session
+from tests.snowflake.standin.account import ACCOUNT, Key, Thing, denied, missing, refusal
+from tests.snowflake.standin.session import Session
 
 READS = (exp.Select, exp.SetOperation, exp.Subquery)
 WRITES = {exp.Insert: "INSERT", exp.Delete: "DELETE", exp.Update: "UPDATE"}

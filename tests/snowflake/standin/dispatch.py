@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from . import access, fixes, grants, masks, objects, usage
-from .account import Account, Thing, denied, missing, plain, refusal
-from .buckets import Aws
-from .loading import Loader
-from .pipes import Pipes
-from .rewriting import rewritten
-from .session import DONE, Session, rows_sql
-from .tasks import Tasks
+from tests.snowflake.standin import access, fixes, grants, masks, objects, usage
+from tests.snowflake.standin.account import Account, Thing, denied, missing, plain, refusal
+from tests.snowflake.standin.buckets import Aws
+from tests.snowflake.standin.loading import Loader
+from tests.snowflake.standin.pipes import Pipes
+from tests.snowflake.standin.rewriting import rewritten
+from tests.snowflake.standin.session import DONE, Session, rows_sql
+from tests.snowflake.standin.tasks import Tasks
 
 _COMMENTS = re.compile(r"\s*(?:/\*.*?\*/|--[^\n]*(?:\n|$)|\s)*", re.S)
 _USE = re.compile(r"USE\s+(ROLE|WAREHOUSE|DATABASE|SCHEMA|SECONDARY\s+ROLES)?\s*([\w.\"]+)", re.I)

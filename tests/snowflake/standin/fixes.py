@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import sqlglot
 from sqlglot import exp
 
-from .account import refusal
+from tests.snowflake.standin.account import refusal
 
 _timestamp_struct = fakesnow.arrow.timestamp_to_sf_struct
 _integer_precision = fakesnow.transforms.integer_precision

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .account import ACCOUNT, CONTAINED, Key, denied, missing, refusal
-from .session import DONE, Session, said
+from tests.snowflake.standin.account import ACCOUNT, CONTAINED, Key, denied, missing, refusal
+from tests.snowflake.standin.session import DONE, Session, said
 
 _ROLE = re.compile(r"(GRANT|REVOKE)\s+ROLE\s+(\w+)\s+(TO|FROM)\s+(ROLE|USER)\s+(\w+)", re.I)
 _GRANT = re.compile(

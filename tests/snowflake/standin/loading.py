@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from snowflake.connector.errors import ProgrammingError
 
-from .account import missing, plain, read_properties, refusal
-from .buckets import Aws, S3Object
-from .session import Session, rows_sql, said
+from tests.snowflake.standin.account import missing, plain, read_properties, refusal
+from tests.snowflake.standin.buckets import Aws, S3Object
+from tests.snowflake.standin.session import Session, rows_sql, said
 
 HISTORY = "_fs_global.main.load_history"
 HISTORY_COLUMNS = (

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
-from .account import Key, denied, missing, refusal
-from .session import DONE, Session
+from tests.snowflake.standin.account import Key, denied, missing, refusal
+from tests.snowflake.standin.session import DONE, Session
 
 _TAG = re.compile(
     r"ALTER\s+(TABLE|VIEW)\s+([\w.]+)\s+MODIFY\s+COLUMN\s+(\w+)\s+SET\s+TAG\s+([\w.]+)\s*=\s*'([^']*)'",

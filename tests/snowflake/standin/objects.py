@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import re
 
-from .account import ACCOUNT, CONTAINED, Key, Thing, missing, plain, read_properties, refusal
-from .session import DONE, Session, said
+from tests.snowflake.standin.account import (
+    ACCOUNT,
+    CONTAINED,
+    Key,
+    Thing,
+    missing,
+    plain,
+    read_properties,
+    refusal,
+)
+from tests.snowflake.standin.session import DONE, Session, said
 
 _COMMENT = {"COMMENT"}
 PROPERTIES: dict[str, set[str]] = {

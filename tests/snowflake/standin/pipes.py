@@ -10,10 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from .account import CONTAINED, Account, Thing, missing, plain, read_properties, refusal
-from .buckets import S3Object
-from .loading import DAYS_OF_A_PIPE, HISTORY, Copy, Loader, read_copy
-from .session import DONE, Session, rows_sql, said
+from tests.snowflake.standin.account import (
+    CONTAINED,
+    Account,
+    Thing,
+    missing,
+    plain,
+    read_properties,
+    refusal,
+)
+from tests.snowflake.standin.buckets import S3Object
+from tests.snowflake.standin.loading import DAYS_OF_A_PIPE, HISTORY, Copy, Loader, read_copy
+from tests.snowflake.standin.session import DONE, Session, rows_sql, said
 
 PROPERTIES = {"AUTO_INGEST", "ERROR_INTEGRATION", "AWS_SNS_TOPIC", "COMMENT"}
 _CREATE = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .session import Session
+from tests.snowflake.standin.session import Session
 
 _TEMPORARY = re.compile(
     r"(CREATE\s+(?:OR\s+REPLACE\s+)?)(?:TEMPORARY|TEMP)\s+(?=(?:TABLE|VIEW)\s)", re.I

@@ -1,6 +1,6 @@
 """The server: signs clients in, sends each statement to whoever knows it, refuses the rest.
 
-python -m standin.server PORT AWS_ENDPOINT
+python -m tests.snowflake.standin.server PORT AWS_ENDPOINT
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from . import fixes
-from .account import Account
-from .buckets import Aws
-from .dispatch import Standin
-from .session import Session
+from tests.snowflake.standin import fixes
+from tests.snowflake.standin.account import Account
+from tests.snowflake.standin.buckets import Aws
+from tests.snowflake.standin.dispatch import Standin
+from tests.snowflake.standin.session import Session
 
 LOCK = threading.Lock()
 """Held by whatever runs a statement: a session, a pipe, a task."""

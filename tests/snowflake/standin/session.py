@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .account import Account, Key, missing
+from tests.snowflake.standin.account import Account, Key, missing
 
 
 @dataclass

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from .account import ACCOUNT, Key, Thing, missing, read_properties, refusal
-from .session import DONE, Session, said
+from tests.snowflake.standin.account import ACCOUNT, Key, Thing, missing, read_properties, refusal
+from tests.snowflake.standin.session import DONE, Session, said
 
 RUNS = "SNOWFLAKE.ACCOUNT_USAGE.TASK_HISTORY"
 _STREAM = re.compile(

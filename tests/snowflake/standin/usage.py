@@ -3,7 +3,7 @@ real; what costs credits stays empty."""
 
 from __future__ import annotations
 
-from .loading import HISTORY
+from tests.snowflake.standin.loading import HISTORY
 
 VIEWS = ("COPY_HISTORY", "TASK_HISTORY", "WAREHOUSE_METERING_HISTORY", "PIPE_USAGE_HISTORY")
 CREATION = f"""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medallion.outputs.bi.formula import (
+from medallion.metrics.formula import (
     Aggregate,
     Arithmetic,
     Case,

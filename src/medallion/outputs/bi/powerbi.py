@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+from medallion.metrics.definitions import Metric
 from medallion.outputs.bi.dax import dax
 from medallion.outputs.bi.powerbi_report import report
 from medallion.outputs.bi.semantics import (
@@ -22,7 +23,6 @@ from medallion.outputs.bi.semantics import (
     SERVER,
     WAREHOUSE,
     Field,
-    Metric,
     Model,
     Table,
 )
@@ -108,8 +108,8 @@ def _parameters() -> Iterator[str]:
 def _relationships(model: Model) -> Iterator[str]:
     for table in model.tables:
         for join in table.joins:
-            other = model.table(join.table)
-            yield f"relationship {_tag(table.name, join.table)}"
+            other = model.table(join.model)
+            yield f"relationship {_tag(table.name, join.model)}"
             yield f"\tfromColumn: {_place(table, join.column)}"
             yield f"\ttoColumn: {_place(other, join.to)}"
             yield ""

@@ -12,7 +12,8 @@ import json
 import re
 from typing import Any
 
-from medallion.outputs.bi.formula import (
+from medallion.metrics.definitions import Metric
+from medallion.metrics.formula import (
     Aggregate,
     Arithmetic,
     Case,
@@ -25,7 +26,7 @@ from medallion.outputs.bi.formula import (
     Row,
 )
 from medallion.outputs.bi.quicksight_sheet import name, sheet
-from medallion.outputs.bi.semantics import DATABASE, ROLE, SCHEMA, WAREHOUSE, Metric, Model, Table
+from medallion.outputs.bi.semantics import DATABASE, ROLE, SCHEMA, WAREHOUSE, Model, Table
 
 _FUNCTIONS = {"sum": "sum", "max": "max", "count_distinct": "distinct_count"}
 _READ = ["Describe{0}", "Describe{0}Permissions", "Update{0}", "Update{0}Permissions", "Delete{0}"]

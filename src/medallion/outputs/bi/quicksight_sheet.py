@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from medallion.metrics.definitions import Metric
 from medallion.outputs.bi.page import LINE, PAGE, TABLE, TITLE, Visual
-from medallion.outputs.bi.semantics import Field, Metric, Model
+from medallion.outputs.bi.semantics import Field, Model
 
 _COLUMNS, _ROWS = 36, 2
 """QuickSight's grid is 36 columns wide; a ninth of the page is this many of its rows."""

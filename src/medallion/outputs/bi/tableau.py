@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as Xml
 
-from medallion.outputs.bi.formula import (
+from medallion.metrics.definitions import Metric
+from medallion.metrics.formula import (
     Aggregate,
     Arithmetic,
     Case,
@@ -27,7 +28,6 @@ from medallion.outputs.bi.semantics import (
     SERVER,
     WAREHOUSE,
     Field,
-    Metric,
     Model,
     Table,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from xml.etree import ElementTree as Xml
 
-from medallion.outputs.bi.formula import columns, metrics_named
+from medallion.metrics.definitions import Metric
+from medallion.metrics.formula import columns, metrics_named
 from medallion.outputs.bi.page import LINE, PAGE, TABLE, TITLE, Visual
-from medallion.outputs.bi.semantics import Metric, Model, Table
+from medallion.outputs.bi.semantics import Model, Table
 from medallion.outputs.bi.tableau import (
     calculated,
     calculation,

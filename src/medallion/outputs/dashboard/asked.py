@@ -6,8 +6,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from medallion.errors import DashboardError
-from medallion.metrics.definitions import value
+from medallion.errors import DashboardError, MetricError
+from medallion.metrics import value
 from medallion.outputs.dashboard.model import Choice, Figure
 
 MEASURES = (
@@ -75,11 +75,8 @@ def metric_of(metric: str, sums: Sums) -> Decimal | None:
     """A metric of sums. Raises DashboardError when its definition cannot be used."""
     try:
         return value(metric, sums)
-    except (KeyError, TypeError, ValueError, SyntaxError, AttributeError) as error:
-        raise DashboardError(
-            f"the metric {metric} cannot be worked out from its definition in "
-            f"dbt/models/marts/metrics.yml: {type(error).__name__}, {error}"
-        ) from error
+    except MetricError as error:
+        raise DashboardError(str(error)) from error
 
 
 def figure_of(metric: str, now: Sums, before: Sums, currency: str = "") -> Figure:

@@ -1,0 +1,48 @@
+"""`python -m medallion.outputs.contract` writes every file of this checkout that repeats the
+contract. Run it after a change of `contract.py`, and commit what it has written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medallion.outputs.contract import dbt, snowflake
+from medallion.outputs.contract.catalog import catalog
+from medallion.outputs.contract.json_schema import schemas
+from medallion.outputs.contract.odcs import odcs
+from medallion.outputs.contract.page import page
+from medallion.outputs.contract.regions import with_regions
+from medallion.settings import DBT_PROJECT
+
+CHECKOUT = DBT_PROJECT.parent
+
+
+def files() -> dict[str, str]:
+    """Return the text of each file that repeats the contract, by its path in the checkout.
+
+    What is written by hand of such a file stays as it is."""
+    regions = {
+        "dbt/models/schema.yml": dbt.spine_columns(),
+        "dbt/models/ops/ops.yml": dbt.ops_columns(),
+        "infra/snowflake.sql": snowflake.regions(),
+    }
+    whole = {
+        "docs/contract.md": page(),
+        "dbt/models/sources.yml": dbt.sources(),
+        "infra/terraform/tables.json": catalog(),
+        "contracts/retail.odcs.yaml": odcs(),
+    }
+    whole |= {f"contracts/{name}": text for name, text in schemas().items()}
+    return whole | {
+        path: with_regions((CHECKOUT / path).read_text("utf-8"), texts)
+        for path, texts in regions.items()
+    }
+
+
+def write(folder: Path = CHECKOUT) -> None:
+    """Write all of them."""
+    for path, text in files().items():
+        (folder / path).write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,127 @@
+"""JSON Schemas of the events, for producers. `LIMITS` says where the cleaner decides otherwise."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from medallion.contract import (
+    BEFORE,
+    DATE,
+    EPOCH_MS,
+    FEEDS,
+    NUMBER,
+    RFC3339,
+    VERSION,
+    Feed,
+    Field,
+)
+
+LIMITS = (
+    "JSON Schema sees values, not bytes, and calculates nothing. The cleaner alone decides whether "
+    "a line is JSON that it can hold; how a number is written where a text is wanted (7 is one, "
+    "7.0 is none); about the bounds of numbers and instants that stand in strings; whether a date "
+    "exists; about numbers that meet a bound only by rounding; and whether a total is the one that "
+    "its parts give."
+)
+
+_SPACE = r"[ \t\r\n]*"
+
+
+def schemas() -> dict[str, str]:
+    """Return the schema of each feed as JSON, by the name of its file."""
+    return {
+        f"{name}.schema.json": json.dumps(schema(feed), indent=2) + "\n"
+        for name, feed in FEEDS.items()
+    }
+
+
+def schema(feed: Feed) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of one event of a feed."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:medallion:{feed.name}:{VERSION}",
+        "$comment": LIMITS,
+        "title": f"{feed.name}, version {VERSION} of the event contract",
+        "description": feed.description,
+        "type": "object",
+        "required": [field.name for field in feed.fields if field.required],
+        "properties": {field.name: _property(feed, field) for field in feed.fields},
+    }
+
+
+def _property(feed: Feed, field: Field) -> dict[str, Any]:
+    """Return what one field takes; null and blank text stand for an absent value."""
+    rule = _RULES[field.type.kind](field)
+    if not field.required:
+        rule["type"].append("null")
+    rule = {"description": field.description} | rule
+    if field.default is not None and field.default not in feed.names:
+        text = field.default.strip("'")
+        rule["default"] = text if field.type.kind == "text" else int(text)
+    return rule
+
+
+def _text(field: Field) -> dict[str, Any]:
+    if field.allowed:
+        cased = map(_any_case, field.allowed) if field.fold else field.allowed
+        return {"type": ["string"], "pattern": _pattern(field, "|".join(cased))}
+    rule: dict[str, Any] = {"type": ["string", "integer"], "minimum": 0}
+    if field.required:
+        rule["pattern"] = "[^ \\t\\r\\n]"
+    return rule
+
+
+def _number(field: Field) -> dict[str, Any]:
+    is_integer = field.type.kind == "integer"
+    rule: dict[str, Any] = {"type": ["integer" if is_integer else "number", "string"]}
+    if field.minimum is not None:
+        rule["minimum"] = field.minimum
+    if field.maximum is not None:
+        rule["maximum"] = field.maximum
+    if not is_integer:
+        most = 10 ** (field.type.precision - field.type.scale)
+        rule["exclusiveMaximum"] = most
+        if field.minimum is None:
+            rule["exclusiveMinimum"] = -most
+    return rule | {"pattern": _pattern(field, _unanchored(NUMBER))}
+
+
+def _instant(field: Field) -> dict[str, Any]:
+    end = int(datetime.fromisoformat(f"{BEFORE}T00:00:00+00:00").timestamp()) * 1000
+    digits = int(EPOCH_MS.partition("{")[2].partition(",")[0])
+    return {
+        "type": ["string", "integer"],
+        "minimum": 10 ** (digits - 1),
+        "exclusiveMaximum": end,
+        "pattern": _pattern(field, f"{_unanchored(RFC3339)}|{_unanchored(EPOCH_MS)}"),
+        "examples": ["2026-03-01T10:00:00.000Z", "2026-03-01T10:00:00+02:00", 1772359200000],
+    }
+
+
+def _day(field: Field) -> dict[str, Any]:
+    return {"type": ["string"], "pattern": _pattern(field, _unanchored(DATE))}
+
+
+_RULES = {
+    "text": _text,
+    "integer": _number,
+    "decimal": _number,
+    "timestamp": _instant,
+    "date": _day,
+}
+
+
+def _pattern(field: Field, value: str) -> str:
+    """Return a pattern for a text that holds a value, within white space; blank where it may be."""
+    return f"^{_SPACE}(?:{value}){'' if field.required else '?'}{_SPACE}$"
+
+
+def _unanchored(pattern: str) -> str:
+    return pattern.removeprefix("^").removesuffix("$")
+
+
+def _any_case(word: str) -> str:
+    """Return a pattern for a word of ASCII letters in upper or lower case."""
+    return "".join(f"[{c.upper()}{c.lower()}]" for c in word)

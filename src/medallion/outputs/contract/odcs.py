@@ -1,0 +1,118 @@
+"""contracts/retail.odcs.yaml: the contract in the Open Data Contract Standard, for consumers.
+
+It describes what the cleaner accepted: the rows of bronze, which staging shows in the warehouse.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from medallion.contract import VERSION, Column, Field, Total
+from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table
+
+_LOGICAL = {
+    "text": "string",
+    "timestamp": "timestamp",
+    "date": "date",
+    "integer": "integer",
+    "decimal": "number",
+    "bytes": "string",
+}
+
+
+def odcs() -> str:
+    """Return the data contract as YAML."""
+    contract = {
+        "apiVersion": "v3.1.0",
+        "kind": "DataContract",
+        "id": "urn:medallion:retail",
+        "name": "Retail Streaming Medallion",
+        "version": str(VERSION),
+        "status": "active",
+        "domain": "retail",
+        "description": {
+            "purpose": "Purchases and returns of a retailer, line by line, as the cleaner accepted "
+            "them, with the reference data that they are read with.",
+            "usage": "An event may come twice: purchases_silver keeps one row per event_id. Days, "
+            "amounts and metrics are in gold and in the marts.",
+            "limitations": "Amounts are in the currency of the event. Times are UTC. customer_id "
+            "is personal.",
+        },
+        "servers": [
+            {
+                "server": "home",
+                "type": "local",
+                "description": "Bronze in a home on this machine.",
+                "path": "data/bronze/{model}/dt=*/*.parquet",
+                "format": "parquet",
+            },
+            {
+                "server": "snowflake",
+                "type": "snowflake",
+                "description": "The account that infra/snowflake.sql has set up.",
+                "account": "ORGANIZATION-ACCOUNT",
+                "database": "RETAIL",
+                "schema": "STAGING",
+            },
+        ],
+        "schema": [_object(table) for table in TABLES],
+    }
+    text = yaml.safe_dump(contract, sort_keys=False, allow_unicode=True, width=100)
+    return f"# {EDIT_NOTE}\n{text}"
+
+
+def _object(table: Table) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": table.name,
+        "physicalName": table.name,
+        "physicalType": "table",
+        "logicalType": "object",
+        "description": table.feed.description if table.feed else table.grain,
+        "dataGranularityDescription": table.grain,
+        "properties": [_property(table, column) for column in table.columns],
+    }
+    if table.feed and table.feed.total:
+        found["quality"] = [_total_rule(table.feed.total)]
+    return found
+
+
+def _property(table: Table, column: Column) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": column.name,
+        "logicalType": _LOGICAL[column.type.kind],
+        "physicalType": column.type.duckdb,
+        "description": column.description,
+        "required": table.is_never_null(column),
+    }
+    if column.name == "customer_id":
+        found["classification"] = "personal"
+    if isinstance(column, Field):
+        bounds = {"minimum": column.minimum, "maximum": column.maximum}
+        if options := {name: bound for name, bound in bounds.items() if bound is not None}:
+            found["logicalTypeOptions"] = options
+        if column.allowed:
+            found["quality"] = [_allowed_rule(column)]
+    return found
+
+
+def _allowed_rule(field: Field) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "metric": "invalidValues",
+        "description": f"{field.name} is one of the values that the contract allows.",
+        "arguments": {"validValues": list(field.allowed)},
+        "mustBe": 0,
+    }
+
+
+def _total_rule(total: Total) -> dict[str, Any]:
+    difference = f"{total.field} - ({total.price} * {total.quantity} - {total.discount})"
+    return {
+        "type": "sql",
+        "description": f"{total.field} is {total.price} x {total.quantity} - {total.discount}.",
+        "query": "SELECT COUNT(*) FROM ${table} WHERE "
+        f"ABS({difference}) > {total.fixed:f} + {total.each:f} * {total.quantity}",
+        "mustBe": 0,
+    }

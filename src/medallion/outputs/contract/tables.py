@@ -1,0 +1,51 @@
+"""The tables that the contract describes, in the order in which files list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from medallion.contract import (
+    FEEDS,
+    QUARANTINE_COLUMNS,
+    RECEIPT_COLUMNS,
+    TECHNICAL_COLUMNS,
+    Column,
+    Feed,
+    Field,
+)
+
+EDIT_NOTE = "Written from src/medallion/contract.py by `python -m medallion.outputs.contract`."
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of bronze and of the warehouse; `feed` is None for quarantine and receipts."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    feed: Feed | None = None
+
+    def is_never_null(self, column: Column) -> bool:
+        """Return whether each row has a value in a column, as far as the contract promises it."""
+        if self.feed is None or not isinstance(column, Field):
+            return True
+        total = self.feed.total
+        is_total = total is not None and column.name == total.field
+        return column.required or column.default is not None or is_total
+
+
+TABLES = (
+    *(
+        Table(
+            feed.name,
+            f"One row per accepted event; an event that came twice is here twice. "
+            f"{feed.description}",
+            (*feed.fields, *TECHNICAL_COLUMNS),
+            feed,
+        )
+        for feed in FEEDS.values()
+    ),
+    Table("quarantine", "One row per rejected line of any feed.", QUARANTINE_COLUMNS),
+    Table("receipts", "One row per raw object that the cleaner has read.", RECEIPT_COLUMNS),
+)
