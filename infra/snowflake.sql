@@ -467,6 +467,20 @@ FROM (
 ) AS rows_of_objects
 GROUP BY bronze_file, kind;
 
+-- How amounts and days are reported: the last row counts. docs/snowflake.md shows how to change it.
+CREATE TABLE IF NOT EXISTS RETAIL.CONTROL.SETTINGS (
+    reporting_currency VARCHAR COMMENT 'ISO 4217 code; NULL: the only currency that is sold in, else USD',
+    time_zone VARCHAR COMMENT 'IANA name; NULL: UTC',
+    set_at TIMESTAMP_LTZ(6)
+);
+CREATE OR REPLACE VIEW RETAIL.STAGING.SETTINGS COPY GRANTS AS
+SELECT
+    reporting_currency,
+    time_zone,
+    DATE_PART(EPOCH_MILLISECOND, set_at)::NUMBER(38,0) AS load_seq,
+    CONVERT_TIMEZONE('UTC', set_at)::TIMESTAMP_NTZ(6) AS loaded_at
+FROM RETAIL.CONTROL.SETTINGS;
+
 -- Whose a purchase was is personal: only who transforms sees it; to everyone else it is a digest,
 -- which still counts and joins. dbt puts the tag on the columns of what it builds.
 CREATE TAG IF NOT EXISTS RETAIL.CONTROL.PERSONAL COMMENT = 'identifies a person';

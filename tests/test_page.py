@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,7 @@ from playwright.sync_api import Browser, expect
 from medallion.errors import DashboardError
 from medallion.metrics import definitions, evaluation
 from medallion.outputs.dashboard.model import Choice
-from medallion.outputs.dashboard.snapshot import Board
+from medallion.outputs.dashboard.snapshot import BASKETS, Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots
 from medallion.platforms.heartbeat import HEARTBEAT_FILE, Heartbeat
 from tests.browser import (  # noqa: F401 (a fixture)
@@ -175,13 +176,13 @@ def test_a_past_day_shows_nothing_of_another(browser: Browser, url: str, copy: P
     instead of 0."""
     with page_of(browser, url) as watched:
         watched.page.wait_for_selector(REVENUE)
-        newest = _newest_day(copy)
+        newest = _days(copy)[0]
         days = watched.page.locator(".ticker time").evaluate_all(
             "times => times.map(time => time.dateTime.slice(0, 10))"
         )
         assert days and set(days) == {str(newest)}
         assert watched.text(".ticker time").startswith(f"{newest.day} {newest:%b} ")
-        earlier = newest - timedelta(days=5)
+        earlier, first = newest - timedelta(days=5), _days(copy)[-1]
         watched.page.get_by_label("Day").first.click()
         watched.page.keyboard.type(f"{earlier:%a %-d %b %Y}")
         watched.page.get_by_role("option").first.click()
@@ -189,15 +190,43 @@ def test_a_past_day_shows_nothing_of_another(browser: Browser, url: str, copy: P
         when = f"{earlier:%a} {earlier.day} {earlier:%b %Y}, UTC"
         assert watched.text(".when").startswith(when)
         shown = watched.page.locator(".ticker time")
-        assert {t.get_attribute("datetime")[:10] for t in shown.all()} <= {str(earlier)}
+        assert {t.get_attribute("datetime")[:10] for t in shown.all()} == {str(earlier)}
+        assert shown.count() == BASKETS
+        assert f"the last of {earlier:%a} {earlier.day} {earlier:%b %Y}" in watched.text(
+            'section[aria-label="Latest baskets"] h3'
+        )
+        assert f"days with sales since {first:%a} {first.day} {first:%b %Y}" in watched.text(
+            ".note"
+        )
         assert watched.text('[data-metric="late_events"] .value') == "–"
         assert watched.text('[data-metric="quarantined"] .value') == "–"
 
 
-def _newest_day(home: Path) -> date:
-    day = Board(PublishedSnapshots(home).read()).choices.days[0]
-    assert isinstance(day, date)
-    return day
+def _days(home: Path) -> list[date]:
+    return Board(PublishedSnapshots(home).read()).choices.days
+
+
+def test_the_last_baskets_of_every_day_are_those_of_silver(built: Path) -> None:
+    """Of all days that the page offers, in order, whole but for the oldest shown ones; and of a
+    store and a category that are chosen."""
+    board = Board(PublishedSnapshots(built).read())
+    with duckdb.connect(str(built / "warehouse.duckdb"), read_only=True) as db:
+        for day in board.choices.days:
+            shown = board.snapshot(Choice(day)).baskets
+            expected = db.execute(
+                "SELECT basket_id, event_type, sum(net_amount), count(*) FROM "
+                "silver.purchases_silver WHERE dt = ? AND ts <= ingested_at "
+                "GROUP BY basket_id, event_type, store_id, currency "
+                "ORDER BY max(ts) DESC, basket_id LIMIT ?",
+                [day, BASKETS],
+            ).fetchall()
+            names = ("basket_id", "event_type", "net_sales", "lines")
+            assert [tuple(basket[n] for n in names) for basket in shown] == expected, day
+    past = board.choices.days[3]
+    for choice in (Choice(past, ("S001",)), Choice(past, (), board.choices.categories[0])):
+        baskets = board.snapshot(choice).baskets
+        assert all(b["store_id"] in (choice.stores or b["store_id"]) for b in baskets)
+        assert all((choice.category or "") in b["categories"] for b in baskets)
 
 
 def test_a_home_of_the_simulator_has_something_to_compare(browser: Browser, url: str) -> None:  # noqa: F811

@@ -130,6 +130,7 @@ def test_what_is_not_taken_is_listed_with_the_reason(tmp_path: Path, cli: Cli) -
     assert "passed by  10 files or folders" in result.stdout and result.exit_code == 0
     assert cli(tmp_path, "load").exit_code == 0
     said = re.findall(r"not taken: (\S+): (.*)", cli(tmp_path, "status").stdout)
+    assert json.loads(cli(tmp_path, "status", "--json").stdout)[0]["not_taken"] == dict(said)
     found = dict(said)
     assert len(said) == 10 and not {"raw/till.json", "raw/link.json"} & set(found)
     assert all("import" in found[f"raw/sub/{n}"] for n in ("a.csv", "b.txt", "g.csv.gz"))

@@ -10,9 +10,17 @@
     Args:
         key: the column that identifies a member.
         attributes: the columns that describe it; NULL in inferred rows.
-        keeps_history: whether every change is a row (type 2), or the latest alone (type 1). -#}
-{% macro dimension_members(key, attributes, keeps_history) -%}
+        keeps_history: whether every change is a row (type 2), or the latest alone (type 1).
+        changed_too: a condition on the rows of the dimension that makes them be built again.
+        named_by_sale: the attribute that a sale names too. An inferred row has what the first
+            load says that names one. -#}
+{% macro dimension_members(key, attributes, keeps_history, changed_too='', named_by_sale='') -%}
 {%- set no_attributes = (['null'] * (attributes | length)) | join(', ') -%}
+{%- set of_sales = [] -%}
+{%- for attribute in attributes -%}
+{%- do of_sales.append(attribute if attribute == named_by_sale else 'null') -%}
+{%- endfor -%}
+{%- set sale = named_by_sale or 'null' -%}
 {% if is_incremental() -%}
 changed as (
 
@@ -22,6 +30,21 @@ changed as (
     from bronze
     where load_seq > {{ watermark(this) }}
         and {{ key }} not in (select {{ key }} from {{ this }})
+    {% if changed_too %}
+    union
+    select {{ key }} from {{ this }} where {{ changed_too }}
+    {% endif %}
+    {% if named_by_sale %}
+    union
+    select {{ key }}
+    from bronze
+    where load_seq > {{ watermark(this) }}
+        and {{ named_by_sale }} is not null
+        and {{ key }} in (
+            select {{ key }} from {{ this }}
+            where not is_described and {{ named_by_sale }} = {{ unknown() }}
+        )
+    {% endif %}
 
 ),
 
@@ -40,17 +63,48 @@ described as (
 
 ),
 
+sold_in_load as (
+
+    select
+        {{ key }},
+        load_seq,
+        min(named) as named
+    from (
+        select {{ key }}, load_seq, {{ sale }} as named from bronze
+        {% if is_incremental() %}
+        where load_seq > {{ watermark(this) }}
+        union all
+        select
+            {{ key }},
+            load_seq,
+            {{ 'nullif(' ~ sale ~ ', ' ~ unknown() ~ ')' if named_by_sale else 'null' }}
+        from {{ this }}
+        where not is_described and {{ key }} <> {{ unknown() }}
+        {% endif %}
+    ) as sales
+    where {{ key }} not in (select {{ key }} from described)
+    {% if is_incremental() %}
+        and {{ key }} in (select {{ key }} from changed)
+    {% endif %}
+    group by {{ key }}, load_seq
+
+),
+
 sold as (
 
     select
         {{ key }},
-        min(load_seq) as load_seq
-    from bronze
-    where {{ key }} not in (select {{ key }} from described)
-    {% if is_incremental() %}
-        and load_seq > {{ watermark(this) }}
-        and {{ key }} in (select {{ key }} from changed)
-    {% endif %}
+        min(load_seq) as load_seq,
+        max(case when place = 1 then named end) as {{ named_by_sale or 'named' }}
+    from (
+        select
+            *,
+            row_number() over (
+                partition by {{ key }}
+                order by case when named is null then 1 else 0 end, load_seq
+            ) as place
+        from sold_in_load
+    ) as placed
     group by {{ key }}
 
 ),
@@ -83,7 +137,7 @@ members as (
     select
         {{ key }},
         null,
-        {{ no_attributes }},
+        {{ of_sales | join(', ') }},
         false,
         load_seq
     from sold

@@ -91,7 +91,7 @@ from (
     select dt from silver
     where store_id in (
         select store_id from stores
-        where load_seq > {{ watermark(relation, 'store_seq') }} and is_described
+        where load_seq > {{ watermark(relation, 'store_seq') }}
     )
 ) as moved
 cross join (select -1 as shift union all select 0 union all select 1) as days

@@ -5,9 +5,24 @@
 {#- How many days the dashboard offers, each beside the same day of the week before. -#}
 {% macro live_days() %}{{ return(15) }}{% endmacro %}
 
+{#- The time of the newest load, by which all others are measured: a clock that ran ahead may have
+    dated sales, arrivals and cleanings after it. Reads receipts. -#}
+{% macro staged_at() -%}
+(
+    select max(loaded_at) from receipts
+    where load_seq = (select max(load_seq) from receipts)
+)
+{%- endmacro %}
+
+{#- Whether a time is not later than the newest load. Without a load every time is. Reads
+    receipts. -#}
+{% macro is_past(time) -%}
+{{ time }} <= coalesce({{ staged_at() }}, {{ end_of_time() }})
+{%- endmacro %}
+
 {#- The first UTC day that live_sales keeps, counted back from the newest sale. `sold_at` is NULL
-    for a sale dated after its own arrival, which does not count. Where no sale counts, all
-    lines stay. -#}
+    for a sale dated after its own arrival or after the newest load, which does not count. Where
+    no sale counts, all lines stay. -#}
 {% macro live_since(sold_at, relation) -%}
 (
     select coalesce(
@@ -26,7 +41,7 @@
 
 {#- A UTC timestamp in the reporting time zone. -#}
 {% macro reporting_time(ts) -%}
-{{ local_time(ts, "'" ~ var('reporting_time_zone') ~ "'") }}
+{{ local_time(ts, '(select time_zone from ' ~ ref('reporting_settings') ~ ')') }}
 {%- endmacro %}
 
 {#- Whether a time of day is not later than that of the newest sale; both local timestamps. -#}
@@ -56,5 +71,29 @@ cast(sum(sales.transactions) as bigint) as transactions,
 
 {#- Start of the arrivals that the dashboard shows. Reads receipts. -#}
 {% macro arrivals_since() -%}
-(select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from receipts)
+(
+    select {{ dbt.dateadd('day', -live_days(), 'max(modified_at)') }} from receipts
+    where {{ is_past('modified_at') }}
+)
+{%- endmacro %}
+
+{#- Baskets with what stood in them, or with `by_day` the part of each UTC day. Reads lines, as
+    sales_lines yields them. -#}
+{% macro baskets_of_lines(by_day=false) -%}
+select
+    basket_id,
+    event_type,
+    store_id,
+    max(ts) as sold_at,
+    max(payment_method) as payment_method,
+    max(channel) as channel,
+    currency,
+    cast(count(*) as bigint) as lines,
+    cast(sum(quantity) as bigint) as units,
+    cast(sum(net_sales) as decimal(38,4)) as net_sales,
+    cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales,
+    {{ dbt.listagg('product_name', "', '", 'order by ts, event_id', 3) }} as products,
+    {{ dbt.listagg('distinct category', "', '", 'order by category') }} as categories
+from lines
+group by basket_id, event_type, store_id, currency{{ ', utc_date' if by_day }}
 {%- endmacro %}

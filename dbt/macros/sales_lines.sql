@@ -12,7 +12,7 @@ with lines as (
         {{ local_time('silver.ts', 'stores.time_zone') }} as local_ts,
         products.product_name,
         products.brand,
-        products.category as product_category,
+        case when products.is_described then products.category end as product_category,
         products.department,
         products.price as list_price,
         products.currency as cost_currency,
@@ -23,7 +23,7 @@ with lines as (
         coalesce(stores.is_described, false) as is_store_known,
         rates.rate as fx_rate,
         case when products.is_described then products.load_seq end as product_seq,
-        case when stores.is_described then stores.load_seq end as store_seq,
+        stores.load_seq as store_seq,
         case
             when cost_rates.load_seq > coalesce(rates.load_seq, 0) then cost_rates.load_seq
             else coalesce(

@@ -57,3 +57,12 @@ cast(sum(lines) as bigint) as lines,
     'reporting_tax', 'reporting_cost_of_sales', 'reporting_costed_net_sales'
 ]) }}
 {%- endmacro %}
+
+{#- An amount of the rows of a period: 0 where the period has no row, NULL where it has rows and none of
+    them has a rate. -#}
+{% macro sum_where(condition, amount) -%}
+cast(case
+            when sum(case when {{ condition }} then 1 else 0 end) = 0 then 0
+            else sum(case when {{ condition }} then {{ amount }} end)
+        end as decimal(38,4))
+{%- endmacro %}

@@ -15,7 +15,8 @@ bronze as {{ inlined() }} (
 {{ dimension_members(
     key='product_id',
     attributes=['product_name', 'brand', 'category', 'department', 'currency', 'price', 'cost'],
-    keeps_history=true
+    keeps_history=true,
+    named_by_sale='category'
 ) }},
 
 -- The first version holds for all time before it.

@@ -58,7 +58,7 @@ lines as (
         utc_date,
         count(*) as lines,
         sum(units_sold) as units,
-        coalesce(sum(reporting_net_sales), 0) as net_sales
+        sum(reporting_net_sales) as net_sales
     from sales_lines
     group by utc_date
 

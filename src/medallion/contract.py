@@ -366,7 +366,11 @@ STORES = Feed(
         Field("store_name", TEXT, "Name for people."),
         Field("city", TEXT, "City."),
         Field("country", TEXT, "ISO 3166-1 alpha-2 code.", fold="upper"),
-        Field("time_zone", TEXT, "IANA time zone; decides the store-local day.", default="'UTC'"),
+        Field(
+            "time_zone",
+            TEXT,
+            "IANA time zone; decides the store-local day. Absent: that of the settings.",
+        ),
         Field(
             "currency",
             TEXT,

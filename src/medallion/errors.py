@@ -86,6 +86,10 @@ def shortened(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of an error message that suggests the most similar known word, if any."""
-    near = difflib.get_close_matches(word, [*known], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    """Return the end of a message that suggests the most similar known word, if any.
+
+    The case of letters does not matter.
+    """
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(word.casefold(), folded, 1)
+    return f"; did you mean {folded[near[0]]}?" if near else ""

@@ -17,7 +17,7 @@ from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, Sweep, clean
 from medallion.layers.losses import require_no_smaller_snapshot
 from medallion.layers.snapshots import publish
-from medallion.layers.staging import Loader, LoadReport
+from medallion.layers.staging import Loader, LoadReport, take_over
 from medallion.layers.transform import Transformer, TransformReport
 from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.platform import Platform
@@ -80,6 +80,7 @@ class Pipeline:
         self.home, self.lake, self.warehouse = platform.home, platform.lake, warehouse
         self.heartbeat = heartbeat
         self._sweep = Sweep(self.lake)
+        take_over(warehouse, platform.reporting)
         self._loader = Loader(self.lake, warehouse)
         self._transformer = Transformer(self.home)
         self._marts_built: float | None = None

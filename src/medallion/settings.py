@@ -1,16 +1,23 @@
-"""Settings: what the environment and the command line say about where things are."""
+"""Settings: what the environment, the command line and the settings file of a home say."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import tomllib
+import zoneinfo
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from medallion.errors import SettingsError
+from medallion.contract import CURRENCIES
+from medallion.errors import SettingsError, did_you_mean
 
 DEFAULT_HOME = Path("data")
 DBT_PROJECT = Path(__file__).parents[2] / "dbt"
+EXAMPLES = DBT_PROJECT.with_name("examples")
+FILE = "medallion.toml"
+"""The settings file of a home."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +56,100 @@ class SnowflakeAccount:
 
 
 @dataclass(frozen=True)
+class Reporting:
+    """How a home reports: the currency that amounts are converted to (ISO 4217; None: the only one
+    that is sold in, else USD), and the time zone of the dashboard and of stores whose own is not
+    known (IANA; None: UTC)."""
+
+    reporting_currency: str | None = None
+    time_zone: str | None = None
+
+
+KEYS = tuple(field.name for field in fields(Reporting))
+"""The keys of the settings file."""
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Where this home is, the bucket of its lake when that is in S3, and the account of its
-    warehouse when that is in Snowflake. Made once, by the command line; nothing else reads the
-    environment."""
+    """Where this home is, the bucket of its lake when that is in S3, the account of its warehouse
+    when that is in Snowflake, and how it reports. `changes` are the settings that were given with
+    this command and are not in the home's file. Made once, by the command line; nothing else reads
+    the environment."""
 
     home: Path
     bucket: str | None = None
     snowflake: SnowflakeAccount | None = None
+    reporting: Reporting = Reporting()
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], home: Path | None) -> Settings:
+    def from_environment(
+        cls,
+        environment: Mapping[str, str],
+        home: Path | None,
+        given: Mapping[str, str | None] | None = None,
+    ) -> Settings:
         """`home` wins over MEDALLION_HOME, and that over ./data; MEDALLION_LAKE and
-        MEDALLION_WAREHOUSE move either half. Raises SettingsError for what cannot be used."""
+        MEDALLION_WAREHOUSE move either half; `given` options win over the file of the home. Raises
+        SettingsError for what cannot be used."""
         chosen = home or Path(environment.get("MEDALLION_HOME") or DEFAULT_HOME)
         if chosen.exists() and not chosen.is_dir():
             raise SettingsError(f"the home {chosen} is a file; give a directory with --home")
         bucket = _bucket(environment.get("MEDALLION_LAKE"))
-        return cls(chosen.absolute(), bucket, _snowflake(environment))
+        written = read_file(chosen / FILE)
+        options = {name: value for name, value in (given or {}).items() if value is not None}
+        for name, value in options.items():
+            _require(name, value, f"--{name.replace('_', '-')}")
+        changes = {name: v for name, v in options.items() if written.get(name) != v}
+        reporting = Reporting(**written | changes)
+        return cls(chosen.absolute(), bucket, _snowflake(environment), reporting, changes)
+
+
+def read_file(path: Path) -> dict[str, str]:
+    """Return what a settings file says; nothing where there is none. Raises SettingsError for a
+    file, key or value that cannot be used."""
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} is no TOML that can be read: {error}") from error
+    for name, value in written.items():
+        if name not in KEYS:
+            hint = did_you_mean(name, KEYS) or f"; the keys are {', '.join(KEYS)}"
+            raise SettingsError(f"{path} has a key {name} that nothing reads{hint}")
+        _require(name, value, f"{path}: {name}")
+    return written
+
+
+def with_setting(text: str, name: str, value: str) -> str:
+    """Return the text of a settings file with a key set: in its line, also where that is commented
+    out, else in a new first line."""
+    line = f'{name} = "{value}"'
+    for start in ("", "#"):
+        changed, count = re.subn(rf"(?m)^{start}[ \t]*{name}[ \t]*=.*$", line, text, count=1)
+        if count:
+            return changed
+    return f"{line}\n{text}"
+
+
+def _require(name: str, value: Any, where: str) -> None:
+    """Raise SettingsError for a value that a key cannot have; `where` names key or option."""
+    if name == "reporting_currency":
+        known, what = set(CURRENCIES), "a currency code of ISO 4217, such as EUR"
+    else:
+        # Names of the machine and of nowhere, not of a place.
+        known = zoneinfo.available_timezones() - {"localtime", "Factory"}
+        what = "an IANA time zone, such as Europe/Berlin"
+    if not isinstance(value, str) or value not in known:
+        raise SettingsError(f"{where} must be {what}; got {value!r}{_nearest(str(value), known)}")
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    """Return the nearest known word as the end of a sentence; a city stands for its zone."""
+    city = word.replace(" ", "_").casefold()
+    zones = sorted(name for name in known if name.casefold().endswith(f"/{city}"))
+    return f"; did you mean {zones[0]}?" if zones else did_you_mean(word, known)
 
 
 def _bucket(lake: str | None) -> str | None:

@@ -50,7 +50,7 @@ USUAL = {
     | {"price": "12.500000", "quantity": "2", "total_amount": "25.0000"}
     | {"discount_amount": "0.0000", "tax_amount": "0.0000"},
     "products": TIME | {"product_id": "P1", "currency": "USD"},
-    "stores": TIME | {"store_id": "S1", "currency": "USD", "time_zone": "UTC"},
+    "stores": TIME | {"store_id": "S1", "currency": "USD"},
     "fx_rates": TIME,
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 TODAY = datetime.fromisoformat("2026-06-20 12:00:00")
 PRODUCTS, STORES, CURRENCIES = ("P1", "P2", "P3"), ("S1", "S2"), ("USD", "EUR", "GBP")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "no/zone")
-FEEDS = ("products", "stores", "fx_rates", "purchases", "quarantine")
+FEEDS = ("products", "stores", "fx_rates", "purchases", "quarantine", "settings")
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,13 @@ def arrivals(rng: Random) -> list[Arrival]:
 
 def _arrival(rng: Random, ids: _Ids, feed: str) -> Arrival:
     at = TODAY - timedelta(hours=rng.choice((0, 1, 2, 30, 24 * 3, 24 * 30)))
+    if feed == "settings":
+        return Arrival(at, {feed: [_settings(rng)]})
+    loaded = TODAY + timedelta(days=rng.choice((1, 1, 1, 400)))
     rows = [_MADE[feed](rng, ids, at) for _ in range(rng.choice((0, 1, 2, 4, 6)))]
     rejected = len(rows) if feed == "quarantine" else 0
-    return Arrival(at, {feed: rows, "receipts": [_receipt(feed, at, len(rows), rejected)]})
+    receipt = _receipt(feed, at, len(rows), rejected) | {"loaded_at": loaded}
+    return Arrival(at, {feed: rows, "receipts": [receipt]})
 
 
 def _receipt(feed: str, at: datetime, lines: int, rejected: int) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def _receipt(feed: str, at: datetime, lines: int, rejected: int) -> dict[str, An
     }
 
 
-def sold(event: str, ts: str, arrived: str) -> Arrival:
+def sold(event: str, ts: str, arrived: str, loaded: str = "2026-06-21") -> Arrival:
     """One sale; of two copies of an event the first arrival counts, whatever is loaded first."""
     row = {
         **_purchase(Random(0), _Ids(Random(0)), TODAY),
@@ -72,7 +76,8 @@ def sold(event: str, ts: str, arrived: str) -> Arrival:
         "dt": ts[:10],
     }
     at = datetime.fromisoformat(arrived)
-    return Arrival(at, {"purchases": [row], "receipts": [_receipt("purchases", at, 1, 0)]})
+    receipt = _receipt("purchases", at, 1, 0) | {"loaded_at": loaded}
+    return Arrival(at, {"purchases": [row], "receipts": [receipt]})
 
 
 class _Ids:
@@ -146,6 +151,13 @@ def _rate(rng: Random, ids: _Ids, at: datetime) -> dict[str, Any]:
         "ts": TODAY - timedelta(days=rng.choice((0, 1, 8, 45, 4000))),
         "reporting_currency": rng.choice(("USD", "USD", "EUR")),
         "rate": rng.randrange(1, 9),
+    }
+
+
+def _settings(rng: Random) -> dict[str, Any]:
+    return {
+        "reporting_currency": rng.choice((None, "EUR", "USD")),
+        "time_zone": rng.choice((None, "Asia/Tokyo", "America/New_York")),
     }
 
 

@@ -97,7 +97,7 @@ def load_rows(db: Any, table: str, load: int, rows: Sequence[dict[str, Any]], ar
             "ingested_at": arrived,
             "bronze_file": f"bronze/{table}/f{load:03}.parquet",
             "load_seq": load,
-            "loaded_at": "2026-06-01",
+            "loaded_at": "2026-06-21",
         }
         values = technical | row
         names = [name for name in TABLES[table] if name in values]

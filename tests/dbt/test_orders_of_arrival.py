@@ -150,6 +150,29 @@ def test_the_window_of_the_live_model_follows_the_newest_sale(
         assert home.db.execute(f"{clock} FROM marts.live_clock").fetchall() == [(False, True)]
 
 
+def test_a_clock_that_ran_ahead_counts_until_the_next_load(home: Home) -> None:
+    """While it is wrong, it is the clock of all; set back, the newest sale, the window of the live
+    model, arrivals and cleanings are those of the right one."""
+    home.empty()
+    order = [
+        sold("before", "2026-06-18", "2026-06-18", "2026-06-18"),
+        sold("ahead", "2030-01-01", "2030-01-01", "2030-01-02"),
+        sold("after", "2026-06-19", "2026-06-19", "2026-06-19"),
+    ]
+    clock = "SELECT CAST(as_of AS DATE)::VARCHAR, CAST(cleaned_at AS DATE)::VARCHAR"
+    for number, arrival in enumerate(order, 1):
+        home.load(number, arrival)
+        home.build(LIVE if number % 2 else MARTS)
+        expected = arrival.at.date().isoformat()
+        rows = home.db.execute(f"{clock} FROM marts.live_clock").fetchall()
+        assert rows == [(expected, expected)]
+        assert not home.differences(["marts.live_sales"]), number
+    days = "SELECT CAST(minute_at AS DATE)::VARCHAR FROM marts.live_sales ORDER BY ALL"
+    assert home.db.execute(days).fetchall() == [("2026-06-18",), ("2026-06-19",), ("2030-01-01",)]
+    arrived = "SELECT arrival_day::VARCHAR FROM marts.live_arrivals ORDER BY ALL"
+    assert home.db.execute(arrived).fetchall()[0] == ("2026-06-18",)
+
+
 def test_a_live_model_that_was_left_empty_heals(home: Home) -> None:
     """A home whose sales came after its first build, by a version that never took them in."""
     home.empty()

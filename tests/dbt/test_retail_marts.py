@@ -16,6 +16,7 @@ from tests.dbt.dbt_warehouse import (  # noqa: F401
 )
 
 STREAM = ("--select", "+tag:stream")
+RANKED = ("top_movers", "store_ranking")
 INCREMENTAL = ("sales_hourly", "sales_daily_product", "dim_products", "dim_stores")
 
 
@@ -214,13 +215,63 @@ def test_a_shop_without_rates_and_master_data_shows_its_own(warehouse: Any) -> N
         "SELECT currency FROM marts.live_clock",
         "SELECT DISTINCT product_name, category FROM marts.fct_sales_line",
         "SELECT store_name FROM marts.dim_stores WHERE store_id <> '(unknown)'",
+        "SELECT category FROM marts.dim_products WHERE product_id <> '(unknown)'",
+        "SELECT product_name, category, net_sales FROM marts.top_movers",
     )
     first = sale("a", "2026-01-01", "2", currency="EUR", category="coffee")
     warehouse.sell(first)
-    warehouse.run(*STREAM)
+    warehouse.run(*STREAM, *RANKED)
     found = [warehouse.rows(sql) for sql in figures]
-    assert found == [[(2, 0)], [("EUR",)], [("P1", "coffee")], [("S1",)]]
+    assert found[:4] == [[(2, 0)], [("EUR",)], [("P1", "coffee")], [("S1",)]]
+    assert found[4:] == [[("coffee",)], [("P1", "coffee", 2)]]
     warehouse.sell(sale("b", "2026-01-02", "3", currency="USD", category="coffee"))
-    warehouse.run(*STREAM)
+    warehouse.run(*STREAM, *RANKED)
     assert [warehouse.rows(sql) for sql in figures[:2]] == [[(3, 1)], [("USD",)]]
+    assert_as_rebuilt(warehouse)
+
+
+def test_the_category_of_an_undescribed_product_is_what_the_till_named_first(
+    warehouse: Any,
+) -> None:
+    """Also when its first sale had none; later names do not change it, nor that of a line."""
+    category = (
+        "SELECT category FROM marts.dim_products WHERE product_id = 'P1'",
+        "SELECT list(category ORDER BY event_id) FROM marts.fct_sales_line",
+    )
+    expected = [
+        (None, "(unknown)", ["(unknown)"]),
+        ("tea", "tea", ["(unknown)", "tea"]),
+        ("coffee", "tea", ["(unknown)", "tea", "coffee"]),
+        ("apples", "tea", ["(unknown)", "tea", "coffee", "apples"]),
+    ]
+    for n, (sold_as, of_product, of_lines) in enumerate(expected):
+        warehouse.sell(sale(f"e{n}", "2026-01-01", "2", category=sold_as))
+        warehouse.run(*STREAM, *RANKED)
+        assert [warehouse.rows(sql) for sql in category] == [[(of_product,)], [(of_lines,)]]
+    assert_as_rebuilt(warehouse)
+
+
+def test_what_has_no_rate_is_null_in_every_sum(warehouse: Any) -> None:
+    """Not 0: of the live models, the movers and the ranking; beside a line with a rate the sum is
+    that of the known ones, and a period without a sale is 0."""
+    sums = {
+        "live_sales": ("reporting_net_sales", "reporting_gross_sales", "reporting_returns"),
+        "live_today": ("reporting_net_sales", "reporting_discounts"),
+        "live_hours": ("reporting_net_sales",),
+        "live_products": ("reporting_net_sales",),
+        "top_movers": ("net_sales", "change", "growth_rate"),
+        "store_ranking": ("net_sales", "same_store_growth_rate"),
+    }
+    day = "2026-05-31 10:00"
+    warehouse.sell(*(sale(c, day, "2", currency=c) for c in ("EUR", "GBP")))
+    warehouse.run(*STREAM, *RANKED)
+    for relation, columns in sums.items():
+        shown = warehouse.rows(f"SELECT DISTINCT {', '.join(columns)} FROM marts.{relation}")
+        assert shown == [(None,) * len(columns)], relation
+    assert warehouse.rows("SELECT previous_net_sales FROM marts.top_movers") == [(0,)]
+    warehouse.sell(sale("USD", day, "3"))
+    warehouse.run(*STREAM, *RANKED)
+    for relation in sums:
+        column = sums[relation][0]
+        assert warehouse.rows(f"SELECT sum({column}) FROM marts.{relation}") == [(3,)], relation
     assert_as_rebuilt(warehouse)

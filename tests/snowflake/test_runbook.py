@@ -232,6 +232,20 @@ def test_day_is_loaded_again(shop: Shop) -> None:
     assert prices == 0
 
 
+def test_currency_and_time_zone_are_set_in_the_account(shop: Shop) -> None:
+    """The next build reports by them, all of history."""
+    account = shop.account
+    account.dbt("run")
+    reported = "SELECT currency, time_zone FROM MARTS.LIVE_CLOCK"
+    assert account.rows(reported) == [("USD", "UTC")]
+    shop.follow("Currency and time zone")
+    account.dbt("run")
+    assert account.rows(reported) == [("EUR", "Europe/Berlin")]
+    unconverted = "SELECT sum(unconverted_lines), sum(lines) FROM MARTS.SALES_HOURLY"
+    ((without_rate, lines),) = account.rows(unconverted)
+    assert without_rate == lines > 0
+
+
 def test_key_is_rotated_without_locking_anybody_out(shop: Shop) -> None:
     """Both sign in while both are there; afterwards the old one does not; the script, given the new
     one, changes nothing."""

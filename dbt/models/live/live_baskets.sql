@@ -56,19 +56,4 @@ lines as (
 
 )
 
-select
-    basket_id,
-    event_type,
-    store_id,
-    max(ts) as sold_at,
-    max(payment_method) as payment_method,
-    max(channel) as channel,
-    currency,
-    cast(count(*) as bigint) as lines,
-    cast(sum(quantity) as bigint) as units,
-    cast(sum(net_sales) as decimal(38,4)) as net_sales,
-    cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales,
-    {{ dbt.listagg('product_name', "', '", 'order by ts, event_id', 3) }} as products,
-    {{ dbt.listagg('distinct category', "', '", 'order by category') }} as categories
-from lines
-group by basket_id, event_type, store_id, currency
+{{ baskets_of_lines() }}

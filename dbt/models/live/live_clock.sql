@@ -18,11 +18,12 @@ rates as (
 
 ),
 
--- Where every sale is dated after its own arrival, the newest arrival takes the place of a sale.
+-- Where every sale is dated after its own arrival or after the newest
+-- load, the newest arrival takes the place of a sale.
 newest as (
 
     select coalesce(
-        max(last_sale_at),
+        max(case when {{ is_past('last_sale_at') }} then last_sale_at end),
         case when count(*) > 0 then (
             select max(modified_at) from receipts
             where feed = 'purchases' and accepted > 0
@@ -34,14 +35,16 @@ newest as (
 
 -- The object that was cleaned last, not loaded last: each warehouse loads in an order of its own,
 -- and laptop and cloud must agree. An object dated in the future counts only until the next one is
--- cleaned.
+-- cleaned, and a cleaning dated so only until the next one is loaded.
 cleaned as (
 
     select
         max(modified_at) as arrived_at,
         max(finished_at) as cleaned_at
     from receipts
-    where finished_at = (select max(finished_at) from receipts)
+    where finished_at = (
+        select max(finished_at) from receipts where {{ is_past('finished_at') }}
+    )
 
 ),
 
@@ -53,9 +56,7 @@ reporting as (
 
 staged as (
 
-    select max(loaded_at) as staged_at
-    from receipts
-    where load_seq = (select max(load_seq) from receipts)
+    select {{ staged_at() }} as staged_at
 
 )
 
@@ -66,7 +67,7 @@ select
     cleaned.arrived_at,
     cleaned.cleaned_at,
     staged.staged_at,
-    '{{ var("reporting_time_zone") }}' as time_zone,
+    (select time_zone from {{ ref('reporting_settings') }}) as time_zone,
     reporting.currency
 from newest
 cross join cleaned

@@ -30,6 +30,12 @@ rates as {{ inlined() }} (
 
 ),
 
+receipts as {{ inlined() }} (
+
+    select * from {{ ref('receipts') }}
+
+),
+
 {% if is_incremental() %}
 -- The other copies of the events of which silver now keeps another copy: each may have been in this
 -- table before.
@@ -46,15 +52,16 @@ newest as {{ materialized() }} (
 
     select max(sold_at) as sold_at
     from (
-        select max(last_sale_at) as sold_at from {{ this }} where not exists (select 1 from moved)
+        select max(last_sale_at) as sold_at from {{ this }}
+        where {{ is_past('last_sale_at') }} and not exists (select 1 from moved)
         union all
         select max(ts) from silver
-        where load_seq > {{ watermark(this) }} and ts <= ingested_at
+        where load_seq > {{ watermark(this) }} and ts <= ingested_at and {{ is_past('ts') }}
         union all
         select max(silver.ts)
         from silver
         cross join (select 1 as one from moved limit 1) as any_moved
-        where silver.ts <= silver.ingested_at
+        where silver.ts <= silver.ingested_at and {{ is_past('silver.ts') }}
     ) as candidates
 
 ),
@@ -66,7 +73,8 @@ bounds as {{ materialized() }} (
 
     select
         {{ live_since('sold_at', 'newest') }} as since,
-        {{ live_since('last_sale_at', this) }} as present_since
+        (select coalesce(cast(min(minute_at) as date), cast({{ beginning_of_time() }} as date)) from {{ this }})
+            as present_since
 
 ),
 
@@ -121,7 +129,9 @@ lines as (
 
     select *
     from silver
-    where dt >= {{ live_since('case when ts <= ingested_at then ts end', 'silver') }}
+    where dt >= {{ live_since(
+        'case when ts <= ingested_at and ' ~ is_past('ts') ~ ' then ts end', 'silver'
+    ) }}
 
 ),
 
@@ -172,7 +182,7 @@ totals as (
         cast(sum(units_sold) as bigint) as units_sold,
         cast(sum(units_returned) as bigint) as units_returned,
         {% for amount in live_amounts() -%}
-        cast(coalesce(sum({{ amount }}), 0) as decimal(38,4)) as {{ amount }},
+        cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
         cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
         max(case when ts <= ingested_at then ts end) as last_sale_at,

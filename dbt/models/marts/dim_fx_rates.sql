@@ -12,6 +12,12 @@ fx_rates as (
 
 ),
 
+settings as (
+
+    select * from {{ ref('reporting_settings') }}
+
+),
+
 sold as (
 
     select
@@ -23,23 +29,27 @@ sold as (
 ),
 
 -- The reporting currency: the one that is set, else the only one that is sold in, else USD. When a
--- second currency changes the choice, every rate becomes as new as the load that brought it, so
--- that all amounts are converted again.
+-- setting or a second currency changes the choice, every rate becomes as new as the setting, or the
+-- load that brought it, so that all amounts are converted again.
 chosen as (
 
-    {% if var('reporting_currency') -%}
     select
-        cast('{{ var("reporting_currency") }}' as varchar) as currency,
-        cast(0 as bigint) as load_seq
-    {%- else -%}
-    select
-        case when count(*) = 1 then min(currency) else 'USD' end as currency,
-        cast(coalesce(max(case when place <= 2 then load_seq end), 0) as bigint) as load_seq
-    from (
-        select *, row_number() over (order by load_seq, currency) as place
-        from sold
-    ) as placed
-    {%- endif %}
+        coalesce(settings.reporting_currency, only_sold.currency) as currency,
+        case
+            when settings.reporting_currency is not null or settings.load_seq > only_sold.load_seq
+                then settings.load_seq
+            else only_sold.load_seq
+        end as load_seq
+    from settings
+    cross join (
+        select
+            case when count(*) = 1 then min(currency) else 'USD' end as currency,
+            cast(coalesce(max(case when place <= 2 then load_seq end), 0) as bigint) as load_seq
+        from (
+            select *, row_number() over (order by load_seq, currency) as place
+            from sold
+        ) as placed
+    ) as only_sold
 
 ),
 

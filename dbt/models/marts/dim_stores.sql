@@ -1,8 +1,18 @@
+{#- A new time zone in the settings concerns every store whose own is not known. -#}
+{%- set without_zone -%}
+not is_time_zone_known and (select load_seq from settings) > {{ watermark(this) }}
+{%- endset -%}
 with
 
 descriptions as {{ inlined() }} (
 
     select * from {{ source('staging', 'stores') }}
+
+),
+
+settings as (
+
+    select * from {{ ref('reporting_settings') }}
 
 ),
 
@@ -17,17 +27,21 @@ bronze as {{ inlined() }} (
     attributes=[
         'store_name', 'city', 'country', 'time_zone', 'currency', 'opened_on', 'closed_on'
     ],
-    keeps_history=false
+    keeps_history=false,
+    changed_too=without_zone
 ) }},
 
-stores as (
+known as (
 
     select
-        *,
+        members.*,
         coalesce(
-            time_zone in ('{{ time_zones() | join("', '") }}'), false
-        ) as is_time_zone_known
+            members.time_zone in ('{{ time_zones() | join("', '") }}'), false
+        ) as is_time_zone_known,
+        settings.time_zone as default_time_zone,
+        settings.load_seq as settings_seq
     from members
+    cross join settings
 
 )
 
@@ -36,12 +50,15 @@ select
     coalesce(store_name, store_id) as store_name,
     coalesce(city, {{ unknown() }}) as city,
     coalesce(country, {{ unknown() }}) as country,
-    case when is_time_zone_known then time_zone else 'UTC' end as time_zone,
+    case when is_time_zone_known then time_zone else default_time_zone end as time_zone,
     is_time_zone_known,
     currency,
     opened_on,
     closed_on,
     described_at,
     is_described,
-    cast(load_seq as bigint) as load_seq
-from stores
+    cast(
+        case when is_time_zone_known or load_seq > settings_seq then load_seq else settings_seq end
+        as bigint
+    ) as load_seq
+from known

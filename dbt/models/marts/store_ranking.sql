@@ -57,12 +57,9 @@ periods as (
         min(sales_date) as first_sales_date,
         max(sales_date) as last_sales_date,
         cast(sum(case when is_current then transactions else 0 end) as bigint) as transactions,
-        cast(coalesce(sum(case when is_current then reporting_net_sales end), 0) as decimal(38,4))
-            as net_sales,
-        cast(coalesce(sum(case when is_previous then reporting_net_sales end), 0) as decimal(38,4))
-            as previous_net_sales,
-        cast(coalesce(sum(case when is_year_ago then reporting_net_sales end), 0) as decimal(38,4))
-            as year_ago_net_sales,
+        {{ sum_where('is_current', 'reporting_net_sales') }} as net_sales,
+        {{ sum_where('is_previous', 'reporting_net_sales') }} as previous_net_sales,
+        {{ sum_where('is_year_ago', 'reporting_net_sales') }} as year_ago_net_sales,
         max(last_date) as last_date,
         max(previous_after) as previous_after,
         max(year_ago_after) as year_ago_after
@@ -116,7 +113,8 @@ select
     coalesce(store_name, store_id) as store_name,
     coalesce(city, {{ unknown() }}) as city,
     coalesce(country, {{ unknown() }}) as country,
-    cast(row_number() over (order by net_sales desc, store_id) as bigint) as store_rank,
+    cast(row_number() over (order by net_sales desc nulls last, store_id) as bigint)
+        as store_rank,
     transactions,
     net_sales,
     previous_net_sales,

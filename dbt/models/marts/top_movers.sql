@@ -23,6 +23,7 @@ sales as (
 
     select
         daily_products.product_id,
+        daily_products.category,
         daily_products.sales_date > {{ dbt.dateadd('day', '-' ~ days, 'latest.last_date') }}
             as is_current,
         daily_products.units_sold,
@@ -38,15 +39,12 @@ periods as (
 
     select
         product_id,
+        max(nullif(category, {{ unknown() }})) as category,
         cast(sum(case when is_current then units_sold else 0 end) as bigint) as units_sold,
         cast(sum(case when is_current then 0 else units_sold end) as bigint)
             as previous_units_sold,
-        cast(coalesce(sum(case when is_current then reporting_net_sales end), 0) as decimal(38,4))
-            as net_sales,
-        cast(
-            coalesce(sum(case when not is_current then reporting_net_sales end), 0)
-            as decimal(38,4)
-        ) as previous_net_sales
+        {{ sum_where('is_current', 'reporting_net_sales') }} as net_sales,
+        {{ sum_where('not is_current', 'reporting_net_sales') }} as previous_net_sales
     from sales
     group by product_id
 
@@ -66,14 +64,16 @@ bases as (
 select
     bases.product_id,
     products.product_name,
-    products.category,
+    coalesce(nullif(products.category, {{ unknown() }}), bases.category, {{ unknown() }})
+        as category,
     bases.units_sold,
     bases.previous_units_sold,
     bases.net_sales,
     bases.previous_net_sales,
     cast(bases.change as decimal(38,4)) as change,
     {{ divide('bases.change', 'bases.previous_base', 6) }} as growth_rate,
-    cast(row_number() over (order by abs(bases.change) desc, bases.product_id) as bigint)
-        as mover_rank
+    cast(row_number() over (
+        order by abs(bases.change) desc nulls last, bases.product_id
+    ) as bigint) as mover_rank
 from bases
 left join products on bases.product_id = products.product_id and products.is_current

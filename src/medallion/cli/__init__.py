@@ -14,6 +14,7 @@ from medallion import __version__
 from medallion.process import ending_on_signals
 
 MODULES = {
+    "starting": ("init",),
     "streaming": ("run", "up", "simulate", "dashboard"),
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),

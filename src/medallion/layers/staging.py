@@ -17,6 +17,7 @@ from medallion.errors import WarehouseError
 from medallion.lake.receipts import RECEIPTS
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
+from medallion.settings import Reporting
 
 TABLES: dict[str, dict[str, Type]] = {
     **{name: feed.columns | LOAD for name, feed in FEEDS.items()},
@@ -24,8 +25,15 @@ TABLES: dict[str, dict[str, Type]] = {
     "receipts": RECEIPT | LOAD,
     "loads": {"bronze_file": TEXT, "kind": TEXT, "row_count": INTEGER}
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
+    "settings": {"reporting_currency": TEXT, "time_zone": TEXT}
+    | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
 }
-"""The staging tables: name, then type by column. `loads` is the ledger."""
+"""The staging tables: name, then type by column. `loads` is the ledger, `settings` has a row for
+each change of how the home reports, whose load_seq is one of the same sequence."""
+
+_NEXT_SEQ = """
+SELECT coalesce(max(load_seq), 0) + 1 FROM (
+    SELECT load_seq FROM staging.loads UNION ALL SELECT load_seq FROM staging.settings)"""
 
 ROWS_PER_TRANSACTION = 5_000_000
 
@@ -81,6 +89,29 @@ def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
     for table, columns in TABLES.items():
         spelled = ", ".join(f"{name} {kind.duckdb}" for name, kind in columns.items())
         warehouse.execute(f"CREATE TABLE IF NOT EXISTS staging.{table} ({spelled})")
+
+
+def take_over(warehouse: duckdb.DuckDBPyConnection, reporting: Reporting) -> bool:
+    """Bring the settings of the home into staging, and return whether they have changed: then the
+    next build works out anew what they concern."""
+    create_tables(warehouse)
+    if staged_settings(warehouse) == reporting:
+        return False
+    ((seq,),) = warehouse.execute(_NEXT_SEQ).fetchall()
+    now = datetime.now(UTC).replace(tzinfo=None)
+    warehouse.execute(
+        "INSERT INTO staging.settings VALUES (?, ?, ?, ?)",
+        [reporting.reporting_currency, reporting.time_zone, seq, now],
+    )
+    return True
+
+
+def staged_settings(warehouse: Warehouse) -> Reporting:
+    """Return the settings that the models go by."""
+    rows = warehouse.execute(
+        "SELECT reporting_currency, time_zone FROM staging.settings ORDER BY load_seq DESC LIMIT 1"
+    ).fetchall()
+    return Reporting(*rows[0]) if rows else Reporting()
 
 
 def require_current(warehouse: Warehouse) -> None:
@@ -183,9 +214,7 @@ class Loader:
             tables.setdefault(table_of(key), []).append(key)
         self._db.execute("BEGIN")
         try:
-            (seq,) = self._db.execute(
-                "SELECT coalesce(max(load_seq), 0) + 1 FROM staging.loads"
-            ).fetchall()[0]
+            ((seq,),) = self._db.execute(_NEXT_SEQ).fetchall()
             now = datetime.now(UTC).replace(tzinfo=None)
             for table, keys in tables.items():
                 self._insert(table, keys, seq, now)

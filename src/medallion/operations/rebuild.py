@@ -27,13 +27,14 @@ from medallion.lake.orphans import (
 from medallion.lake.raw import raw_objects
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.snapshots import publish
-from medallion.layers.staging import Loader
+from medallion.layers.staging import Loader, take_over
 from medallion.layers.transform import Transformer
 from medallion.platforms.home import BESIDE, REPLACED, swap
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import WAREHOUSE_FILE, literal, open_warehouse, warehouse_path
+from medallion.settings import Reporting
 
 _LAYERS = {
     "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
@@ -112,7 +113,7 @@ def rebuild(
     carry_over(platform.lake, lake, carried)
     retire(lake, (r.source_file for r in carried if r.source_file not in existing))
     with open_warehouse(beside) as new:
-        built = build(lake, beside, new, progress)
+        built = build(lake, beside, new, platform.reporting, progress)
         if built.broken:
             raise WarehouseError(
                 f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
@@ -179,9 +180,11 @@ def build(
     lake: Lake,
     beside: Path,
     warehouse: duckdb.DuckDBPyConnection,
+    reporting: Reporting,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
     """Fill the empty warehouse in the folder `beside` from bronze, and audit it."""
+    take_over(warehouse, reporting)
     progress("loading")
     loaded = Loader(lake, warehouse).load()
     progress("building the models")

@@ -9,12 +9,13 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from medallion.errors import HomeBusy, LakeError
 from medallion.platforms.local import make_folder, sync
+from medallion.settings import FILE, with_setting
 
 UNFINISHED_ERASURE = ".forget.json"
 """The file in the home that says that an erasure has begun and not ended."""
@@ -96,6 +97,18 @@ def finish_swap(home: Path) -> None:
     for part in waiting:
         move(beside / part, home / part)
     shutil.rmtree(beside)
+
+
+def keep_settings(home: Path, changes: Mapping[str, str]) -> None:
+    """Write settings into the file of the home; its other lines stay as they are."""
+    path = home / FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for name, value in changes.items():
+        text = with_setting(text, name, value)
+    temporary = path.with_name(f".{FILE}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    sync(temporary)
+    move(temporary, path)
 
 
 def move(old: Path, new: Path) -> None:

@@ -2,47 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
 from medallion.errors import SettingsError, did_you_mean
 from medallion.platforms.heartbeat import Heartbeat
-from medallion.platforms.home import runner_lock
+from medallion.platforms.home import keep_settings, runner_lock
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
 from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, read
-from medallion.settings import Settings, SnowflakeAccount
+from medallion.settings import Reporting, Settings, SnowflakeAccount
 
 
 @dataclass(frozen=True)
 class Platform:
-    """Everything external to the pipeline: a local home, the lake, the warehouse."""
+    """Everything external to the pipeline: a local home, the lake, the warehouse.
+
+    Also how the home reports, with the changes of it that its file does not have yet.
+    """
 
     home: Path
     lake: Lake
     snowflake: SnowflakeAccount | None = None
+    reporting: Reporting = field(default_factory=Reporting)
+    changes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
         """Return the platform that the settings choose."""
         home = settings.home
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
-        return cls(home, lake, settings.snowflake)
+        return cls(home, lake, settings.snowflake, settings.reporting, settings.changes)
 
     @contextmanager
     def lock(self, *, erasing: bool = False) -> Iterator[Heartbeat]:
         """Hold the home for one runner, with a heartbeat.
 
+        Settings that were given with the command are kept in the home's file.
+
         Raises:
             HomeBusy: another process holds the home.
         """
         with runner_lock(self.home, erasing=erasing), Heartbeat(self.home) as heartbeat:
+            if self.changes:
+                keep_settings(self.home, self.changes)
             yield heartbeat
 
     def warehouse(

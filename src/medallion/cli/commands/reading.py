@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,15 +35,17 @@ def status(here: Platform, as_json: bool) -> None:
         rows, older = layers(here.lake, warehouse), other_versions(warehouse)
         clock = newest(warehouse)
     fresh = str(freshness(clock, None if here.snowflake else read_runner(here.home), now))
+    others = not_taken(here.lake)
     if as_json:
-        *rows, gold = rows
-        print_json([*rows, replace(gold, note="; ".join(filter(None, (gold.note, fresh))))])
+        raw, *rest, gold = rows
+        gold = replace(gold, note="; ".join(filter(None, (gold.note, fresh))))
+        print_json([asdict(raw) | {"not_taken": others}, *rest, gold])
         return
     print_layers(rows)
     say(f"freshness  {fresh}")
     say_other_versions(older)
     say_copies("old copy", replaced_copies(here.home))
-    for key, why in not_taken(here.lake).items():
+    for key, why in others.items():
         say(f"  not taken: {key}: {why}", colour="yellow")
 
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import click
 
-from medallion.cli.commands.verbs import as_json, max_rejected, verb
+from medallion.cli.commands.verbs import as_json, max_rejected, reporting, verb
 from medallion.cli.printing.progress import progress
 from medallion.cli.printing.report import Tally, print_json, say, say_aside
 from medallion.errors import SettingsError, did_you_mean
 from medallion.lake.raw import not_taken
 from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, clean
-from medallion.layers.staging import Loader, create_tables, waiting_objects
+from medallion.layers.staging import Loader, staged_settings, take_over, waiting_objects
 from medallion.platforms.platform import Platform
+from medallion.platforms.warehouse import Warehouse
 
 COMPLETE_JOURNEY = "complete-journey"
 
@@ -143,6 +144,7 @@ def _say_what_snowpipe_loads(here: Platform, as_json: bool) -> None:
 @click.option("--full-refresh", is_flag=True, help="Build every model anew from staging.")
 @click.option("--test", "with_tests", is_flag=True, help="Run the data tests afterwards.")
 @click.option("--select", help="Only these models, in dbt's own syntax.")
+@reporting
 def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
     """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
     from medallion.layers.losses import require_no_smaller_snapshot, require_whole_staging
@@ -155,11 +157,12 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
         if here.snowflake:
             # Who cannot sign in shall hear it in one line, before dbt tries.
             reader = opened.enter_context(here.reader())
+            _require_the_accounts_settings(here, reader)
             transformer = Transformer(here.home, SNOWFLAKE, progress=tell)
         else:
             warehouse = opened.enter_context(here.warehouse())
             transformer = Transformer(here.home, progress=tell)
-            create_tables(warehouse)
+            take_over(warehouse, here.reporting)
         transformer.require(select)
         if full_refresh:
             require_whole_staging(reader if here.snowflake else warehouse)
@@ -176,3 +179,16 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
     if tested and tested.failed_tests:
         say(*tested.failed_tests, colour="red")
         sys.exit(1)
+
+
+def _require_the_accounts_settings(here: Platform, warehouse: Warehouse) -> None:
+    """Raise SettingsError when the home has other settings than the account: there those of the
+    account count, because its own task builds as well."""
+    account = staged_settings(warehouse)
+    for name, wanted in vars(here.reporting).items():
+        there = getattr(account, name) or "not set"
+        if wanted not in (None, there):
+            raise SettingsError(
+                f"{name} is {wanted} in the home and {there} in the account, whose settings count: "
+                "docs/snowflake.md shows how to change them"
+            )

@@ -18,6 +18,7 @@ from medallion.cli.commands.verbs import (
     as_json,
     faults,
     max_rejected,
+    reporting,
     say_other_versions,
     seed,
     verb,
@@ -56,6 +57,7 @@ port = click.option(
 )
 @seed
 @faults
+@reporting
 @max_rejected
 @as_json
 def run(
@@ -113,6 +115,7 @@ def run(
 @click.option("--no-simulator", is_flag=True, help="Only what other producers put into raw/.")
 @seed
 @faults
+@reporting
 @max_rejected
 def up(
     here: Platform,

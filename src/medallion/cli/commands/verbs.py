@@ -17,12 +17,12 @@ import duckdb
 from medallion import __version__
 from medallion.cli.printing.report import say
 from medallion.cli.printing.text import visible
-from medallion.errors import MedallionError
+from medallion.errors import MedallionError, SettingsError
 from medallion.layers.staging import require_current
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse, one_line
 from medallion.process import STOPPED, current_ending, exit_when_stopped
-from medallion.settings import Settings
+from medallion.settings import KEYS, Settings
 
 UNUSABLE = 2
 """The exit code for what cannot be used as given."""
@@ -36,7 +36,8 @@ def verb(
     *, stopped: str = STOPPED, group: click.Group | None = None
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Make a verb of a function that takes the platform, under its name: errors are one line with
-    exit code 2, and `stopped` is the line that Ctrl-C ends it with."""
+    exit code 2, and `stopped` is the line that Ctrl-C ends it with. Options that are settings of
+    the home, and an argument `new_home`, go into the platform."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
         command = group.command if group else click.command
@@ -51,8 +52,11 @@ def verb(
         @functools.wraps(function)
         def run(home: Path | None, **options: Any) -> None:
             current_ending().message = stopped
+            given = {name: options.pop(name) for name in KEYS if name in options}
             try:
-                settings = Settings.from_environment(os.environ, home)
+                if (new_home := options.pop("new_home", None)) and home:
+                    raise SettingsError("give the home either as FOLDER or with --home")
+                settings = Settings.from_environment(os.environ, new_home or home, given)
                 function(Platform.of(settings), **options)
                 sys.stdout.flush()
             except Exception as error:
@@ -101,6 +105,23 @@ def _leave_reader_alone() -> None:
     """Exit quietly: nobody reads what is left to be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(READER_GONE)
+
+
+def reporting(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that are settings of the home."""
+    kept = "Kept in the home's medallion.toml."
+    currency = click.option(
+        "--reporting-currency",
+        metavar="CODE",
+        help=f"ISO 4217 code of the currency to report in, such as EUR. {kept}",
+    )
+    zone = click.option(
+        "--time-zone",
+        metavar="NAME",
+        help="Time zone of the dashboard, and of stores whose own is not known, such as "
+        f"Europe/Berlin. {kept}",
+    )
+    return currency(zone(function))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

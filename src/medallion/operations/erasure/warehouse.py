@@ -10,7 +10,7 @@ import duckdb
 
 from medallion.errors import WarehouseError
 from medallion.layers.snapshots import publish
-from medallion.layers.staging import Loader
+from medallion.layers.staging import Loader, take_over
 from medallion.layers.transform import Transformer
 from medallion.operations.rebuild import build
 from medallion.platforms.local import sync
@@ -45,7 +45,7 @@ def catch_up(platform: Platform) -> None:
         if _totals(warehouse) is None:
             return
         ((is_behind,),) = warehouse.execute(_BEHIND).fetchall()
-        if loaded.objects or is_behind:
+        if take_over(warehouse, platform.reporting) or loaded.objects or is_behind:
             transformer = Transformer(platform.home)
             transformer.run()
             transformer.close()
@@ -64,7 +64,7 @@ def rewrite_warehouse(platform: Platform) -> None:
         before = _totals(old)
         old.execute("CHECKPOINT")
     with open_warehouse(beside) as new:
-        built = build(platform.lake, beside, new)
+        built = build(platform.lake, beside, new, platform.reporting)
         if built.broken or (before is not None and _totals(new) != before):
             raise WarehouseError(
                 "the warehouse without this customer has other totals, so the old one stays: "

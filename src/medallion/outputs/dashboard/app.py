@@ -13,7 +13,7 @@ from medallion.operations.freshness import Clock, freshness
 from medallion.outputs.dashboard import page, text
 from medallion.outputs.dashboard.header import header
 from medallion.outputs.dashboard.model import Choice, Choices
-from medallion.outputs.dashboard.snapshot import Board
+from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations, Source
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
@@ -119,7 +119,7 @@ def choose(choices: Choices, now: datetime) -> Choice:
         "Category",
         choices.categories,
         index=None,
-        format_func=text.isolated,
+        format_func=lambda category: text.isolated(text.named(category, NO_CATEGORY)),
         placeholder="All categories",
         key="category",
     )

@@ -105,6 +105,8 @@ class Snapshot:
     reached: dict[str, float | None]
     lines: int
     unconverted_lines: int
+    days: int
+    first_day: date
 
     def is_today(self, now: datetime) -> bool:
         """Whether the newest day, which is shown, is the day that it is now."""

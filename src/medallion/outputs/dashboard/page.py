@@ -109,11 +109,10 @@ def _ticker(shown: Snapshot) -> str:
         ("Time", "Basket", "Amount"),
         [_basket(basket, shown) for basket in shown.baskets],
         kind="ticker",
-        nothing="None of the newest baskets is of this choice."
-        if shown.is_newest
-        else "Baskets are kept for the newest sales only, and none of them is of this day.",
+        nothing="None of the last baskets of this day is of this choice.",
     )
-    return _card("Latest baskets", body, small=f"at the till, {shown.time_zone}")
+    of_day = "" if shown.is_newest else f", the last of {text.day(shown.day)}"
+    return _card("Latest baskets", body, small=f"at the till, {shown.time_zone}{of_day}")
 
 
 def _basket(basket: dict[str, Any], shown: Snapshot) -> Row:
@@ -276,6 +275,8 @@ def _notes(shown: Snapshot) -> str:
         "- returns.",
         f"Days and hours of this page are those of {shown.time_zone}, whatever the zone of a "
         "store; the marts keep each store's own days.",
+        f"The page has the {shown.days:,} days with sales since {text.day(shown.first_day)}; what "
+        "was sold before is in the marts, such as sales_daily_store.",
         f"Snapshot {shown.version}, {shown.published_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
     ]
     if shown.unconverted_lines:

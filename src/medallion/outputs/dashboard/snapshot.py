@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,7 @@ from medallion.outputs.dashboard.asked import (
 )
 from medallion.outputs.dashboard.model import Arrivals, Bar, Choice, Choices, Figure, Snapshot
 from medallion.outputs.dashboard.sources import Relations
+from medallion.outputs.dashboard.text import UNKNOWN, named
 
 WEEK = timedelta(days=7)
 CARDS = (
@@ -41,6 +43,7 @@ RATES = (
     ("reporting_discounts", "reporting_discount_rate", "Discounts"),
 )
 PRODUCTS, MOVERS, BASKETS = 8, 6, 14
+NO_CATEGORY = "neither till nor product names one"
 
 
 class Board:
@@ -140,6 +143,8 @@ class Board:
             reached=self._reached(),
             lines=int(now["lines"]),
             unconverted_lines=int(now["unconverted_lines"]),
+            days=len(self.choices.days),
+            first_day=min(self.choices.days, default=day),
         )
 
     def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -188,15 +193,16 @@ class Board:
 
     def _categories(self, asked: Asked) -> list[Bar]:
         columns = ("category", "category", "''", "category_transactions")
-        return self._bars(asked, asked.relation, *columns)
+        bars = self._bars(asked, asked.relation, *columns)
+        return [replace(bar, name=named(bar.name, NO_CATEGORY)) for bar in bars]
 
     def _stores(self, asked: Asked) -> list[Bar]:
         relation = f"{asked.relation} LEFT JOIN dim_stores USING (store_id)"
-        name, city = "coalesce(store_name, store_id)", "coalesce(city, '')"
+        name, city = "coalesce(store_name, store_id)", f"coalesce(nullif(city, '{UNKNOWN}'), '')"
         return self._bars(asked, relation, "store_id", name, city, asked.transactions)
 
     def _products(self, asked: Asked, order: str, most: int) -> list[Bar]:
-        name, note = "product_name", "category"
+        name, note = "product_name", f"nullif(category, '{UNKNOWN}')"
         bars = ("live_products", "product_id", name, note, "units_sold")
         return self._bars(asked, *bars, order=f"{order}, key LIMIT {most}")
 
@@ -230,9 +236,10 @@ class Board:
         return [Bar(**row) for row in rows]
 
     def _baskets(self, asked: Asked) -> list[dict[str, Any]]:
+        relation = "live_baskets" if asked.is_newest else "live_past_baskets"
         return self._rows(
             "SELECT baskets.*, coalesce(store_name, store_id) AS store_name "
-            "FROM live_baskets AS baskets LEFT JOIN dim_stores USING (store_id) "
+            f"FROM {relation} AS baskets LEFT JOIN dim_stores USING (store_id) "
             "WHERE CAST(timezone($zone, timezone('UTC', sold_at)) AS DATE) = $day "
             "AND (len($stores) = 0 OR list_contains($stores, store_id)) AND ($category IS NULL "
             "OR contains(', ' || categories || ', ', ', ' || $category || ', ')) "
@@ -249,10 +256,12 @@ class Board:
         return [(r["feed"], r["reason"], r["lines"]) for r in rows]
 
     def _arrivals(self, day: date | None) -> Arrivals | None:
-        """What arrived on a day, or on the last one on which anything did."""
+        """What arrived on a day, or on the last one on which anything did; a day after the newest
+        load is none on which anything can have arrived."""
         rows = self._rows(
-            "SELECT * FROM live_arrivals WHERE $day IS NULL OR arrival_day = $day "
-            "ORDER BY arrival_day DESC LIMIT 1",
+            "SELECT * FROM live_arrivals WHERE CASE WHEN $day IS NULL THEN arrival_day <= "
+            "(SELECT CAST(timezone(time_zone, timezone('UTC', staged_at)) AS DATE) "
+            "FROM live_clock) ELSE arrival_day = $day END ORDER BY arrival_day DESC LIMIT 1",
             {"day": day},
         )
         if not rows:

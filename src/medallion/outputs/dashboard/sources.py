@@ -21,6 +21,7 @@ RELATIONS = (
     "live_minutes",
     "live_products",
     "live_baskets",
+    "live_past_baskets",
     "live_quarantine",
     "live_arrivals",
     "dim_stores",

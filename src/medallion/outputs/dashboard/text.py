@@ -9,6 +9,8 @@ SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _CENT, _TENTH, _HUNDREDTH = Decimal("0.01"), Decimal("0.1"), Decimal("0.01")
 _SIZES = ((Decimal(10**9), "B"), (Decimal(10**6), "M"), (Decimal(10**3), "k"))
 ABSENT = "–"
+UNKNOWN = "(unknown)"
+"""What the models say where no source names an attribute."""
 
 
 def money(amount: Decimal | None, currency: str) -> str:
@@ -80,6 +82,11 @@ def clock(at: datetime) -> str:
 def date_clock(at: datetime) -> str:
     """23 Nov 09:05:07."""
     return f"{at.day} {at:%b %H:%M:%S}"
+
+
+def named(words: str, reason: str) -> str:
+    """A name from data; – and the reason where there is none."""
+    return f"{ABSENT} ({reason})" if words == UNKNOWN else words
 
 
 def isolated(words: str) -> str:
