@@ -1,4 +1,4 @@
-"""`python -m medallion.outputs.bi` writes the templates anew, into bi/ of this checkout."""
+"""`python -m medallion.outputs.bi` generates the templates in bi/ of this checkout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BI = DBT_PROJECT.parent / "bi"
 
 
 def templates(model: Model) -> dict[str, str]:
-    """Every generated file, by its path under bi/."""
+    """Return the text of every generated file, by its path under bi/."""
     tableau = tableau_sources(model) | {"retail.twb": tableau_workbook(model)}
     return (
         {f"tableau/{path}": text for path, text in tableau.items()}
@@ -23,12 +23,12 @@ def templates(model: Model) -> dict[str, str]:
 
 
 def write() -> None:
-    """Writes all templates; files that are no longer made go, the pages for people stay."""
-    made = templates(read_model())
+    """Write all templates, and delete files that are no longer generated; README.md files stay."""
+    texts = templates(read_model())
     for path in BI.rglob("*"):
-        if path.is_file() and path.name != "README.md" and str(path.relative_to(BI)) not in made:
+        if path.is_file() and path.name != "README.md" and str(path.relative_to(BI)) not in texts:
             path.unlink()
-    for name, text in made.items():
+    for name, text in texts.items():
         (BI / name).parent.mkdir(parents=True, exist_ok=True)
         (BI / name).write_text(text, encoding="utf-8", newline="\n")
 

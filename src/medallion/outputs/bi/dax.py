@@ -1,7 +1,9 @@
 """Formulas in DAX, the language of Power BI.
 
-DAX takes BLANK for 0 where it adds, subtracts and compares, and counts nothing as BLANK: what SQL
-does is said aloud. DIVIDE gives BLANK for a denominator of 0 or BLANK.
+DAX treats BLANK as 0 in sums, differences and comparisons, and returns BLANK for the count of no
+rows. Formulas therefore spell out what SQL does. DIVIDE returns BLANK for a denominator of 0 or
+BLANK.
+
 Source: https://learn.microsoft.com/dax/dax-operator-reference and the pages of the functions.
 """
 
@@ -25,7 +27,7 @@ from medallion.outputs.bi.semantics import Table
 
 
 def dax(table: Table, formula: Formula) -> str:
-    """A formula as the expression of a measure."""
+    """Return a formula as the expression of a measure."""
     match formula:
         case Aggregate():
             return _aggregate(table, formula)
@@ -36,17 +38,17 @@ def dax(table: Table, formula: Formula) -> str:
         case Quotient(above, below):
             return f"DIVIDE({dax(table, above)}, {dax(table, below)})"
         case Arithmetic():
-            known = (f"NOT ISBLANK({dax(table, part)})" for part in _operands(formula))
-            return f"IF({' && '.join(dict.fromkeys(known))}, {_sum(table, formula)})"
+            present = (f"NOT ISBLANK({dax(table, part)})" for part in _operands(formula))
+            return f"IF({' && '.join(dict.fromkeys(present))}, {_sum(table, formula)})"
 
 
 def name_in_brackets(name: str) -> str:
-    """A measure or column, as DAX names it."""
+    """Return the name of a measure or column in the notation of DAX."""
     return "[" + name.replace("]", "]]") + "]"
 
 
 def table_in_quotes(table: Table) -> str:
-    """A table, as DAX names it."""
+    """Return the name of a table in the notation of DAX."""
     return "'" + table.label.replace("'", "''") + "'"
 
 
@@ -67,7 +69,7 @@ def _aggregate(table: Table, formula: Aggregate) -> str:
             counted = f"DISTINCTCOUNTNOBLANK({_column(table, name)})"
             only = f"KEEPFILTERS({_is(table, flag, is_negated)})"
             return f"IF(NOT ISEMPTY({rows}), CALCULATE({counted}, {only}) + 0)"
-    raise ValueError(f"Power BI cannot say {formula}")
+    raise ValueError(f"Power BI has no expression for {formula}")
 
 
 def _row(table: Table, row: Row | None) -> str:
@@ -84,7 +86,7 @@ def _row(table: Table, row: Row | None) -> str:
 
 
 def _is(table: Table, flag: str, is_negated: bool) -> str:
-    """Strictly: == does not take BLANK for FALSE."""
+    """Return a strict comparison: == does not take BLANK for FALSE."""
     return f"{_column(table, flag)} == {'FALSE()' if is_negated else 'TRUE()'}"
 
 

@@ -10,8 +10,11 @@ TABLE = "sales_lines"
 
 @dataclass(frozen=True)
 class Visual:
-    """A card, or a metric by a column of the sales lines or of a table that they join, as a line or
-    as bars. Place and size are in twelfths of the page's width and ninths of its height."""
+    """A card with one metric, or a chart of a metric by a column.
+
+    The column is one of the sales lines or of a table that they join. Place and size are in
+    twelfths of the page's width and ninths of its height.
+    """
 
     metric: str
     by: str | None
@@ -22,7 +25,7 @@ class Visual:
 
     @property
     def name(self) -> str:
-        """What tells it from the others."""
+        """A name that no other visual has."""
         return f"{self.metric} by {self.by}" if self.by else self.metric
 
 
@@ -37,4 +40,4 @@ PAGE = (
     Visual("transactions", "sales_hour", 8, 5, 4, 4),
 )
 LINE = "sales_date"
-"""The column whose values follow each other in time: a line, not bars."""
+"""The column of dates: a chart by it is a line, all other charts are bars."""

@@ -1,8 +1,8 @@
 """The Power BI project (.pbip): a semantic model in TMDL over Snowflake, by DirectQuery.
 
 Source: https://learn.microsoft.com/power-bi/developer/projects/projects-overview and
-https://learn.microsoft.com/analysis-services/tmdl/tmdl-overview (a tab a level; names in single
-quotes where they are no plain word; `///` describes what follows).
+https://learn.microsoft.com/analysis-services/tmdl/tmdl-overview (one tab per level; names
+that are not plain words stand in single quotes; `///` describes what follows).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PARAMETERS = {
 
 
 def power_bi(model: Model) -> dict[str, str]:
-    """The files of the project, by path."""
+    """Return the text of each file of the project, by its path."""
     definition = "Retail.SemanticModel/definition"
     files = {
         "Retail.pbip": _json(
@@ -142,14 +142,14 @@ def _measure(table: Table, metric: Metric) -> Iterator[str]:
 
 
 def _column(table: Table, field: Field) -> Iterator[str]:
-    kind, shown = _kind(field.kind)
+    kind, format_string = _kind(field.kind)
     yield from _description(field.description, "\t")
     yield f"\tcolumn {_name(field.label)}"
     yield f"\t\tdataType: {kind}"
     if field.is_input:
         yield "\t\tisHidden"
-    if shown:
-        yield f"\t\tformatString: {shown}"
+    if format_string:
+        yield f"\t\tformatString: {format_string}"
     yield f"\t\tlineageTag: {_tag(table.name, 'column', field.column)}"
     yield "\t\tsummarizeBy: none"
     yield f"\t\tsourceColumn: {field.column.upper()}"
@@ -157,7 +157,10 @@ def _column(table: Table, field: Field) -> Iterator[str]:
 
 
 def _kind(kind: str) -> tuple[str, str | None]:
-    """The data type, and its format. Power BI's decimal is fixed: 19 digits, 4 of them decimals."""
+    """Return the data type and the format of a type in the contract.
+
+    Power BI's decimal is fixed: 19 digits, 4 of them behind the point.
+    """
     if scale := re.fullmatch(r"decimal\(\d+,(\d+)\)", kind):
         return ("decimal" if int(scale[1]) <= 4 else "double"), None
     return {
@@ -171,7 +174,7 @@ def _kind(kind: str) -> tuple[str, str | None]:
 
 
 def _query(table: Table) -> Iterator[str]:
-    """The relation in M, with the columns that are used."""
+    """Yield the query in M that reads the used columns of a relation."""
     columns = ", ".join(_text(f.column.upper()) for f in table.fields)
     kind = "View" if table.is_view else "Table"
     yield "let"
@@ -207,5 +210,5 @@ def _text(value: str) -> str:
 
 
 def _tag(*parts: str) -> str:
-    """The same identity for the same thing, whenever it is generated."""
+    """Return an identity that stays the same each time the files are generated."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "retail/" + "/".join(parts)))

@@ -1,4 +1,4 @@
-"""The report of the Power BI project (PBIR): one page, a file for each visual."""
+"""The report of the Power BI project (PBIR): one page, with a file for each visual."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH, _HEIGHT, _GAP = 1280, 720, 12
 
 
 def report(model: Model) -> dict[str, tuple[str, dict[str, Any]]]:
-    """By path, the schema and the content of each file of the definition."""
+    """Return the schema and the content of each file of the report's definition, by its path."""
     page = _identity("page")
     files: dict[str, tuple[str, dict[str, Any]]] = {
         "version.json": ("versionMetadata/1.0.0", {"version": "2.0.0"}),
@@ -46,7 +46,7 @@ def _visual(model: Model, visual: Visual, name: str) -> dict[str, Any]:
     if visual.by is None:
         kind, state = "card", {"Values": {"projections": [metric]}}
     else:
-        owner, field = _found(model, visual.by)
+        owner, field = _owner_and_field(model, visual.by)
         category = _projection("Column", owner, field.label) | {"active": True}
         kind = "lineChart" if visual.by == LINE else "clusteredBarChart"
         state = {"Category": {"projections": [category]}, "Y": {"projections": [metric]}}
@@ -73,8 +73,8 @@ def _position(visual: Visual) -> dict[str, int]:
     }
 
 
-def _found(model: Model, column: str) -> tuple[Table, Field]:
-    """The table and the field of a column."""
+def _owner_and_field(model: Model, column: str) -> tuple[Table, Field]:
+    """Return the table that holds a column, and the field of the column."""
     table = model.table(TABLE)
     for owner in (table, *(other for _, other, _ in model.joined(table))):
         for field in owner.fields:

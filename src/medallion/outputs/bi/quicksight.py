@@ -1,8 +1,9 @@
 """Amazon QuickSight as a CloudFormation template: data source, data sets, an analysis.
 
-A data set asks Snowflake live, by SQL that gives what a measure adds up or counts as a column
-(QuickSight has no booleans); a metric is a calculated field over them. NULL in a part makes the
-result NULL; a denominator of 0 is left out aloud.
+A data set queries Snowflake live. QuickSight has no booleans: the query returns each value that a
+measure sums or counts as a column, and a metric is a calculated field over these columns. NULL in a
+part makes the result NULL; formulas test for a denominator of 0 themselves.
+
 Source: https://docs.aws.amazon.com/quicksight/latest/user/calculated-field-reference.html
 """
 
@@ -53,7 +54,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 
 
 def quicksight(model: Model) -> str:
-    """The template, as JSON."""
+    """Return the template as JSON."""
     tables = [table for table in model.tables if table.metrics]
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -70,25 +71,25 @@ def quicksight(model: Model) -> str:
 
 
 def resource(table: Table) -> str:
-    """What the template calls the data set of a table."""
+    """Return the name that the template gives the data set of a table."""
     return "".join(word.capitalize() for word in re.split(r"\W|_", table.name))
 
 
 def inputs(model: Model, table: Table) -> dict[str, tuple[str, str]]:
-    """The columns of a data set: by name, their SQL and their type in the contract."""
-    found: dict[str, tuple[str, str]] = {}
+    """Return the SQL and the contract's type of each column of a data set, by its name."""
+    columns: dict[str, tuple[str, str]] = {}
     joined = [(other.name, f) for _, other, fields in model.joined(table) for f in fields]
     for alias, field in [("facts", f) for f in table.fields] + joined:
         if not field.is_input:
-            found[name(field.label)] = (f"{alias}.{field.column}", field.kind)
+            columns[name(field.label)] = (f"{alias}.{field.column}", field.kind)
     for metric in table.metrics:
         if measured := _measured(metric.formula):
-            found[_input(metric)] = (_sql(measured), _kind(table, measured))
-    return found
+            columns[_input(metric)] = (_sql(measured), _kind(table, measured))
+    return columns
 
 
 def data_set_sql(model: Model, table: Table) -> str:
-    """What a data set asks for, in SQL that Snowflake and DuckDB read alike."""
+    """Return the query of a data set, in SQL that both Snowflake and DuckDB can run."""
     columns = [
         f"{sql} AS " + '"' + label.replace('"', '""') + '"'
         for label, (sql, _) in inputs(model, table).items()
@@ -103,7 +104,7 @@ def data_set_sql(model: Model, table: Table) -> str:
 
 
 def quicksight_formula(table: Table, metric: Metric) -> str:
-    """A metric as the expression of a calculated field."""
+    """Return a metric as the expression of a calculated field."""
     return _formula(table, metric, metric.formula)
 
 
@@ -129,7 +130,7 @@ def _input(metric: Metric) -> str:
 
 
 def _measured(formula: Formula) -> Row | None:
-    """What a simple metric makes one of each row."""
+    """Return the value of one row that a simple metric aggregates; None for other metrics."""
     inner = formula.of if isinstance(formula, OneValueOnly) else formula
     return inner.row if isinstance(inner, Aggregate) else None
 
@@ -234,8 +235,8 @@ def _owned(kind: str, *more: str) -> list[dict[str, Any]]:
 
 
 def _type(kind: str) -> dict[str, str]:
-    """The type in QuickSight; its fixed decimals have four places."""
-    if found := re.fullmatch(r"decimal\(\d+,(\d+)\)", kind):
-        return {"Type": "DECIMAL", "SubType": "FIXED" if int(found[1]) <= 4 else "FLOAT"}
+    """Return the type in QuickSight, whose fixed decimals have four places."""
+    if scale := re.fullmatch(r"decimal\(\d+,(\d+)\)", kind):
+        return {"Type": "DECIMAL", "SubType": "FIXED" if int(scale[1]) <= 4 else "FLOAT"}
     types = {"varchar": "STRING", "bigint": "INTEGER", "integer": "INTEGER"}
     return {"Type": types.get(kind, "DATETIME")}

@@ -9,16 +9,16 @@ from medallion.outputs.bi.page import LINE, PAGE, TABLE, TITLE, Visual
 from medallion.outputs.bi.semantics import Field, Model
 
 _COLUMNS, _ROWS = 36, 2
-"""QuickSight's grid is 36 columns wide; a ninth of the page is this many of its rows."""
+"""QuickSight's grid is 36 columns wide; a ninth of the page's height is two of its rows."""
 
 
 def name(label: str) -> str:
-    """A name for people as QuickSight can hold it in a formula, between braces."""
+    """Return a label without braces: QuickSight's formulas put names between braces."""
     return label.replace("{", "(").replace("}", ")")
 
 
 def sheet(model: Model) -> dict[str, Any]:
-    """The definition of the sheet."""
+    """Return the definition of the sheet."""
     elements = [
         {
             "ElementId": _identity(visual),
@@ -67,7 +67,7 @@ def _category(field: Field, visual: Visual) -> dict[str, Any]:
 
 
 def _value(metric: Metric, visual: Visual) -> dict[str, Any]:
-    """The calculated field, which adds up by itself: it is given no function."""
+    """Return the calculated field of a metric. It aggregates by itself, so it needs no function."""
     kind = "Percentage" if metric.is_share else "Number"
     decimals = {"DecimalPlacesConfiguration": {"DecimalPlaces": metric.digits}}
     if kind == "Number":

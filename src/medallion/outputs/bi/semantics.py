@@ -1,4 +1,4 @@
-"""What the templates are about: the semantic models, metrics and columns of the dbt project."""
+"""The semantic models, metrics and columns of the dbt project, which the templates show."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ from medallion.settings import DBT_PROJECT
 
 SERVER = "YOUR_ACCOUNT.snowflakecomputing.com"
 WAREHOUSE, ROLE, DATABASE, SCHEMA = "RETAIL_BI_WH", "RETAIL_READER", "RETAIL", "MARTS"
-"""Where the templates connect to; the names are those of infra/snowflake.sql."""
+"""The Snowflake objects that the templates connect to, as infra/snowflake.sql names them."""
 MARTS = DBT_PROJECT / "models" / "marts"
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column of a relation, with the type of its model's contract. An input serves formulas only,
-    and is hidden."""
+    """A column of a relation, with the data type that the relation's dbt contract gives it.
+
+    An input is a column that only formulas use; templates hide it.
+    """
 
     column: str
     label: str
@@ -41,7 +43,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """A semantic model with the columns of its relation that are used, and its metrics."""
+    """A semantic model: the columns of its relation that are used, its joins and its metrics."""
 
     name: str
     label: str
@@ -68,14 +70,14 @@ class Model:
         return next(t for t in self.tables if t.name == name)
 
     def joined(self, table: Table) -> Iterator[tuple[Join, Table, list[Field]]]:
-        """Yield the tables that a table joins, with the fields that they add."""
+        """Yield each table that a table joins, with the join and the fields that it adds."""
         for join in table.joins:
             other = self.table(join.model)
             yield join, other, [f for f in other.fields if f.column != join.to]
 
 
 def read_model() -> Model:
-    """Return the model of the project in this checkout."""
+    """Return the model of the dbt project in this checkout."""
     contracts = yaml.safe_load((MARTS / "marts.yml").read_text(encoding="utf-8"))["models"]
     project = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
     marts = project["models"]["medallion"]["marts"]
@@ -90,9 +92,17 @@ def read_model() -> Model:
 def build_model(
     definitions: Definitions, contracts: Mapping[str, list[dict[str, Any]]], views: set[str]
 ) -> Model:
-    """Return the semantic models with metrics, and those that they join, with the columns of their
-    contracts. Raises ValueError for a field that is no column of its contract, MetricError for a
-    metric that cannot be used."""
+    """Return the semantic models that have metrics, and the models that these join.
+
+    Args:
+        definitions: the semantic models and metrics.
+        contracts: the columns of each relation, as dbt's YAML describes them.
+        views: the names of the relations that are views.
+
+    Raises:
+        ValueError: a model uses a column that its relation's contract does not have.
+        MetricError: the definition of a metric cannot be used.
+    """
     metrics = definitions.metrics
     joined = {join.model for model in definitions.models.values() for join in model.joins}
     tables = []
@@ -118,16 +128,17 @@ def build_model(
 def _fields(
     model: SemanticModel, contract: list[dict[str, Any]], metrics: tuple[Metric, ...]
 ) -> tuple[Field, ...]:
-    """Return keys and dimensions, then the inputs of the metrics."""
-    known = {c["name"]: c for c in contract}
+    """Return the keys and dimensions of a model, then the inputs of its metrics."""
+    contract_columns = {c["name"]: c for c in contract}
     labels = {column: label_of(column) for column in model.keys.values()}
     labels |= {dimension.column: dimension.label for dimension in model.dimensions}
     inputs = dict.fromkeys(c for m in metrics for c in columns(m.formula) if c not in labels)
     fields = []
     for column in (*labels, *inputs):
-        if column not in known or not re.fullmatch("[a-z_][a-z0-9_]*", column):
+        if column not in contract_columns or not re.fullmatch("[a-z_][a-z0-9_]*", column):
             raise ValueError(f"{model.name} uses {column}, which is no column of its contract")
-        kind, description = known[column]["data_type"], known[column].get("description", "")
+        described = contract_columns[column]
+        kind, description = described["data_type"], described.get("description", "")
         label = labels.get(column, f"{column} (input)")
         fields.append(Field(column, label, kind, plain(description), column in inputs))
     return tuple(fields)

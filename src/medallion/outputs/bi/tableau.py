@@ -1,7 +1,7 @@
 """Tableau data sources (.tds) over Snowflake, a file for each semantic model with metrics.
 
-A metric is a calculated field. NULL in a part makes a result NULL in Tableau as in SQL; a
-denominator of 0 is left out aloud. Source of the form: Tableau's own XSD of workbooks.
+A metric is a calculated field. NULL in a part makes a result NULL in Tableau as in SQL; formulas
+test for a denominator of 0 themselves. The format is that of Tableau's own XSD of workbooks.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _REMOTE = {
     "date": "7",
     "datetime": "135",
 }
-"""Numbers of the types of OLE DB, by which Tableau names the types of a database."""
+"""The OLE DB type numbers, which Tableau uses as the types of a database."""
 
 
 def tableau_sources(model: Model) -> dict[str, str]:
-    """The data sources, by path."""
+    """Return the text of each data source, by its path."""
     files = {}
     for table in model.tables:
         if table.metrics:
@@ -58,24 +58,24 @@ def tableau_sources(model: Model) -> dict[str, str]:
 
 
 def document(root: Xml.Element) -> str:
-    """An element as the text of a file."""
+    """Return an element as the text of a file."""
     Xml.indent(root, "  ")
     return '<?xml version="1.0" encoding="utf-8"?>\n' + Xml.tostring(root, "unicode") + "\n"
 
 
 def identity(table: Table) -> str:
-    """What a workbook calls a data source."""
+    """Return the name of a table's data source inside a workbook."""
     return f"federated.{table.name}"
 
 
 def fields(model: Model, table: Table) -> list[tuple[Table, Field]]:
-    """Every field of a data source, with the relation that it comes from."""
-    joined = [(other, f) for _, other, found in model.joined(table) for f in found]
+    """Return every field of a data source, with the table that it comes from."""
+    joined = [(other, f) for _, other, added in model.joined(table) for f in added]
     return [(table, f) for f in table.fields] + joined
 
 
 def datasource(model: Model, table: Table) -> Xml.Element:
-    """A data source as a workbook holds it."""
+    """Return a data source as a workbook holds it."""
     root = Xml.Element(
         "datasource", caption=table.label, inline="true", name=identity(table), version="18.1"
     )
@@ -89,7 +89,7 @@ def datasource(model: Model, table: Table) -> Xml.Element:
 
 
 def calculated(table: Table, metric: Metric) -> Xml.Element:
-    """A metric as a calculated field."""
+    """Return a metric as a calculated field."""
     number = "#,##0" + (f".{'0' * metric.digits}" if metric.digits else "")
     root = Xml.Element(
         "column",
@@ -108,7 +108,7 @@ def calculated(table: Table, metric: Metric) -> Xml.Element:
 
 
 def column(field: Field) -> Xml.Element:
-    """A column; what formulas alone need is hidden."""
+    """Return a field as a column; one that only formulas use is hidden."""
     kind = tableau_type(field)
     is_time = kind in ("date", "datetime")
     attributes = {
@@ -126,17 +126,17 @@ def column(field: Field) -> Xml.Element:
 
 
 def calculation(metric: Metric) -> str:
-    """The name of a calculated field, which is not shown."""
+    """Return the internal name of a calculated field, which users do not see."""
     return in_brackets(f"Calculation_{metric.name}")
 
 
 def in_brackets(name: str) -> str:
-    """A field, as Tableau names it."""
+    """Return the name of a field in the notation of Tableau."""
     return "[" + name.replace("]", "]]") + "]"
 
 
 def tableau_type(field: Field) -> str:
-    """The type in Tableau, which has no decimal."""
+    """Return the type of a field in Tableau, which has no decimal type."""
     if field.kind.startswith("decimal"):
         return "real"
     types = {"varchar": "string", "bigint": "integer", "timestamp": "datetime"}
@@ -144,7 +144,7 @@ def tableau_type(field: Field) -> str:
 
 
 def tableau_formula(table: Table, formula: Formula) -> str:
-    """A formula as the text of a calculated field."""
+    """Return a formula as the text of a calculated field."""
     match formula:
         case Aggregate(function, row):
             return f"{_FUNCTIONS[function]}({_row(row)})"
@@ -203,7 +203,7 @@ def _connection(model: Model, table: Table) -> Xml.Element:
 
 
 def _relation(model: Model, table: Table) -> Xml.Element:
-    """The relation, joined from the left with each of the others."""
+    """Return the relation of a table, left-joined with each table that it joins."""
     root = _one_relation(table)
     for join, other, _ in model.joined(table):
         left, root = root, Xml.Element("relation", join="left", type="join")

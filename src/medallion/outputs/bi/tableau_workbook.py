@@ -1,4 +1,4 @@
-"""The Tableau workbook (.twb): a sheet for each visual of the page, and the dashboard of them."""
+"""The Tableau workbook (.twb): a sheet for each visual of the page, and a dashboard with all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WIDTH, _HEIGHT = 1280, 720
 
 
 def tableau_workbook(model: Model) -> str:
-    """The workbook, with all data sources in it."""
+    """Return the workbook, which contains all data sources."""
     root = Xml.Element(
         "workbook",
         {
@@ -51,7 +51,7 @@ def tableau_workbook(model: Model) -> str:
 
 
 def sheet_name(model: Model, visual: Visual) -> str:
-    """What a sheet is called, by its metric and what it is split by."""
+    """Return the name of a sheet: its metric, and the column that it is split by."""
     table = model.table(TABLE)
     metric = next(m.label for m in table.metrics if m.name == visual.metric)
     if visual.by is None:
@@ -92,20 +92,22 @@ def _sheet(model: Model, visual: Visual) -> Xml.Element:
     return root
 
 
-def _parts(table: Table, metric: Metric, known: str | None) -> list[Xml.Element]:
-    """The metric, and the metrics and columns that it is made of; not the column that is known."""
+def _parts(table: Table, metric: Metric, split_column: str | None) -> list[Xml.Element]:
+    """Return the elements of a metric and of the metrics and columns that it is made of.
+
+    The column `split_column` is left out: the sheet declares it already.
+    """
     calculations, read = [metric], []
     for part in calculations:
-        read += [c for c in columns(part.formula) if c != known and c not in read]
+        read += [c for c in columns(part.formula) if c != split_column and c not in read]
         named = (m for m in table.metrics if m.name in metrics_named(part.formula))
         calculations += [m for m in named if m not in calculations]
     return [column(table.field(c)) for c in read] + [calculated(table, m) for m in calculations]
 
 
 def _split(model: Model, visual: Visual, needs: Xml.Element) -> str:
-    """Adds what a sheet is split by to its dependencies; gives the name of the instance."""
-    found = fields(model, model.table(TABLE))
-    field = next(f for _, f in found if f.column == visual.by)
+    """Add the column that a sheet is split by to `needs`; return the name of its instance."""
+    field = next(f for _, f in fields(model, model.table(TABLE)) if f.column == visual.by)
     name = in_brackets(field.column.upper())
     is_line = visual.by == LINE
     instance = f"[{'tdy' if is_line else 'none'}:{name[1:-1]}:{'qk' if is_line else 'nk'}]"
@@ -157,6 +159,6 @@ def _window(kind: str, name: str) -> Xml.Element:
 
 
 def _identify(root: Xml.Element, name: str) -> None:
-    """The same identity for the same thing, whenever it is generated."""
+    """Add an identity that stays the same each time the workbook is generated."""
     number = uuid.uuid5(uuid.NAMESPACE_URL, f"retail/tableau/{name}")
     Xml.SubElement(root, "simple-id", uuid=f"{{{number}}}".upper())
