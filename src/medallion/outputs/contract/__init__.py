@@ -1,1 +1,1 @@
-"""The contract as other tools read it: every file of the checkout that repeats `contract.py`."""
+"""Files for other tools that repeat the event contract, generated from `contract.py`."""

@@ -1,5 +1,7 @@
-"""`python -m medallion.outputs.contract` writes every file of this checkout that repeats the
-contract. Run it after a change of `contract.py`, and commit what it has written."""
+"""`python -m medallion.outputs.contract` writes all files that repeat the contract.
+
+Run it after a change of `contract.py`, and commit the files that it changed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ CHECKOUT = DBT_PROJECT.parent
 def files() -> dict[str, str]:
     """Return the text of each file that repeats the contract, by its path in the checkout.
 
-    What is written by hand of such a file stays as it is."""
+    Of files that are otherwise written by hand, only the generated regions change.
+    """
     regions = {
         "dbt/models/schema.yml": dbt.spine_columns(),
         "dbt/models/ops/ops.yml": dbt.ops_columns(),
@@ -39,7 +42,7 @@ def files() -> dict[str, str]:
 
 
 def write(folder: Path = CHECKOUT) -> None:
-    """Write all of them."""
+    """Write all of these files."""
     for path, text in files().items():
         (folder / path).write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,4 +1,4 @@
-"""infra/terraform/tables.json: the tables of bronze as the Data Catalog of AWS knows them."""
+"""infra/terraform/tables.json: the tables of bronze for the AWS Glue Data Catalog."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ _HIVE = {
 
 
 def catalog() -> str:
-    """Return the tables by their folder under bronze/, as JSON."""
+    """Return the tables as JSON, by the name of their folder under bronze/."""
     return json.dumps({table.name: _table(table) for table in TABLES}, indent=2) + "\n"
 
 
 def _table(table: Table) -> dict[str, Any]:
-    """Describe a table. A feed is partitioned by its day `dt`, which is then no column."""
+    """Return the entry of a table.
+
+    A feed is partitioned by its day `dt`, which the catalog then does not list as a column.
+    """
     columns = [
         {"name": c.name, "type": _HIVE.get(c.type.kind, c.type.duckdb.lower())}
         for c in table.columns

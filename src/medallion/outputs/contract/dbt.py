@@ -1,4 +1,4 @@
-"""The contract in the dbt project: sources.yml, and the columns of the models that pass it on."""
+"""The contract in the dbt project: sources.yml, and the columns that models take over from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table
 
 _WIDTH = 100
 _FRESH = ("purchases", "receipts")
-"""Tables that grow as long as the shop is open; the others may rest for weeks."""
+"""Tables that grow every day that a shop is open; the others may not change for weeks."""
 
 _HEAD = f"""\
 # {EDIT_NOTE}
@@ -31,7 +31,7 @@ sources:
 
 
 def sources() -> str:
-    """Return dbt/models/sources.yml."""
+    """Return the text of dbt/models/sources.yml."""
     return _HEAD + "".join(_source(table) for table in TABLES)
 
 
@@ -44,39 +44,43 @@ def _source(table: Table) -> str:
 
 
 def spine_columns() -> dict[str, str]:
-    """Return the regions of dbt/models/schema.yml: the columns of bronze and silver that come from
-    the contract, with the tests that follow from it."""
+    """Return the generated regions of dbt/models/schema.yml, by name.
+
+    They list the columns of bronze and silver that come from the contract, with the data tests that
+    the contract implies.
+    """
     table = next(t for t in TABLES if t.name == PURCHASES.name)
     load = [(c, ["not_null"] if c.name == "load_seq" else []) for c in LOAD_COLUMNS]
     bronze = [(c, _required(table, c)) for c in table.columns]
     silver = [(c, _tests(table, c)) for c in table.columns]
-    kept = [(c, tests) for c, tests in load if c.name != "bronze_file"]
-    return {"bronze": _entries([*bronze, *load]), "silver": _entries([*silver, *kept])}
+    silver_load = [(c, tests) for c, tests in load if c.name != "bronze_file"]
+    return {"bronze": _entries([*bronze, *load]), "silver": _entries([*silver, *silver_load])}
 
 
 def ops_columns() -> dict[str, str]:
-    """Return the regions of dbt/models/ops/ops.yml: the columns of quarantine and receipts."""
+    """Return the generated regions of dbt/models/ops/ops.yml: quarantine and receipts."""
     return {
         table.name: _entries(
-            (c, ["not_null"] if c.name in _KEPT else []) for c in (*table.columns, *LOAD_COLUMNS)
+            (c, ["not_null"] if c.name in _NOT_NULL else [])
+            for c in (*table.columns, *LOAD_COLUMNS)
         )
         for table in TABLES
         if table.name not in FEEDS
     }
 
 
-_KEPT = ("reason", "source_file", "source_line")
-"""Columns that say of a line what became of it, and where it stands."""
+_NOT_NULL = ("reason", "source_file", "source_line")
+"""The columns of quarantine and receipts that dbt tests for NULL."""
 
 
 def _required(table: Table, column: Column) -> list[str]:
-    """Return the test of bronze, which holds what the cleaner accepted: nothing but presence."""
+    """Return the tests of a bronze column: at most not_null, since the cleaner checked the rest."""
     is_default = isinstance(column, Field) and column.default is not None
     return ["not_null"] if table.is_never_null(column) and not is_default else []
 
 
 def _tests(table: Table, column: Column) -> list[str]:
-    """Return the tests of silver: presence, the key, allowed values, the least value."""
+    """Return the tests of a silver column: presence, unique key, allowed values, minimum."""
     tests = ["not_null"] if table.is_never_null(column) else []
     if table.feed and column.name == table.feed.key:
         tests.append("unique")
@@ -93,7 +97,7 @@ def _entries(columns: Iterable[tuple[Column, list[str]]]) -> str:
 
 
 def _entry(column: Column, tests: Iterable[str], indent: int) -> str:
-    """Return the lines of one column, `indent` characters from the left."""
+    """Return the YAML of one column, indented by `indent` spaces."""
     lines = [f"- name: {column.name}", f"  data_type: {column.type.duckdb.lower()}"]
     lines += _described(column.description)
     if any(":" in test for test in tests):
@@ -104,7 +108,10 @@ def _entry(column: Column, tests: Iterable[str], indent: int) -> str:
 
 
 def _described(text: str) -> list[str]:
-    """Return a description: on its own line where YAML reads that as it stands, else folded."""
+    """Return the lines of a description.
+
+    It stands on one line where YAML reads that line unchanged, and is folded otherwise.
+    """
     line = f"  description: {text}"
     try:
         is_plain = yaml.safe_load(line) == {"description": text}

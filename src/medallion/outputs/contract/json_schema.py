@@ -1,4 +1,4 @@
-"""JSON Schemas of the events, for producers. `LIMITS` says where the cleaner decides otherwise."""
+"""JSON Schemas of the events, for producers. `LIMITS` names the rules that they cannot express."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SPACE = r"[ \t\r\n]*"
 
 
 def schemas() -> dict[str, str]:
-    """Return the schema of each feed as JSON, by the name of its file."""
+    """Return the JSON Schema of each feed, by its file name."""
     return {
         f"{name}.schema.json": json.dumps(schema(feed), indent=2) + "\n"
         for name, feed in FEEDS.items()
@@ -52,7 +52,7 @@ def schema(feed: Feed) -> dict[str, Any]:
 
 
 def _property(feed: Feed, field: Field) -> dict[str, Any]:
-    """Return what one field takes; null and blank text stand for an absent value."""
+    """Return the schema of one field. Null and blank text stand for an absent value."""
     rule = _RULES[field.type.kind](field)
     if not field.required:
         rule["type"].append("null")
@@ -114,7 +114,10 @@ _RULES = {
 
 
 def _pattern(field: Field, value: str) -> str:
-    """Return a pattern for a text that holds a value, within white space; blank where it may be."""
+    """Return the pattern of a text that holds a value, with white space around it.
+
+    A field that is not required may also be blank.
+    """
     return f"^{_SPACE}(?:{value}){'' if field.required else '?'}{_SPACE}$"
 
 
@@ -123,5 +126,5 @@ def _unanchored(pattern: str) -> str:
 
 
 def _any_case(word: str) -> str:
-    """Return a pattern for a word of ASCII letters in upper or lower case."""
+    """Return a pattern that matches a word of ASCII letters in any case."""
     return "".join(f"[{c.upper()}{c.lower()}]" for c in word)

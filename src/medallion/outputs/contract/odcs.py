@@ -1,6 +1,6 @@
 """contracts/retail.odcs.yaml: the contract in the Open Data Contract Standard, for consumers.
 
-It describes what the cleaner accepted: the rows of bronze, which staging shows in the warehouse.
+It describes the rows that the cleaner accepted. Bronze holds them, and staging in the warehouse.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def odcs() -> str:
 
 
 def _object(table: Table) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    schema: dict[str, Any] = {
         "name": table.name,
         "physicalName": table.name,
         "physicalType": "table",
@@ -74,12 +74,12 @@ def _object(table: Table) -> dict[str, Any]:
         "properties": [_property(table, column) for column in table.columns],
     }
     if table.feed and table.feed.total:
-        found["quality"] = [_total_rule(table.feed.total)]
-    return found
+        schema["quality"] = [_total_rule(table.feed.total)]
+    return schema
 
 
 def _property(table: Table, column: Column) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    described: dict[str, Any] = {
         "name": column.name,
         "logicalType": _LOGICAL[column.type.kind],
         "physicalType": column.type.duckdb,
@@ -87,14 +87,14 @@ def _property(table: Table, column: Column) -> dict[str, Any]:
         "required": table.is_never_null(column),
     }
     if column.name == "customer_id":
-        found["classification"] = "personal"
+        described["classification"] = "personal"
     if isinstance(column, Field):
         bounds = {"minimum": column.minimum, "maximum": column.maximum}
         if options := {name: bound for name, bound in bounds.items() if bound is not None}:
-            found["logicalTypeOptions"] = options
+            described["logicalTypeOptions"] = options
         if column.allowed:
-            found["quality"] = [_allowed_rule(column)]
-    return found
+            described["quality"] = [_allowed_rule(column)]
+    return described
 
 
 def _allowed_rule(field: Field) -> dict[str, Any]:

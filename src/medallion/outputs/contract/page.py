@@ -1,4 +1,4 @@
-"""docs/contract.md: page.md, whose placeholders are filled from the contract."""
+"""docs/contract.md: the text of page.md with its placeholders filled from the contract."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from medallion.outputs.contract.tables import EDIT_NOTE
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the text of docs/contract.md."""
     total = PURCHASES.total or Total()
     values = {
         "edit_note": EDIT_NOTE,
@@ -83,7 +83,7 @@ def _field(field: Field) -> tuple[str, ...]:
 
 
 def _rule(field: Field) -> str:
-    """Return the rules of a field in a few words."""
+    """Return the rules of a field as a short list."""
     allowed = "ISO 4217" if field.allowed == CURRENCIES else " or ".join(field.allowed)
     rules = [
         "required" if field.required else "",

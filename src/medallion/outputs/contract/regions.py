@@ -13,15 +13,19 @@ _REGION = re.compile(
 
 
 def with_regions(text: str, regions: Mapping[str, str]) -> str:
-    """Return a file's text with the regions of these names replaced.
+    """Return a file's text with its generated regions replaced.
 
-    A region lies between two comments, in YAML with # for --:
+    A region lies between two comments; YAML has # in place of --:
 
         -- Generated from contract.py: NAME
         -- End of what is generated
 
+    Args:
+        text: the text of the file.
+        regions: the new text of each region, by its name.
+
     Raises:
-        ValueError: a region is missing, or one has a name that nobody writes.
+        ValueError: the names of the regions in the file are not those in `regions`.
     """
     names = sorted(match[2] for match in _REGION.finditer(text))
     if names != sorted(regions):

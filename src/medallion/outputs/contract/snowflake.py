@@ -8,12 +8,13 @@ from medallion.contract import Column
 from medallion.outputs.contract.tables import TABLES, Table
 
 _SCAN = (("bronze_file", "VARCHAR"), ("scanned_at", "TIMESTAMP_LTZ(6)"))
-"""What Snowpipe adds to a row: the object that it came in, and when that was read. It is a moment
-with a zone: without one it would be the account's wall clock."""
+"""Columns that Snowpipe adds to a row: its bronze object, and when Snowpipe read that object.
+
+The time has a zone: without one it would be the local time of the account."""
 
 
 def regions() -> dict[str, str]:
-    """Return the text of each region by its name."""
+    """Return the text of each region, by its name."""
     return {
         "landing": "".join(map(_landing, TABLES)),
         "pipes": "".join(map(_pipe, TABLES)),
@@ -36,7 +37,7 @@ def regions() -> dict[str, str]:
 
 
 def _landing(table: Table) -> str:
-    """Create a table, and add what an account of an older contract lacks."""
+    """Return SQL that creates a table, and adds the columns that an older account lacks."""
     name = f"RETAIL.LANDING.{table.name.upper()}"
     columns = [*((c.name, c.type.snowflake) for c in table.columns), *_SCAN]
     listed = ",\n".join(f"    {column} {kind}" for column, kind in columns)
@@ -70,7 +71,7 @@ def _pipe_grant(table: Table) -> str:
 
 
 def _staging(table: Table) -> str:
-    """Show a table as the models know it."""
+    """Return SQL that shows a landing table in the form that the dbt models read."""
     names = ", ".join([*(c.name for c in table.columns), "bronze_file"])
     listed = textwrap.indent(textwrap.fill(names, 92), "    ")
     return f"""\

@@ -27,7 +27,7 @@ class Table:
     feed: Feed | None = None
 
     def is_never_null(self, column: Column) -> bool:
-        """Return whether each row has a value in a column, as far as the contract promises it."""
+        """Return whether the contract promises a value in this column of every row."""
         if self.feed is None or not isinstance(column, Field):
             return True
         total = self.feed.total
