@@ -19,11 +19,11 @@ from medallion.contract import (
 )
 
 LIMITS = (
-    "JSON Schema sees values, not bytes, and calculates nothing. The cleaner alone decides whether "
-    "a line is JSON that it can hold; how a number is written where a text is wanted (7 is one, "
-    "7.0 is none); about the bounds of numbers and instants that stand in strings; whether a date "
-    "exists; about numbers that meet a bound only by rounding; and whether a total is the one that "
-    "its parts give."
+    "JSON Schema checks values, not bytes, and does no arithmetic. Only the cleaner decides "
+    "whether a line is JSON that it can read; whether a number is accepted as a text (7 is, 7.0 is "
+    "not); whether a number or a time in a string is within its bounds; whether a date exists; "
+    "whether a number is within its bounds only after rounding; and whether a total agrees with "
+    "its parts."
 )
 
 _SPACE = r"[ \t\r\n]*"
