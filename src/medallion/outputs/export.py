@@ -1,4 +1,4 @@
-"""Gold and marts as files for other tools: a folder of Parquet or CSV, and a Tableau extract."""
+"""Export of gold and marts for other tools: a folder of Parquet or CSV, and a Tableau extract."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ MANIFEST = "export.json"
 SCHEMAS = ("gold", "marts")
 LAKE = ("raw", "bronze", "gold")
 PLAIN = ("DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "DATE", "BOOLEAN")
-"""Types that CSV holds as they are; what is neither these nor a time is text."""
+"""Types that CSV holds unchanged. All others but timestamps are written as text."""
 DASHBOARD_ONLY = "live_"
+"""The prefix of relations that only the dashboard reads."""
 LOCAL_TIME = "local_"
-"""Timestamps of this name are on the clock of a store; all others are UTC."""
+"""The prefix of timestamps in the local time of a store; all others are UTC."""
 FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+"""Matches texts that a spreadsheet would read as a formula."""
 
 
 @dataclass
 class ExportReport:
-    """Where an export lies, and the rows of each relation."""
+    """The folder and extract of an export, and the number of rows of each relation."""
 
     folder: Path
     hyper: Path | None = None
@@ -43,44 +45,54 @@ class ExportReport:
 
 
 def export(
-    here: Platform,
+    platform: Platform,
     folder: Path,
     *,
     form: str = "parquet",
     only: Sequence[str] = (),
     hyper: Path | None = None,
 ) -> ExportReport:
-    """Writes each relation of gold and marts as `folder`/<name>.parquet or .csv, all as of one
-    moment, and what was written as export.json; with `hyper` the same as one Tableau extract. What
-    only the dashboard reads is left out.
+    """Write each relation of gold and marts as a file, all as of one moment.
 
-    Decimals keep their digits. Timestamps are UTC and say so, except those on the clock of a store.
-    CSV is RFC 4180 in UTF-8, NULL an empty cell and empty text `""`; a text that a spreadsheet
-    would take for a formula gets an apostrophe in front (OWASP, CSV Injection: it begins with
-    = + - @, one of their full-width forms, tab, carriage return or line feed). Numbers stay
+    The files are `folder`/<name>.parquet or .csv, and export.json, which lists them. Relations that
+    only the dashboard reads are left out. The folder and the extract are written completely or not
+    at all, and replace only an earlier export that nobody has changed.
+
+    Decimals keep their digits. Timestamps are UTC with a zone, except those in the local time of a
+    store. CSV is RFC 4180 in UTF-8: NULL is an empty cell, and empty text is `""`. A text that a
+    spreadsheet would read as a formula gets an apostrophe in front (OWASP, CSV Injection: it begins
+    with = + - @, one of their full-width forms, tab, carriage return or line feed). Numbers stay
     numbers, negative ones too.
 
-    A folder or extract appears whole or not at all, and replaces only an earlier export that nobody
-    has changed. Raises SettingsError when something else is there or a relation is not, LossError
-    when the earlier export has rows or relations that the new one would not have, WarehouseError
-    when the warehouse cannot be read, ExportError when Tableau's library cannot write.
+    Args:
+        platform: the platform with the home and the warehouse.
+        folder: the folder to write.
+        form: "parquet" or "csv".
+        only: the names of the relations to write; all of them when empty.
+        hyper: a Tableau extract to write as well, with the same relations.
+
+    Raises:
+        SettingsError: the folder or extract holds something else, or a relation does not exist.
+        LossError: the earlier export has rows or relations that the new one would not have.
+        WarehouseError: the warehouse cannot be read.
+        ExportError: Tableau's library is missing or cannot write the extract.
     """
     folder, hyper = folder.resolve(), hyper and hyper.resolve()
-    _refuse_what_is_not_ours(here.home.resolve(), folder, hyper)
+    _refuse_foreign_files(platform.home.resolve(), folder, hyper)
     if hyper:
         hyper_library()
     report = ExportReport(folder, hyper)
     with (
-        here.warehouse(read_only=True) as warehouse,
-        _new_folder(folder) as made,
-        _new_folder(hyper or folder) as spare,
+        platform.warehouse(read_only=True) as warehouse,
+        _new_folder(folder) as new,
+        _new_folder(hyper or folder) as scratch,
     ):
         relations = _relations(warehouse, only)
-        report.rows = _copied(warehouse, relations, made, form)
+        report.rows = _copy(warehouse, relations, new, form)
         _refuse_to_lose(folder, report.rows)
-        extract = _extract(warehouse, relations, made, spare) if hyper else None
-        _write_manifest(made, extract, report.rows)
-        _swap(made, folder)
+        extract = _extract(warehouse, relations, new, scratch) if hyper else None
+        _write_manifest(new, extract, report.rows)
+        _swap(new, folder)
         if extract and hyper:
             extract.rename(hyper)
             sync(hyper.parent)
@@ -88,26 +100,29 @@ def export(
 
 
 def _extract(
-    warehouse: duckdb.DuckDBPyConnection, relations: dict[str, str], made: Path, spare: Path
+    warehouse: duckdb.DuckDBPyConnection, relations: dict[str, str], new: Path, scratch: Path
 ) -> Path:
-    """Writes the extract, from Parquet, which an export of CSV does not have yet."""
-    extract, parquet = spare / "extract.hyper", made
-    if any(made.glob("*.csv")):
-        (parquet := spare / "parquet").mkdir()
-        _copied(warehouse, relations, parquet, "parquet")
+    """Write the extract in `scratch` and return its path.
+
+    Tableau's library reads Parquet, so after an export as CSV the relations are written once more.
+    """
+    extract, parquet = scratch / "extract.hyper", new
+    if any(new.glob("*.csv")):
+        (parquet := scratch / "parquet").mkdir()
+        _copy(warehouse, relations, parquet, "parquet")
     write_hyper({name: parquet / f"{name}.parquet" for name in relations}, extract)
     sync(extract)
     return extract
 
 
 def _relations(warehouse: duckdb.DuckDBPyConnection, only: Sequence[str]) -> dict[str, str]:
-    """By name, the qualified names of what is exported."""
-    found = warehouse.execute(
+    """Return the qualified name of each relation to export, by its name."""
+    names = warehouse.execute(
         "SELECT table_name, table_schema || '.' || table_name FROM information_schema.tables "
         "WHERE table_schema IN (SELECT unnest(?)) ORDER BY 1",
         [list(SCHEMAS)],
     ).fetchall()
-    relations = {name: full for name, full in found if not name.startswith(DASHBOARD_ONLY)}
+    relations = {name: full for name, full in names if not name.startswith(DASHBOARD_ONLY)}
     if not relations:
         raise WarehouseError("gold and marts are empty; 'medallion run' fills them")
     if unknown := [name for name in only if name not in relations]:
@@ -116,10 +131,10 @@ def _relations(warehouse: duckdb.DuckDBPyConnection, only: Sequence[str]) -> dic
     return {name: full for name, full in relations.items() if not only or name in only}
 
 
-def _copied(
+def _copy(
     warehouse: duckdb.DuckDBPyConnection, relations: dict[str, str], folder: Path, form: str
 ) -> dict[str, int]:
-    """Writes relations, one file each, in one transaction; gives their rows."""
+    """Write one file for each relation, all in one transaction; return the rows of each."""
     options = "FORMAT parquet, COMPRESSION zstd" if form == "parquet" else "FORMAT csv, HEADER"
     rows = {}
     warehouse.execute("BEGIN")
@@ -141,8 +156,7 @@ def _copied(
 def _columns(
     warehouse: duckdb.DuckDBPyConnection, relation: str, form: str
 ) -> tuple[list[str], list[str]]:
-    """The select list that gives a relation's columns the form of a file, and the names of the text
-    columns in CSV."""
+    """Return the select list of a relation's file, and in CSV the names of its text columns."""
     columns, texts = [], []
     for name, kind, *_ in warehouse.execute(f"DESCRIBE {relation}").fetchall():
         column = '"' + name.replace('"', '""') + '"'
@@ -164,59 +178,63 @@ def _columns(
 
 
 def _write_manifest(folder: Path, extract: Path | None, rows: dict[str, int]) -> None:
-    """Says what the export consists of, so that a later one may replace it."""
+    """Write export.json, by which a later export sees whether anybody changed the files."""
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
     manifest = {"files": files, "hyper": _checksum(extract) if extract else None, "rows": rows}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def _refuse_what_is_not_ours(home: Path, folder: Path, hyper: Path | None) -> None:
+def _refuse_foreign_files(home: Path, folder: Path, hyper: Path | None) -> None:
     for path in filter(None, (folder, hyper)):
         if any(path.is_relative_to(home / part) for part in LAKE):
-            raise SettingsError(f"{path} lies in the lake; give a place outside of it")
+            raise SettingsError(
+                f"{path} lies in the lake; choose a path outside of raw/, bronze/ and gold/"
+            )
     if hyper and hyper.is_relative_to(folder):
-        raise SettingsError(f"{hyper} lies in the folder of the export; put it beside {folder}")
-    known = _manifest(folder)
+        raise SettingsError(
+            f"{hyper} lies in the folder of the export; choose a path outside of {folder}"
+        )
+    last = _manifest(folder)
     if folder.exists():
         if not folder.is_dir():
-            raise SettingsError(f"{folder} is a file; give a folder")
+            raise SettingsError(f"{folder} is a file; choose a folder")
         for path in sorted(folder.iterdir()):
-            if path.name != MANIFEST and not _is_as_written(path, known["files"].get(path.name)):
+            if path.name != MANIFEST and not _is_as_written(path, last["files"].get(path.name)):
                 raise SettingsError(
-                    f"{folder} holds {path.name}, which no export wrote, or which was changed "
-                    "since: give a new or empty folder"
+                    f"{folder} holds {path.name}, which no export wrote or which was changed "
+                    "since; choose a new or empty folder"
                 )
-    if hyper and hyper.exists() and not _is_as_written(hyper, known["hyper"]):
-        raise SettingsError(f"{hyper} is not of the last export to {folder}: give another name")
+    if hyper and hyper.exists() and not _is_as_written(hyper, last["hyper"]):
+        raise SettingsError(f"{hyper} is not of the last export to {folder}; choose another name")
 
 
 GROWING = ("fct_sales_line", "dim_products", "dim_stores")
-"""Relations that never lose a row. Others may, but none ever loses all."""
+"""Relations that only grow. Any other relation may lose rows, but not all of them."""
 
 
 def _refuse_to_lose(folder: Path, rows: dict[str, int]) -> None:
-    """Raises LossError when the last export to this folder has what the new one would not."""
-    known = _manifest(folder)
+    """Raise LossError when the last export to this folder has what the new one would not have."""
+    last = _manifest(folder)
     lost = [
         f"{name}: {before:,} rows, now {rows[name]:,}"
-        for name, before in known["rows"].items()
+        for name, before in last["rows"].items()
         if name in rows and rows[name] < before and (name in GROWING or not rows[name])
     ]
-    lost += [name for name in known["files"] if name.partition(".")[0] not in rows]
+    lost += [name for name in last["files"] if name.partition(".")[0] not in rows]
     if lost:
         raise LossError(
-            f"the last export to {folder} has what this one would lose, so it stays; give another "
-            "folder, or remove it:",
+            f"the last export to {folder} has what this one would lose, so it stays; choose "
+            "another folder, or remove that one:",
             lost,
         )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    """What the last export wrote; nothing, when that is not known."""
+    """Return the manifest of the last export; an empty one when there is none that can be read."""
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        rows = {str(name): int(count) for name, count in found.get("rows", {}).items()}
-        return {"files": dict(found["files"]), "hyper": found["hyper"], "rows": rows}
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        rows = {str(name): int(count) for name, count in manifest.get("rows", {}).items()}
+        return {"files": dict(manifest["files"]), "hyper": manifest["hyper"], "rows": rows}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {"files": {}, "hyper": None, "rows": {}}
 
@@ -226,43 +244,45 @@ def _is_as_written(path: Path, checksum: str | None) -> bool:
 
 
 def _checksum(path: Path) -> str:
-    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def _new_folder(beside: Path) -> Iterator[Path]:
-    """A hidden folder on the same disk, gone at the end, as is what killed exports left."""
-    make_folder(beside.parent)
+def _new_folder(path: Path) -> Iterator[Path]:
+    """Yield a new hidden folder next to `path`, and so on the same disk; remove it at the end.
+
+    Hidden folders that killed exports left are removed too.
+    """
+    make_folder(path.parent)
     number = 1
-    while (made := beside.parent / f".{beside.name}.{os.getpid()}.{number}.tmp").exists():
+    while (new := path.parent / f".{path.name}.{os.getpid()}.{number}.tmp").exists():
         number += 1
-    made.mkdir()
-    current_ending().leftovers.append(made)
+    new.mkdir()
+    current_ending().leftovers.append(new)
     try:
-        yield made
-        for path in beside.parent.iterdir():
-            left = re.fullmatch(rf"\.{re.escape(beside.name)}\.(\d+)\.\d+\.(tmp|old)", path.name)
+        yield new
+        for other in path.parent.iterdir():
+            left = re.fullmatch(rf"\.{re.escape(path.name)}\.(\d+)\.\d+\.(tmp|old)", other.name)
             if left and not is_running(left[1]):
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(other, ignore_errors=True)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
 
 
-def _swap(made: Path, folder: Path) -> None:
-    """Puts the new folder in the place of the old one, which goes."""
-    for path in made.iterdir():
+def _swap(new: Path, folder: Path) -> None:
+    """Put the new folder in the place of the old one, and remove the old one."""
+    for path in new.iterdir():
         sync(path)
-    sync(made)
-    old = made.with_suffix(".old")
-    was_there = folder.exists()
-    if was_there:
+    sync(new)
+    old = new.with_suffix(".old")
+    existed = folder.exists()
+    if existed:
         folder.rename(old)
     try:
-        made.rename(folder)
+        new.rename(folder)
     except OSError:
-        if was_there:
+        if existed:
             old.rename(folder)
         raise
     sync(folder.parent)

@@ -1,4 +1,4 @@
-"""A Tableau extract (.hyper) of Parquet files, by Tableau's own library, which is optional."""
+"""Tableau extracts (.hyper) of Parquet files, written by Tableau's own library (optional)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ SCHEMA = "marts"
 
 
 def write_hyper(tables: Mapping[str, Path], extract: Path) -> None:
-    """Writes Parquet files as tables of one new extract, schema "marts": decimals of up to 38
-    digits as NUMERIC (file format 3, by Tableau 2022.4.1 or newer), UTC timestamps as TIMESTAMP
-    WITH TIME ZONE. Nothing is reported to Tableau. Raises ExportError when the library is missing
-    or refuses."""
+    """Write Parquet files as the tables of one new extract, in the schema "marts".
+
+    Decimals of up to 38 digits become NUMERIC (file format 3, which Tableau 2022.4.1 or newer
+    reads), UTC timestamps become TIMESTAMP WITH TIME ZONE. The library sends no usage data to
+    Tableau.
+
+    Args:
+        tables: the Parquet file of each table, by the name of the table.
+        extract: the file to write.
+
+    Raises:
+        ExportError: the library is missing, or refuses a table.
+    """
     api = hyper_library()
     settings = {"log_config": "", "default_database_version": "3"}
     silent = api.Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU
@@ -34,11 +43,11 @@ def write_hyper(tables: Mapping[str, Path], extract: Path) -> None:
                 )
     except api.HyperException as error:
         first = str(error).splitlines()[0]
-        raise ExportError(f"Tableau's library refuses {name}: {first}") from error
+        raise ExportError(f"Tableau's library cannot write {name}: {first}") from error
 
 
 def hyper_library() -> Any:
-    """Tableau's library. Raises ExportError when it is not installed."""
+    """Return Tableau's library; raise ExportError when it is not installed."""
     try:
         import tableauhyperapi
     except ImportError as error:
