@@ -176,7 +176,7 @@ def dashboard_(platform: Platform, port: int) -> None:
 @click.option("--duration", type=Duration(), help="With --rate: how long: 90, 90s, 15m.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     help="Events per second, happening now; without it they are spread over past days.",
 )
 @seed
