@@ -1,5 +1,7 @@
-"""Prints what a month costs, by events a day: `python infra/terraform/costs.py`. README.md shows
-what it prints and says where each price comes from."""
+"""Prints what a month costs, by events a day: `python infra/terraform/costs.py`.
+
+README.md shows what it prints and says where each price comes from.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,7 @@ def month(size: Size) -> dict[str, float]:
 
 
 def table() -> str:
-    """The table, in Markdown."""
+    """Return the table in Markdown."""
     names = list(month(SIZES[0]))
     lines = [
         "| events a day | runs a day | " + " | ".join(names) + " | USD a month |",

@@ -193,10 +193,10 @@ class Feed:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Every reject reason of the feed, in the order in which they are tried."""
-        found = [UNREADABLE, OVERSIZE, MALFORMED]
+        reasons = [UNREADABLE, OVERSIZE, MALFORMED]
         for f in self.fields:
-            found += [f.missing] * f.required + [f.bad]
-        return (*found, *([TOTAL_MISMATCH] if self.total else []))
+            reasons += [f.missing] * f.required + [f.bad]
+        return (*reasons, *([TOTAL_MISMATCH] if self.total else []))
 
     @property
     def columns(self) -> dict[str, Type]:

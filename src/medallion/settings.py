@@ -22,9 +22,11 @@ FILE = "medallion.toml"
 
 @dataclass(frozen=True)
 class SnowflakeAccount:
-    """How to sign in to the warehouse in Snowflake: by key pair, with what SNOWFLAKE_<FIELD> says.
-    dbt reads the same variables, by dbt/profiles.yml, which has the same defaults. Without a host
-    it is the account's own address."""
+    """How to sign in to a warehouse in Snowflake by key pair: what SNOWFLAKE_<FIELD> says.
+
+    dbt reads the same variables through dbt/profiles.yml, which has the same defaults. Without a
+    host it is the account's own address.
+    """
 
     account: str
     private_key_path: str
@@ -39,27 +41,36 @@ class SnowflakeAccount:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> SnowflakeAccount:
-        """Raises SettingsError for what is missing or cannot be used."""
+        """Read the account from the environment.
+
+        Raises:
+            SettingsError: something is missing or cannot be used.
+        """
         names = {name: f"SNOWFLAKE_{name.upper()}" for name in cls.__dataclass_fields__}
-        told = {n: environment[v] for n, v in names.items() if environment.get(v)}
-        needed = [names[n] for n in ("account", "private_key_path") if n not in told]
+        variables = {n: environment[v] for n, v in names.items() if environment.get(v)}
+        needed = [names[n] for n in ("account", "private_key_path") if n not in variables]
         if needed:
             raise SettingsError(
                 f"MEDALLION_WAREHOUSE=snowflake needs {' and '.join(needed)} in the environment; "
                 "docs/snowflake.md lists the variables"
             )
-        if not told.get("port", "443").isdecimal():
-            raise SettingsError(f"SNOWFLAKE_PORT is {told['port']!r}: give a number, or unset it")
-        if not re.fullmatch(r"\w+", told.get("database", "RETAIL")):
+        if not variables.get("port", "443").isdecimal():
+            raise SettingsError(
+                f"SNOWFLAKE_PORT is {variables['port']!r}: give a number, or unset it"
+            )
+        if not re.fullmatch(r"\w+", variables.get("database", "RETAIL")):
             raise SettingsError("SNOWFLAKE_DATABASE must be a plain name, such as RETAIL")
-        return cls(**told)
+        return cls(**variables)
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """How a home reports: the currency that amounts are converted to (ISO 4217; None: the only one
-    that is sold in, else USD), and the time zone of the dashboard and of stores whose own is not
-    known (IANA; None: UTC)."""
+    """How a home reports.
+
+    - `reporting_currency`: what amounts are converted to (ISO 4217); None for the only currency
+      that is sold in, else USD.
+    - `time_zone`: that of the dashboard, and of stores whose own is unknown (IANA); None for UTC.
+    """
 
     reporting_currency: str | None = None
     time_zone: str | None = None
@@ -71,10 +82,12 @@ KEYS = tuple(field.name for field in fields(Reporting))
 
 @dataclass(frozen=True)
 class Settings:
-    """Where this home is, the bucket of its lake when that is in S3, the account of its warehouse
-    when that is in Snowflake, and how it reports. `changes` are the settings that were given with
-    this command and are not in the home's file. Made once, by the command line; nothing else reads
-    the environment."""
+    """What the user asked for: where the home is, its lake, its warehouse, and how it reports.
+
+    `bucket` is that of a lake in S3, `snowflake` the account of a warehouse there. `changes` are
+    the settings that were given with this command and are not in the home's file. The command line
+    makes it, once; nothing else reads the environment.
+    """
 
     home: Path
     bucket: str | None = None
@@ -89,9 +102,16 @@ class Settings:
         home: Path | None,
         given: Mapping[str, str | None] | None = None,
     ) -> Settings:
-        """`home` wins over MEDALLION_HOME, and that over ./data; MEDALLION_LAKE and
-        MEDALLION_WAREHOUSE move either half; `given` options win over the file of the home. Raises
-        SettingsError for what cannot be used."""
+        """Put together the environment, the options of a command and the home's file.
+
+        Args:
+            environment: MEDALLION_HOME, MEDALLION_LAKE and MEDALLION_WAREHOUSE count.
+            home: wins over MEDALLION_HOME; without both it is ./data.
+            given: options by key; they win over the home's file.
+
+        Raises:
+            SettingsError: something cannot be used.
+        """
         chosen = home or Path(environment.get("MEDALLION_HOME") or DEFAULT_HOME)
         if chosen.exists() and not chosen.is_dir():
             raise SettingsError(f"the home {chosen} is a file; give a directory with --home")
@@ -106,8 +126,11 @@ class Settings:
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """Return what a settings file says; nothing where there is none. Raises SettingsError for a
-    file, key or value that cannot be used."""
+    """Return what a settings file says; nothing where there is none.
+
+    Raises:
+        SettingsError: the file, a key or a value cannot be used.
+    """
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -123,8 +146,10 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def with_setting(text: str, name: str, value: str) -> str:
-    """Return the text of a settings file with a key set: in its line, also where that is commented
-    out, else in a new first line."""
+    """Return the text of a settings file with a key set.
+
+    The key keeps its line, also where that is commented out; else it gets a new first line.
+    """
     line = f'{name} = "{value}"'
     for start in ("", "#"):
         changed, count = re.subn(rf"(?m)^{start}[ \t]*{name}[ \t]*=.*$", line, text, count=1)
@@ -153,7 +178,7 @@ def _nearest(word: str, known: Collection[str]) -> str:
 
 
 def _bucket(lake: str | None) -> str | None:
-    """The bucket of a lake in S3; None for one in the home."""
+    """Return the bucket of a lake in S3; None for a lake in the home."""
     if not lake:
         return None
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/?", lake):
@@ -165,7 +190,7 @@ def _bucket(lake: str | None) -> str | None:
 
 
 def _snowflake(environment: Mapping[str, str]) -> SnowflakeAccount | None:
-    """The account of a warehouse in Snowflake; None for one in the home."""
+    """Return the account of a warehouse in Snowflake; None for a warehouse in the home."""
     warehouse = environment.get("MEDALLION_WAREHOUSE")
     if not warehouse:
         return None

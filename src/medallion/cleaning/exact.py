@@ -297,9 +297,9 @@ def _instant(text: str) -> datetime:
     """Return the time of an RFC 3339 text or of epoch milliseconds: UTC, cut to milliseconds."""
     if _EPOCH_MS.fullmatch(text):
         return _FIRST_INSTANT + timedelta(milliseconds=int(text))
-    if not (found := _RFC3339.fullmatch(text)):
+    if not (match := _RFC3339.fullmatch(text)):
         raise _Bad
-    fraction, offset = (found[2] or ".")[:4], found[3]
+    fraction, offset = (match[2] or ".")[:4], match[3]
     local = datetime.fromisoformat(f"{text[:19]}{fraction:0<4}")
     if offset in "Zz":
         return local

@@ -84,7 +84,7 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
         return Explanation(f"the line has {size:,} bytes, at most {MAX_LINE_BYTES:,} are read")
     try:
         text = raw.decode()
-        found = list(members(text))
+        parsed = list(members(text))
     except UnicodeDecodeError as error:
         position = len(raw[: error.start].decode()) + 1
         return Explanation(f"byte {raw[error.start]:#04x} is no UTF-8", position=position)
@@ -94,8 +94,8 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
     except RecursionError:
         return Explanation(f"nested deeper than {MAX_DEPTH}")
     if reason == MALFORMED:
-        return _malformed(text, found)
-    last = {member.name: member for member in found}
+        return _malformed(text, parsed)
+    last = {member.name: member for member in parsed}
     if feed.total and reason == TOTAL_MISMATCH:
         return _mismatch(feed.total, last)
     kind, _, name = reason.partition("_")
@@ -147,10 +147,10 @@ _NO_NUMBER = re.compile(r"NaN|-?Infinity")
 _UNHOLDABLE = re.compile(r"\\u(0000|d[89a-f][0-9a-f]{2})", re.I)
 
 
-def _malformed(text: str, found: list[Member]) -> Explanation:
+def _malformed(text: str, parsed: list[Member]) -> Explanation:
     """Say why a line that Python can read is malformed all the same."""
-    counts = Counter(member.name for member in found)
-    for member in found:
+    counts = Counter(member.name for member in parsed)
+    for member in parsed:
         if counts[member.name] > 1:
             return Explanation(f"the name {_cut(member.name)} comes twice", None, None, None)
     outside = _OUTSIDE_STRINGS.sub(lambda match: " " * len(match[0]), text)
@@ -221,14 +221,14 @@ def _broken_time(text: str) -> str:
     return _MOMENT
 
 
-def _mismatch(total: Total, found: dict[str, Member]) -> Explanation:
+def _mismatch(total: Total, by_name: dict[str, Member]) -> Explanation:
     """Say what the total would have to be."""
     parts = f"{total.price} x {total.quantity} - {total.discount}"
     price, quantity, discount = (
-        _number(str(found[name].value).strip(WHITE_SPACE)) if name in found else None
+        _number(str(by_name[name].value).strip(WHITE_SPACE)) if name in by_name else None
         for name in (total.price, total.quantity, total.discount)
     )
-    given = found.get(total.field)
+    given = by_name.get(total.field)
     if price is None or quantity is None or given is None:
         return Explanation(f"it is not {parts}", total.field)
     expected = price * quantity - (discount or 0)

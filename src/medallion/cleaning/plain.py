@@ -80,11 +80,11 @@ class PlainLane:
     def unknown_fields(self) -> Counter[str]:
         """Return in how many of the lines that were accepted each unknown name stood."""
         count = int(self._words.state[0])
-        found = Counter[str]()
+        counts = Counter[str]()
         for word in self._words.words[:count][self._words.words["count"][:count] > 0]:
             start, size = int(word["start"]), int(word["size"])
-            found[self._words.text[start : start + size].tobytes().decode()] = int(word["count"])
-        return found
+            counts[self._words.text[start : start + size].tobytes().decode()] = int(word["count"])
+        return counts
 
 
 class _Scratch(threading.local):

@@ -1,5 +1,8 @@
-"""The command line: one verb, one function, which takes the platform, calls a stage and prints its
-report. A verb's module is imported when the verb is called."""
+"""The command line: one verb, one function.
+
+It takes the platform, calls a stage and prints its report. The module of a verb is imported when
+the verb is called.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +35,8 @@ class Verbs(Mapping[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         module = import_module(f"medallion.cli.commands.{self._modules[name]}")
-        found = (c for c in vars(module).values() if isinstance(c, click.Command))
-        return next(command for command in found if command.name == name)
+        candidates = (c for c in vars(module).values() if isinstance(c, click.Command))
+        return next(command for command in candidates if command.name == name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._modules)

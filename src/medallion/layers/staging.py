@@ -92,8 +92,10 @@ def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
 
 
 def take_over(warehouse: duckdb.DuckDBPyConnection, reporting: Reporting) -> bool:
-    """Bring the settings of the home into staging, and return whether they have changed: then the
-    next build works out anew what they concern."""
+    """Bring the settings of the home into staging; return whether they have changed.
+
+    If so, the next build converts all that they concern.
+    """
     create_tables(warehouse)
     if staged_settings(warehouse) == reporting:
         return False

@@ -32,8 +32,10 @@ class TransformReport:
 
 
 class Transformer:
-    """Runs dbt from one home, on the warehouse of a target. The project is parsed once; later runs
-    reuse what was parsed."""
+    """Runs dbt from one home, on the warehouse of a target.
+
+    The project is parsed once; later runs use what was parsed.
+    """
 
     def __init__(
         self, home: Path, target: str = EMBEDDED, *, progress: Callable[[str], None] | None = None
@@ -48,7 +50,7 @@ class Transformer:
         """Hears what is being built."""
 
     def require(self, select: str | None) -> None:
-        """Raises SettingsError when a word of `select` selects no model."""
+        """Raise SettingsError when a word of `select` selects no model."""
         for word in (select or "").split():
             if not self._listed(word):
                 nodes = self._parsed().manifest.nodes.values()
@@ -57,8 +59,11 @@ class Transformer:
                 raise SettingsError(f"--select {word} selects no model{did_you_mean(name, known)}")
 
     def _listed(self, select: str) -> list[str]:
-        """The models that a selection stands for. Raises SettingsError for one that dbt cannot
-        read."""
+        """Return the models that a selection stands for.
+
+        Raises:
+            SettingsError: dbt cannot read the selection.
+        """
         arguments = ["list", *self._options(), "--resource-type", "model", "--select", select]
         with redirect_stdout(StringIO()):
             outcome = self._parsed().invoke(arguments)
@@ -67,14 +72,23 @@ class Transformer:
         return list(outcome.result or [])
 
     def run(self, *, select: str | None = None, full_refresh: bool = False) -> TransformReport:
-        """Builds the models. Raises TransformError when one fails."""
+        """Build the models.
+
+        Raises:
+            TransformError: a model failed.
+        """
         return self._invoke("run", select, ["--full-refresh"] * full_refresh)
 
     def repeat(self, warehouse: duckdb.DuckDBPyConnection, select: str) -> TransformReport:
-        """Builds incremental models whose tables are there. The first time dbt does, after that
-        the statements that it made are run as they are: they name no batch, but find by themselves
-        what is new, and dbt takes longer to make them than the warehouse to run them. Each model is
-        a transaction. Raises TransformError when one fails."""
+        """Build incremental models whose tables are there, each in a transaction.
+
+        The first time dbt does it. After that its statements are run as they are: they name no
+        batch, but find what is new, and dbt takes longer to write them than the warehouse to run
+        them.
+
+        Raises:
+            TransformError: a model failed.
+        """
         if select not in self._statements:
             report = self.run(select=select)
             self._statements[select] = {name: self._made(name) for name in report.models}
@@ -93,7 +107,7 @@ class Transformer:
         return report
 
     def _made(self, model: str) -> str:
-        """The statements by which dbt built a model the last time."""
+        """Return the statements by which dbt built a model the last time."""
         nodes = self._parsed().manifest.nodes.values()
         (node,) = [n for n in nodes if n.resource_type == "model" and n.name == model]
         folder = self._work / "target" / "run" / node.package_name
@@ -104,8 +118,10 @@ class Transformer:
         return self._invoke("test", select, [])
 
     def published(self, select: str | None = None) -> dict[str, bool]:
-        """The relations that the project marks for publishing, by `meta: {publish: true}`, and
-        whether a run of `select` may have changed them."""
+        """Return the relations to publish, and whether a run of `select` may have changed each.
+
+        The project marks them by `meta: {publish: true}`.
+        """
         nodes = self._parsed().manifest.nodes.values()
         marked = [n for n in nodes if n.resource_type == "model" and n.config.meta.get("publish")]
         built = {word.split(",")[0] for word in (select or "").split()}
@@ -135,8 +151,8 @@ class Transformer:
     def _hear(self, event: Any) -> None:
         """Hands on which model dbt begins to build."""
         if event.info.name == "LogStartLine":
-            told = event.data
-            self.progress(f"building {told.index} of {told.total}: {told.description.split()[-1]}")
+            node = event.data
+            self.progress(f"building {node.index} of {node.total}: {node.description.split()[-1]}")
 
     def _invoke(self, verb: str, select: str | None, options: list[str]) -> TransformReport:
         arguments = [verb, *self._options(), "--no-write-json", *options]

@@ -70,8 +70,10 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Join:
-    """A semantic model that adds dimensions: every row of the one that joins it finds at most one
-    row of `model`, where `column` = `to`."""
+    """A semantic model that adds dimensions to another.
+
+    Each row of the other has at most one row of `model` in which `to` equals its `column`.
+    """
 
     column: str
     model: str
@@ -93,8 +95,10 @@ class SemanticModel:
 
 
 class Definitions:
-    """The semantic models and metrics of one document. A metric is parsed when it is asked for, so
-    that a mistake in one of them does not hide the others."""
+    """The semantic models and metrics of one document.
+
+    A metric is parsed when it is asked for, so that a mistake in one does not hide the others.
+    """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._models = document["semantic_models"]
@@ -108,8 +112,11 @@ class Definitions:
 
     @property
     def metrics(self) -> list[Metric]:
-        """All metrics, in the order of their definitions. Raises MetricError for the first that
-        cannot be used."""
+        """Return all metrics, in the order of their definitions.
+
+        Raises:
+            MetricError: a metric cannot be used; the first such one.
+        """
         return [self.metric(name) for name in self._entries]
 
     def metric(self, name: str) -> Metric:

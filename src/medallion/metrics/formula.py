@@ -146,7 +146,9 @@ def metrics_named(formula: Formula) -> set[str]:
 
 def text(formula: Formula | Row) -> str:
     """Return a formula as people read it: `sum(net_sales)`, `returns / (gross_sales - discounts)`.
-    The rule of OneValueOnly is left out: docs/metrics.md states it once for all."""
+
+    The rule of OneValueOnly is left out: docs/metrics.md states it once for all.
+    """
     match formula:
         case Column(name) | Named(name):
             return name

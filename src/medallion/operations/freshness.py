@@ -1,5 +1,4 @@
-"""How fresh a home is: one definition and one set of thresholds, for the page, the terminal,
-`medallion status` and docs/operations.md.
+"""How fresh a home is: one definition and one set of thresholds, wherever it is shown.
 
 Two ages say it, both as of now: that of the newest event (by its own time) and that of the last
 batch (since it was loaded into staging). Whether an age is healthy depends on what the runner of

@@ -37,8 +37,8 @@ def _slot(w, a, b, words):
 @compiled
 def find_word(w, a, b, words):
     """Return the number of the word w[a:b], or NONE."""
-    found = words.slots[_slot(w, a, b, words)]
-    return NONE if found == EMPTY else np.int64(found)
+    word = words.slots[_slot(w, a, b, words)]
+    return NONE if word == EMPTY else np.int64(word)
 
 
 @compiled

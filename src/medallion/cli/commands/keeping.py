@@ -34,21 +34,23 @@ from medallion.platforms.warehouse import relations, warehouse_path
 )
 @click.option("--remove-old", is_flag=True, help="Only remove what earlier rebuilds have kept.")
 @as_json
-def rebuild_(here: Platform, missing: str | None, remove_old: bool, as_json: bool) -> None:
-    """Make everything again from raw/, beside the old, and swap it in when the audit holds; exit 1
-    when rows would be lost."""
-    here.require_home()
-    here.require_existing()
+def rebuild_(platform: Platform, missing: str | None, remove_old: bool, as_json: bool) -> None:
+    """Make everything again from raw/, beside the old, and swap it in when the audit holds.
+
+    Exit code 1 says that rows would be lost.
+    """
+    platform.require_home()
+    platform.require_existing()
     if remove_old:
-        with here.lock():
-            copies = remove_replaced(here.home)
+        with platform.lock():
+            copies = remove_replaced(platform.home)
         if as_json:
             print_json({str(folder): size for folder, size in copies.items()})
         else:
             say_copies("removed", copies)
         return
-    with here.lock(), progress("rebuilding") as tell:
-        report = rebuild(here, missing, progress=tell)
+    with platform.lock(), progress("rebuilding") as tell:
+        report = rebuild(platform, missing, progress=tell)
     if as_json:
         print_json(vars(report) | {"audit": report.audit.holds})
     else:
@@ -59,21 +61,21 @@ def rebuild_(here: Platform, missing: str | None, remove_old: bool, as_json: boo
 @click.option("--customer", help="The customer_id to forget.")
 @click.option("--resume", is_flag=True, help="Finish an erasure that was interrupted.")
 @as_json
-def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -> None:
+def forget_(platform: Platform, customer: str | None, resume: bool, as_json: bool) -> None:
     """Replace a customer's id by a random pseudonym everywhere; exit 1 when it is still there."""
     if (customer is None) != resume:
         raise SettingsError("give either --customer ID or --resume")
-    here.require_home()
-    here.require_existing()
-    with here.lock(erasing=True), progress("searching") as tell:
-        report = forget(here, customer, progress=tell)
+    platform.require_home()
+    platform.require_existing()
+    with platform.lock(erasing=True), progress("searching") as tell:
+        report = forget(platform, customer, progress=tell)
     if as_json:
         print_json(vars(report))
     if customer is not None and not (report.was_found or report.left):
         searched = sum(report.searched.values())
         raise SettingsError(
             f"no customer {customer} is in any of {searched:,} files, and nothing was changed"
-            f"{_nearest_customer(here, customer)}"
+            f"{_nearest_customer(platform, customer)}"
         )
     if not as_json:
         _print_forgotten(report)
@@ -81,11 +83,11 @@ def forget_(here: Platform, customer: str | None, resume: bool, as_json: bool) -
         sys.exit(REFUSED)
 
 
-def _nearest_customer(here: Platform, customer: str) -> str:
+def _nearest_customer(platform: Platform, customer: str) -> str:
     """Return the end of a sentence that names an id which differs by a slip of the finger."""
-    if not warehouse_path(here.home).exists():
+    if not warehouse_path(platform.home).exists():
         return ""
-    with here.reader() as warehouse:
+    with platform.reader() as warehouse:
         if "silver.purchases_silver" not in relations(warehouse):
             return ""
         rows = warehouse.execute(
@@ -100,8 +102,10 @@ def _nearest_customer(here: Platform, customer: str) -> str:
 def _print_rebuilt(report: RebuildReport) -> None:
     compared = "with nothing: the warehouse before was of another version, or none"
     if report.differences is not None:
-        told = ", ".join(f"{count:,} rows of {name}" for name, count in report.differences.items())
-        compared = f"{told} differ from before"
+        differing = ", ".join(
+            f"{count:,} rows of {name}" for name, count in report.differences.items()
+        )
+        compared = f"{differing} differ from before"
     say(
         cleaned(report.cleaned),
         f"loaded     {report.rows:,} rows",

@@ -20,7 +20,7 @@ from medallion.platforms.warehouse import Warehouse
 
 @click.group()
 def quarantine() -> None:
-    """What was rejected, and why."""
+    """Show what was rejected, and why; send it again."""
 
 
 reason_option = click.option("--reason", help="Only lines with this reason.")
@@ -31,10 +31,10 @@ file_option = click.option(
 
 @verb(group=quarantine, stopped=NOTHING_CHANGED)
 @as_json
-def list_(here: Platform, as_json: bool) -> None:
+def list_(platform: Platform, as_json: bool) -> None:
     """Rejected lines by feed and reason, with an example each."""
     columns = ("feed", "reason", "lines", "example")
-    with reading(here) as warehouse:
+    with reading(platform) as warehouse:
         rows = warehouse.execute(
             "SELECT feed, reason, count(*), "
             "min(source_file || ':' || CAST(source_line AS VARCHAR)) "
@@ -55,9 +55,11 @@ def list_(here: Platform, as_json: bool) -> None:
 @file_option
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @as_json
-def show(here: Platform, reason: str | None, file: str | None, limit: int, as_json: bool) -> None:
+def show(
+    platform: Platform, reason: str | None, file: str | None, limit: int, as_json: bool
+) -> None:
     """Rejected lines with their original text, the value to blame and the rule that it breaks."""
-    with reading(here) as warehouse:
+    with reading(platform) as warehouse:
         _require(warehouse, reason, file)
         rows = warehouse.execute(
             f"SELECT source_file, source_line, reason, raw, feed, raw_size {CHOSEN} "
@@ -67,11 +69,11 @@ def show(here: Platform, reason: str | None, file: str | None, limit: int, as_js
         ((count,),) = warehouse.execute(
             f"SELECT count(*) {CHOSEN}", chosen(reason, file)
         ).fetchall()
-    found = [_explained(*row) for row in rows]
+    explained = [_explained(*row) for row in rows]
     if as_json:
-        print_json(found)
+        print_json(explained)
         return
-    for line in found:
+    for line in explained:
         say(f"{line['source_file']}:{line['source_line']}  {line['reason']}", bold=True)
         say(f"  {line['why']}", f"  {shown(line['raw'])}", "")
     more = f", the first {len(rows):,} of them above" if count > len(rows) else ""
@@ -82,19 +84,21 @@ def _explained(
     file: str, line: int, reason: str, raw: bytes, feed: str, size: int
 ) -> dict[str, Any]:
     """Return a rejected line with what breaks it."""
-    found = explain(FEEDS[feed], reason, bytes(raw), size)
-    told = {"source_file": file, "source_line": line, "reason": reason, "raw": raw}
-    return told | {
-        "why": str(found),
-        "field": found.field,
-        "value": found.value,
-        "position": found.position,
+    explanation = explain(FEEDS[feed], reason, bytes(raw), size)
+    row = {"source_file": file, "source_line": line, "reason": reason, "raw": raw}
+    return row | {
+        "why": str(explanation),
+        "field": explanation.field,
+        "value": explanation.value,
+        "position": explanation.position,
     }
 
 
 def _require(warehouse: Warehouse, reason: str | None, file: str | None) -> None:
-    """Raise SettingsError for a reason that the contract does not know, and for a file of which
-    nothing was loaded."""
+    """Raise SettingsError for a reason or a file that nobody knows.
+
+    A reason must be one of the contract's; of a file something must have been loaded.
+    """
     known = dict.fromkeys(name for feed in FEEDS.values() for name in feed.reasons)
     if reason is not None and reason not in known:
         hint = did_you_mean(reason, known) or "; 'medallion quarantine list' names those there are"
@@ -110,11 +114,11 @@ def _require(warehouse: Warehouse, reason: str | None, file: str | None) -> None
 @reason_option
 @file_option
 @as_json
-def replay_(here: Platform, reason: str | None, file: str | None, as_json: bool) -> None:
+def replay_(platform: Platform, reason: str | None, file: str | None, as_json: bool) -> None:
     """Send again what today's rules accept, into raw/: the next run takes it."""
-    with reading(here) as warehouse, progress("judging anew"):
+    with reading(platform) as warehouse, progress("judging anew"):
         _require(warehouse, reason, file)
-        report = replay(here.lake, warehouse, reason, file)
+        report = replay(platform.lake, warehouse, reason, file)
     if as_json:
         print_json(vars(report))
     else:

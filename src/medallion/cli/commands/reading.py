@@ -28,14 +28,14 @@ from medallion.platforms.platform import Platform
 
 @verb(stopped=NOTHING_CHANGED)
 @as_json
-def status(here: Platform, as_json: bool) -> None:
+def status(platform: Platform, as_json: bool) -> None:
     """Where each layer stands, what waits, how fresh it is, and what under raw/ is not taken."""
     now = datetime.now(UTC)
-    with reading(here) as warehouse, progress("counting"):
-        rows, older = layers(here.lake, warehouse), other_versions(warehouse)
+    with reading(platform) as warehouse, progress("counting"):
+        rows, older = layers(platform.lake, warehouse), other_versions(warehouse)
         clock = newest(warehouse)
-    fresh = str(freshness(clock, None if here.snowflake else read_runner(here.home), now))
-    others = not_taken(here.lake)
+    fresh = str(freshness(clock, None if platform.snowflake else read_runner(platform.home), now))
+    others = not_taken(platform.lake)
     if as_json:
         raw, *rest, gold = rows
         gold = replace(gold, note="; ".join(filter(None, (gold.note, fresh))))
@@ -44,17 +44,17 @@ def status(here: Platform, as_json: bool) -> None:
     print_layers(rows)
     say(f"freshness  {fresh}")
     say_other_versions(older)
-    say_copies("old copy", replaced_copies(here.home))
+    say_copies("old copy", replaced_copies(platform.home))
     for key, why in others.items():
         say(f"  not taken: {key}: {why}", colour="yellow")
 
 
 @verb(stopped=NOTHING_CHANGED)
 @as_json
-def audit_(here: Platform, as_json: bool) -> None:
+def audit_(platform: Platform, as_json: bool) -> None:
     """Count everything anew, from the raw bytes on; exit 1 when a promise is broken."""
-    with reading(here) as warehouse, progress("reading raw/") as tell:
-        report = audit(here.lake, warehouse, progress=lambda key: tell(f"reading {key}"))
+    with reading(platform) as warehouse, progress("reading raw/") as tell:
+        report = audit(platform.lake, warehouse, progress=lambda key: tell(f"reading {key}"))
     if as_json:
         print_json({"holds": report.holds, **vars(report)})
     else:
@@ -68,12 +68,12 @@ def audit_(here: Platform, as_json: bool) -> None:
 @as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, with a line of column names.")
 @click.option("--limit", type=click.IntRange(min=0), help="Print at most so many rows. [all]")
-def query(here: Platform, sql: str, as_json: bool, as_csv: bool, limit: int | None) -> None:
+def query(platform: Platform, sql: str, as_json: bool, as_csv: bool, limit: int | None) -> None:
     """Read the warehouse with SQL; --json prints an array with one object a row."""
     if as_json and as_csv:
         raise SettingsError("give either --json or --csv")
     form = "json" if as_json else "csv" if as_csv else "table"
-    with here.query(sql) as answer:
+    with platform.query(sql) as answer:
         print_answer(answer, form, limit)
 
 
@@ -94,12 +94,12 @@ def query(here: Platform, sql: str, as_json: bool, as_csv: bool, limit: int | No
     help="Also a Tableau extract, FILE.hyper; needs the extra 'hyper'.",
 )
 @as_json
-def export_(here: Platform, folder: Path, as_json: bool, **options: Any) -> None:
+def export_(platform: Platform, folder: Path, as_json: bool, **options: Any) -> None:
     """Write gold and marts as files into FOLDER, for other tools."""
     from medallion.outputs.export import export
 
     with progress("exporting"):
-        report = export(here, folder, **options)
+        report = export(platform, folder, **options)
     if as_json:
         print_json(report)
         return
@@ -112,11 +112,11 @@ def export_(here: Platform, folder: Path, as_json: bool, **options: Any) -> None
 
 @verb(stopped=NOTHING_CHANGED)
 @as_json
-def doctor(here: Platform, as_json: bool) -> None:
+def doctor(platform: Platform, as_json: bool) -> None:
     """Whether this machine is ready; exit 1 when something needed is missing."""
     from medallion.operations.doctor import examine
 
-    findings = examine(here.home)
+    findings = examine(platform.home)
     if as_json:
         print_json(findings)
     else:

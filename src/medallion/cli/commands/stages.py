@@ -31,11 +31,13 @@ COMPLETE_JOURNEY = "complete-journey"
     help="How the columns of your files become fields: a TOML file, see docs/importing.md.",
 )
 @as_json
-def import_(here: Platform, sources: tuple[str, ...], mapping: Path | None, as_json: bool) -> None:
+def import_(
+    platform: Platform, sources: tuple[str, ...], mapping: Path | None, as_json: bool
+) -> None:
     """Put real data into raw/: the Complete Journey data set, or your own files."""
     from medallion.importing import import_complete_journey, import_files
 
-    lake, now = here.lake, datetime.now(UTC)
+    lake, now = platform.lake, datetime.now(UTC)
     if mapping is None and sources != (COMPLETE_JOURNEY,):
         raise SettingsError(_without_mapping(sources))
     with progress("reading") as tell:
@@ -46,10 +48,10 @@ def import_(here: Platform, sources: tuple[str, ...], mapping: Path | None, as_j
     if as_json:
         print_json(report)
     else:
-        for feed, made in report.feeds.items():
-            known = f", {made.present_rows:,} were there already" if made.present_rows else ""
-            known += f", {made.broken:,} could not be read as rows" if made.broken else ""
-            say(f"imported   {made.rows:,} {feed} in {made.objects:,} objects{known}")
+        for feed, counts in report.feeds.items():
+            more = f", {counts.present_rows:,} were there already" if counts.present_rows else ""
+            more += f", {counts.broken:,} could not be read as rows" if counts.broken else ""
+            say(f"imported   {counts.rows:,} {feed} in {counts.objects:,} objects{more}")
         for failure in report.failures:
             say(f"  not taken: {failure.path}: {failure.reason}", colour="yellow")
     if report.failures:
@@ -68,24 +70,24 @@ def _without_mapping(sources: tuple[str, ...]) -> str:
 @verb()
 @max_rejected
 @as_json
-def clean_(here: Platform, max_rejected: float | None, as_json: bool) -> None:
+def clean_(platform: Platform, max_rejected: float | None, as_json: bool) -> None:
     """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
-    here.require_existing()
+    platform.require_existing()
     tally = Tally()
-    with here.lock(), progress("looking for new objects in raw/") as tell:
+    with platform.lock(), progress("looking for new objects in raw/") as tell:
 
         def count(receipt: Receipt) -> None:
             tally.add(receipt)
             tell(f"cleaning: {tally.lines:,} lines so far, last of {receipt.source_file}")
 
-        report = clean(here.lake, progress=count, notice=say_aside)
+        report = clean(platform.lake, progress=count, notice=say_aside)
     tally.failures = report.failures
     if as_json:
         print_json(report)
     else:
         say(cleaned(report))
         tally.print()
-        say_not_taken(here)
+        say_not_taken(platform)
     tally.exit_when_refused(max_rejected)
 
 
@@ -97,9 +99,9 @@ def cleaned(report: CleanReport) -> str:
     )
 
 
-def say_not_taken(here: Platform) -> None:
+def say_not_taken(platform: Platform) -> None:
     """Say how much lies under raw/ that no cleaner takes."""
-    if others := len(not_taken(here.lake)):
+    if others := len(not_taken(platform.lake)):
         what = "1 file or folder" if others == 1 else f"{others:,} files or folders"
         say(
             f"passed by  {what} under raw/ that cannot be taken: 'medallion status' says why",
@@ -109,14 +111,14 @@ def say_not_taken(here: Platform) -> None:
 
 @verb()
 @as_json
-def load(here: Platform, as_json: bool) -> None:
+def load(platform: Platform, as_json: bool) -> None:
     """One pass of the loader: bronze into the staging tables."""
-    if here.snowflake:
-        _say_what_snowpipe_loads(here, as_json)
+    if platform.snowflake:
+        _say_what_snowpipe_loads(platform, as_json)
         return
-    here.require_existing()
-    with here.lock(), here.warehouse() as warehouse, progress("loading bronze"):
-        report = Loader(here.lake, warehouse).load()
+    platform.require_existing()
+    with platform.lock(), platform.warehouse() as warehouse, progress("loading bronze"):
+        report = Loader(platform.lake, warehouse).load()
         warehouse.execute("CHECKPOINT")
     tally = Tally(failures=report.failures)
     if as_json:
@@ -127,10 +129,10 @@ def load(here: Platform, as_json: bool) -> None:
     tally.exit_when_refused()
 
 
-def _say_what_snowpipe_loads(here: Platform, as_json: bool) -> None:
+def _say_what_snowpipe_loads(platform: Platform, as_json: bool) -> None:
     """Nothing is triggered: Snowpipe hears of each object from the bucket."""
-    with here.reader() as warehouse:
-        waiting = waiting_objects(here.lake, warehouse)
+    with platform.reader() as warehouse:
+        waiting = waiting_objects(platform.lake, warehouse)
     if as_json:
         print_json({"objects": 0, "rows": 0, "failures": {}, "waiting": waiting})
         return
@@ -145,35 +147,35 @@ def _say_what_snowpipe_loads(here: Platform, as_json: bool) -> None:
 @click.option("--test", "with_tests", is_flag=True, help="Run the data tests afterwards.")
 @click.option("--select", help="Only these models, in dbt's own syntax.")
 @reporting
-def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
+def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
     """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
     from medallion.layers.losses import require_no_smaller_snapshot, require_whole_staging
     from medallion.layers.snapshots import publish
     from medallion.layers.transform import SNOWFLAKE, Transformer
 
-    here.require_existing()
-    with here.lock(), ExitStack() as opened:
+    platform.require_existing()
+    with platform.lock(), ExitStack() as opened:
         tell = opened.enter_context(progress("reading the dbt project"))
-        if here.snowflake:
+        if platform.snowflake:
             # Who cannot sign in shall hear it in one line, before dbt tries.
-            reader = opened.enter_context(here.reader())
-            _require_the_accounts_settings(here, reader)
-            transformer = Transformer(here.home, SNOWFLAKE, progress=tell)
+            reader = opened.enter_context(platform.reader())
+            _require_the_accounts_settings(platform, reader)
+            transformer = Transformer(platform.home, SNOWFLAKE, progress=tell)
         else:
-            warehouse = opened.enter_context(here.warehouse())
-            transformer = Transformer(here.home, progress=tell)
-            take_over(warehouse, here.reporting)
+            warehouse = opened.enter_context(platform.warehouse())
+            transformer = Transformer(platform.home, progress=tell)
+            take_over(warehouse, platform.reporting)
         transformer.require(select)
         if full_refresh:
-            require_whole_staging(reader if here.snowflake else warehouse)
+            require_whole_staging(reader if platform.snowflake else warehouse)
         report = transformer.run(select=select, full_refresh=full_refresh)
-        if not here.snowflake:
+        if not platform.snowflake:
             tell("publishing")
-            require_no_smaller_snapshot(here.home, warehouse)
-            publish(here.home, warehouse, transformer.published())
+            require_no_smaller_snapshot(platform.home, warehouse)
+            publish(platform.home, warehouse, transformer.published())
         tested = transformer.test(select=select) if with_tests else None
         transformer.close()
-        if not here.snowflake:
+        if not platform.snowflake:
             warehouse.execute("CHECKPOINT")
     say(f"built      {len(report.models)} models")
     if tested and tested.failed_tests:
@@ -181,11 +183,13 @@ def transform(here: Platform, full_refresh: bool, with_tests: bool, select: str 
         sys.exit(1)
 
 
-def _require_the_accounts_settings(here: Platform, warehouse: Warehouse) -> None:
-    """Raise SettingsError when the home has other settings than the account: there those of the
-    account count, because its own task builds as well."""
+def _require_the_accounts_settings(platform: Platform, warehouse: Warehouse) -> None:
+    """Raise SettingsError when the home has other settings than the account.
+
+    The account's own count, because its task builds the models, too.
+    """
     account = staged_settings(warehouse)
-    for name, wanted in vars(here.reporting).items():
+    for name, wanted in vars(platform.reporting).items():
         there = getattr(account, name) or "not set"
         if wanted not in (None, there):
             raise SettingsError(

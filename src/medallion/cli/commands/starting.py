@@ -20,33 +20,34 @@ MAPPING = "till.toml"
 @verb(stopped="stopped; 'medallion init' begins again")
 @click.argument("new_home", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path))
 @reporting
-def init(here: Platform) -> None:
-    """Lay out a home: its settings file and a mapping to edit; FOLDER is the home. [--home]"""
+def init(platform: Platform) -> None:
+    """Lay out a home in FOLDER: its settings file, and a mapping to edit."""
     texts = {
-        FILE: _settings(here),
+        FILE: _settings(platform),
         MAPPING: (EXAMPLES / MAPPING).read_text(encoding="utf-8"),
     }
     for name in texts:
-        if (here.home / name).exists():
+        if (platform.home / name).exists():
             raise SettingsError(
-                f"there is {here.home / name} already: edit it, or choose another home"
+                f"there is {platform.home / name} already: edit it, or choose another home"
             )
-    make_folder(here.home)
+    make_folder(platform.home)
     for name, text in texts.items():
-        (here.home / name).write_text(text, encoding="utf-8")
+        (platform.home / name).write_text(text, encoding="utf-8")
     say(
-        f"settings   {here.home / FILE}: currency and time zone of the reports",
-        f"mapping    {here.home / MAPPING}: edit it to what your files look like",
-        f"next       medallion import FILE --mapping {here.home / MAPPING} --home {here.home}",
-        f"           medallion run --events 0 --home {here.home}",
+        f"settings   {platform.home / FILE}: currency and time zone of the reports",
+        f"mapping    {platform.home / MAPPING}: edit it to what your files look like",
+        f"next       medallion import FILE --mapping {platform.home / MAPPING} "
+        f"--home {platform.home}",
+        f"           medallion run --events 0 --home {platform.home}",
     )
 
 
-def _settings(here: Platform) -> str:
+def _settings(platform: Platform) -> str:
     """Return the text of the settings file, with what is not given commented out."""
     text = (EXAMPLES / FILE).read_text(encoding="utf-8")
     for name in KEYS:
         text = re.sub(rf"(?m)^{name} =", f"# {name} =", text)
-    for name, value in here.changes.items():
+    for name, value in platform.changes.items():
         text = with_setting(text, name, value)
     return text

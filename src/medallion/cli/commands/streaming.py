@@ -61,7 +61,7 @@ port = click.option(
 @max_rejected
 @as_json
 def run(
-    here: Platform,
+    platform: Platform,
     events: int,
     seed: int,
     faults: float,
@@ -70,12 +70,12 @@ def run(
 ) -> None:
     """Bring N simulated events, and all that waits in raw/, to gold; then audit."""
     started, tally, steps = time.monotonic(), Tally(), list[str]()
-    if not events and not here.snowflake:
-        here.require_existing()
-    with open_pipeline(here, say_aside) as pipeline, progress("starting") as tell:
+    if not events and not platform.snowflake:
+        platform.require_existing()
+    with open_pipeline(platform, say_aside) as pipeline, progress("starting") as tell:
         if events:
             options = SimulationOptions(events=events, seed=seed, faults=faults)
-            answers = here.home / "answer_key"
+            answers = platform.home / "answer_key"
             steps.append(f"simulated  {simulate(pipeline.lake, options, answers=answers)}")
         batch = pipeline.advance(build=ALL, progress=_counting(tally, tell), stage=tell)
         tally.failures = batch.failures
@@ -85,8 +85,8 @@ def run(
         days, older = revenue_by_day(pipeline.warehouse, 7), other_versions(pipeline.warehouse)
         report = audit(pipeline.lake, pipeline.warehouse, progress=lambda key: tell(f"audit {key}"))
     if as_json:
-        told = {"layers": rows, "audit": report, "failures": batch.failures}
-        print_json(told | {"rejected": tally.as_json()})
+        summary = {"layers": rows, "audit": report, "failures": batch.failures}
+        print_json(summary | {"rejected": tally.as_json()})
     else:
         say(*steps, *_stages(batch))
         print_layers(rows)
@@ -94,8 +94,8 @@ def run(
         print_audit(report)
         tally.print()
         say_other_versions(older)
-        say_not_taken(here)
-        say(f"done in {time.monotonic() - started:.1f} s; the data is in {here.home}")
+        say_not_taken(platform)
+        say(f"done in {time.monotonic() - started:.1f} s; the data is in {platform.home}")
     tally.exit_when_refused(max_rejected)
     if not report.holds:
         sys.exit(REFUSED)
@@ -118,7 +118,7 @@ def run(
 @reporting
 @max_rejected
 def up(
-    here: Platform,
+    platform: Platform,
     rate: float,
     duration: float | None,
     port: int,
@@ -137,18 +137,18 @@ def up(
         timer.start()
     tally, console = Tally(), Console(highlight=False)
     with ExitStack() as opened:
-        view = opened.enter_context(live_view(console, here.home))
-        pipeline = opened.enter_context(open_pipeline(here, say_aside))
+        view = opened.enter_context(live_view(console, platform.home))
+        pipeline = opened.enter_context(open_pipeline(platform, say_aside))
         if not no_dashboard:
-            served = opened.enter_context(dashboard(here.home, port))
+            served = opened.enter_context(dashboard(platform.home, port))
         producer = None
         if not no_simulator:
             options = SimulationOptions(
                 rate=rate, duration=duration, seed=seed, faults=faults, tick=calm_tick(rate)
             )
-            producer = Producer(pipeline.lake, options, answers=here.home / "answer_key")
+            producer = Producer(pipeline.lake, options, answers=platform.home / "answer_key")
         address = f"dashboard at {served.url}" if served else "no dashboard"
-        console.print(f"streaming into {here.lake.url}; {address}; Ctrl-C stops", markup=False)
+        console.print(f"streaming into {platform.lake.url}; {address}; Ctrl-C stops", markup=False)
         tally.failures = stream(pipeline, producer, stop, report=view, progress=tally.add)
         if current_ending().exit_code is None:
             print_layers(layers(pipeline.lake, pipeline.warehouse))
@@ -160,12 +160,12 @@ def up(
 
 @verb(stopped="stopped")
 @port
-def dashboard_(here: Platform, port: int) -> None:
+def dashboard_(platform: Platform, port: int) -> None:
     """Show the published snapshots in a browser, until Ctrl-C."""
-    here.require_home()
-    here.require_existing()
+    platform.require_home()
+    platform.require_existing()
     stop = current_ending().stop()
-    with dashboard(here.home, port) as served:
+    with dashboard(platform.home, port) as served:
         say(f"dashboard at {served.url}; Ctrl-C stops")
         while served.process.poll() is None and not stop.wait(0.2):
             pass
@@ -176,7 +176,7 @@ def dashboard_(here: Platform, port: int) -> None:
 @click.option("--duration", type=Duration(), help="With --rate: how long: 90, 90s, 15m.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     help="Events per second, happening now; without it they are spread over past days.",
 )
 @seed
@@ -188,19 +188,19 @@ def dashboard_(here: Platform, port: int) -> None:
     show_default=True,
     help="How raw objects are stored.",
 )
-def simulate_(here: Platform, events: int | None, rate: float | None, **options: Any) -> None:
+def simulate_(platform: Platform, events: int | None, rate: float | None, **options: Any) -> None:
     """Put simulated events into raw/, and no more."""
     if events is None and rate is None:
         events = DEFAULT_EVENTS
     stop = current_ending().stop()
     asked = SimulationOptions(events=events, rate=rate, **options)
     if rate is not None:
-        say(f"simulating into {here.lake.url}/raw; Ctrl-C stops")
+        say(f"simulating into {platform.lake.url}/raw; Ctrl-C stops")
     with progress("simulating") as tell:
         report = simulate(
-            here.lake,
+            platform.lake,
             asked,
-            answers=here.home / "answer_key",
+            answers=platform.home / "answer_key",
             stop=stop.is_set,
             progress=lambda report: tell(f"simulating: {report}"),
         )

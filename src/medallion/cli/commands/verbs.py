@@ -35,9 +35,15 @@ NOTHING_CHANGED = "stopped; nothing was changed"
 def verb(
     *, stopped: str = STOPPED, group: click.Group | None = None
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Make a verb of a function that takes the platform, under its name: errors are one line with
-    exit code 2, and `stopped` is the line that Ctrl-C ends it with. Options that are settings of
-    the home, and an argument `new_home`, go into the platform."""
+    """Make a verb of a function that takes the platform, under the function's name.
+
+    Errors become one line and exit code 2. Options that are settings of the home, and an argument
+    `new_home`, go into the platform.
+
+    Args:
+        stopped: the line that Ctrl-C ends the verb with.
+        group: the verb of which this one is a part.
+    """
 
     def decorate(function: Callable[..., None]) -> click.Command:
         command = group.command if group else click.command
@@ -70,10 +76,14 @@ def verb(
 
 
 @contextmanager
-def reading(here: Platform) -> Iterator[Warehouse]:
-    """The warehouse to read. Raises WarehouseError when another version has made it."""
-    with here.reader() as warehouse:
-        if not here.snowflake:
+def reading(platform: Platform) -> Iterator[Warehouse]:
+    """Open the warehouse for reading.
+
+    Raises:
+        WarehouseError: another version made it.
+    """
+    with platform.reader() as warehouse:
+        if not platform.snowflake:
             require_current(warehouse)
         yield warehouse
 

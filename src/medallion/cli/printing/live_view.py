@@ -58,8 +58,11 @@ class _Totals:
 
 @contextmanager
 def live_view(console: Console, home: Path) -> Iterator[Callable[[BatchReport], None]]:
-    """Something to report batches to while the block lasts. It says at once that the stream
-    starts, and goes on to show how fresh the home is while a batch takes long."""
+    """Yield a function that shows a batch, while the block lasts.
+
+    The view says at once that the stream starts, and shows how fresh the home is while a batch
+    takes long.
+    """
     totals = _Totals()
     if not console.is_terminal:
         console.print(f"{_clock()}  starting; the first batch builds every model")

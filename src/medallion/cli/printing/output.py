@@ -53,8 +53,10 @@ class _Limited:
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
-    """Return names of columns of which none comes twice: the second `a` is a_1, as DuckDB names it
-    in a subquery."""
+    """Return names of columns without a repetition.
+
+    A second `a` becomes a_1, as DuckDB names it in a subquery.
+    """
     names, used = list(names), set[str]()
     for index, name in enumerate(names):
         number, new = 0, name

@@ -15,8 +15,7 @@ from medallion.process import current_ending
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines as they come: on a terminal, when they are more than it has, through $PAGER, or
-    less."""
+    """Print lines as they come; more than fit on a terminal go through $PAGER, or less."""
     lines = iter(lines)
     first = list[str]()
     if command := _pager():

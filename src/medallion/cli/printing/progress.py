@@ -13,8 +13,10 @@ Tell = Callable[[str], None]
 
 @contextmanager
 def progress(doing: str) -> Iterator[Tell]:
-    """Show what is being done, cut to the width of the terminal, with a sign of life and the
-    seconds. It is gone when the block ends. Where standard error is no terminal nothing is shown.
+    """Show what is being done, with a sign of life and the seconds, until the block ends.
+
+    The line is cut to the width of the terminal. Where standard error is no terminal nothing is
+    shown.
 
     Yields a function that replaces the text.
     """

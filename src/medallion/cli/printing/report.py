@@ -41,9 +41,11 @@ def say_aside(line: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it without loss: decimals as strings, and so what is no
-    number of JSON (NaN, Infinity); times in ISO 8601 (naive ones are UTC); bytes as text with
-    invalid ones replaced."""
+    """Return a value as JSON can hold it without loss.
+
+    Decimals, NaN and Infinity become strings; times ISO 8601 (those without a zone are UTC); bytes
+    become text, in which invalid ones are replaced.
+    """
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, float) and not math.isfinite(value):
@@ -103,8 +105,11 @@ class Feed:
 
 @dataclass
 class Tally:
-    """What became of the lines that were cleaned, by feed; `unreadable` are the objects that were
-    rejected whole, `failures` those that could not be taken, with the reason."""
+    """What became of the lines that were cleaned, by feed.
+
+    `unreadable` are the objects that were rejected whole; `failures` those that could not be taken,
+    with the reason.
+    """
 
     feeds: dict[str, Feed] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
@@ -144,8 +149,11 @@ class Tally:
             say(f"  not taken: {key}: {why}", colour="yellow")
 
     def exit_when_refused(self, most: float | None = None) -> None:
-        """Exit with 1 when an object was not taken, or more than a share `most` of the lines of a
-        feed was rejected."""
+        """Exit with 1 when an object was not taken, or too many lines were rejected.
+
+        Args:
+            most: the greatest share of the lines of a feed that may be rejected; any if None.
+        """
         over = [n for n, feed in self.feeds.items() if most is not None and feed.share > most]
         for name in over:
             click.echo(f"more of the lines of {name} were rejected than --max-rejected", err=True)
@@ -157,5 +165,5 @@ def _most(reasons: Counter[str]) -> str:
     """Return the most frequent reasons with their counts."""
     shown = reasons.most_common(MOST_REASONS)
     rest = reasons.total() - sum(count for _, count in shown)
-    told = [f"{count:,} {reason}" for reason, count in shown]
-    return ", ".join(told + [f"{rest:,} for other reasons"] * bool(rest))
+    texts = [f"{count:,} {reason}" for reason, count in shown]
+    return ", ".join(texts + [f"{rest:,} for other reasons"] * bool(rest))

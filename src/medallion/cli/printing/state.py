@@ -50,8 +50,10 @@ def print_days(days: Sequence[tuple[Any, ...]], currency: str) -> None:
 
 
 def print_audit(report: AuditReport) -> None:
-    """Print each check with its figure; under a broken one what breaks it, and what to do next;
-    last the verdict."""
+    """Print each check with its figure, and last the verdict.
+
+    Below a broken check stands what breaks it, and what to do next.
+    """
     say("Audit", "", bold=True)
     promise = None
     names, figures = ([len(getattr(c, n)) for c in report.checks] for n in ("name", "figure"))

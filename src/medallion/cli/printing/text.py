@@ -14,8 +14,10 @@ direction of writing around."""
 
 
 def visible(text: str) -> str:
-    """Return a text in which no character can move the cursor, set a colour or hide another one:
-    such a one is shown as its escape, \\x1b."""
+    """Return a text that cannot command the terminal.
+
+    A character that could move the cursor, set a colour or hide another one becomes an escape.
+    """
     return text if text.isprintable() else UNSAFE.sub(_escaped, text)
 
 
