@@ -1,1 +1,1 @@
-"""The live dashboard: what is read, what is shown, and the server that shows it."""
+"""The live dashboard: its sources, its page, and the server that serves it."""

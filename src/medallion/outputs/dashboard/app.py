@@ -1,4 +1,4 @@
-"""What Streamlit runs: `streamlit run app.py -- HOME`; beside Snowflake, without a home."""
+"""The Streamlit app: `streamlit run app.py -- HOME`, or without a home to read Snowflake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 @st.cache_resource
 def source() -> Source:
-    """Where this app reads, for all its visitors."""
+    """Return the source of relations, one for all visitors of this app."""
     if len(sys.argv) > 1:
         return PublishedSnapshots(Path(sys.argv[1]))
     return SnowflakeRelations(st.connection("snowflake").raw_connection)
@@ -29,30 +29,30 @@ def source() -> Source:
 
 @st.cache_resource(max_entries=2)
 def board(version: str) -> Board:
-    """The relations of a version, read once however many look at them."""
+    """Return the relations of a version; they are read once for all visitors."""
     return Board(source().read())
 
 
-def newest() -> Board:
-    """The board of the newest version. Raises NothingYet when it holds no sale."""
-    found = board(source().version())
-    found.newest_sale()
-    return found
+def newest_board() -> Board:
+    """Return the board of the newest version; raise NothingYet when it holds no sale."""
+    newest = board(source().version())
+    newest.newest_sale()
+    return newest
 
 
 def main() -> None:
-    """Draws the page, and again whenever there is something new."""
+    """Draw the page, and draw it again whenever the source has something new."""
     st.set_page_config(page_title="Retail, live", page_icon="🛒", layout="wide")
     st.html(f"<style>{STYLE}</style>")
     drawn, clock, when, now = state(), Clock(), "", datetime.now(UTC)
     try:
-        board = newest()
+        board = newest_board()
         clock = board.clock
         shown = board.snapshot(choose(board.choices, now))
         when, body = page.when(shown, now), page.board(shown, now)
     except DashboardError as error:
         body = page.message(*nothing_to_show(error))
-    except Exception as error:  # A fault of ours is a sentence on the page, too.
+    except Exception as error:  # A bug, too, is a sentence on the page, not a traceback.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         body = page.message("The page cannot be drawn", f"{reason[:300]}; please report it")
     st.fragment(look, run_every=source().refresh)(drawn, clock, when)
@@ -60,7 +60,10 @@ def main() -> None:
 
 
 def nothing_to_show(error: DashboardError) -> tuple[str, str]:
-    """A title and a sentence: a first build that is under way is something else than nothing."""
+    """Return a title and a sentence that say why there is nothing to show.
+
+    A first build that is under way is told apart from a home in which nothing runs.
+    """
     runner = source().runner()
     if not isinstance(error, NothingYet):
         return "The page cannot be drawn", str(error)
@@ -73,10 +76,14 @@ def nothing_to_show(error: DashboardError) -> tuple[str, str]:
 
 
 def state() -> str:
-    """What the page depends on, but for what the user chose."""
+    """Return a text that changes whenever the page must be drawn again.
+
+    It covers all that the page depends on but the choices of the user, which redraw the page
+    anyway.
+    """
     now = datetime.now(UTC)
     try:
-        board = newest()
+        board = newest_board()
         return f"{board.relations.version} {board.choices.is_today(now)}"
     except DashboardError as error:
         return " ".join(nothing_to_show(error))
@@ -85,8 +92,10 @@ def state() -> str:
 
 
 def look(drawn: str, clock: Clock, when: str) -> None:
-    """Says how fresh the page is, and has it drawn anew when it no longer says what there is: most
-    looks cost nothing."""
+    """Draw the header, and rerun the app when the page no longer shows the newest state.
+
+    Streamlit calls this at each refresh; mostly nothing has changed, and only the header is drawn.
+    """
     if state() != drawn:
         st.rerun()
     now, refresh = datetime.now(UTC), source().refresh
@@ -94,7 +103,7 @@ def look(drawn: str, clock: Clock, when: str) -> None:
 
 
 def choose(choices: Choices, now: datetime) -> Choice:
-    """The row of filters."""
+    """Draw the row of filters; return what the user chose."""
     title, days, stores, categories = st.columns([2.2, 1.2, 2, 1.2], vertical_alignment="bottom")
     title.markdown("## Retail")
     newest_day = "No sale yet"

@@ -1,6 +1,8 @@
-"""Two small drawings in plain HTML, which Streamlit lets through where it drops SVG. They are
-redrawn every second without a flicker or a library in the browser, and take their colours from the
-page."""
+"""Two small charts in plain HTML: Streamlit removes SVG from pages.
+
+They are redrawn every second without flicker, need no library in the browser, and take their colors
+from the page.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,21 @@ from medallion.outputs.dashboard.text import ABSENT, money, short_money
 
 _STEPS = (1, 2, 2.5, 5, 10)
 _LINE = 4.0
-"""Thickness of a line, in percent of the height of its drawing."""
-Course = Sequence[Decimal | None]
+"""Thickness of a line, in percent of the height of its chart."""
+Series = Sequence[Decimal | None]
 
 
-def spark(course: Course, before: Course, *, bars: bool = False) -> str:
-    """The course of a figure over that of the week before."""
-    length = max(len(course), len(before), 2)
-    top = max((float(v) for v in (*course, *before) if v), default=0.0) or 1.0
-    old, new = _points(before, length, top), _points(course, length, top)
+def sparkline(series: Series, before: Series, *, bars: bool = False) -> str:
+    """Return a small chart of a figure over that of the week before."""
+    length = max(len(series), len(before), 2)
+    top = max((float(v) for v in (*series, *before) if v), default=0.0) or 1.0
+    old, new = _points(before, length, top), _points(series, length, top)
     drawn = _shape("ghost", _band(old))
     if bars:
         drawn += "".join(
             f'<div class="minute" style="left:{i * 100 / length:.2f}%;'
             f'width:{70 / length:.2f}%;height:{float(v) / top * 88:.1f}%"></div>'
-            for i, v in enumerate(course)
+            for i, v in enumerate(series)
             if v
         )
     else:
@@ -35,8 +37,8 @@ def spark(course: Course, before: Course, *, bars: bool = False) -> str:
     return f'<div class="spark" aria-hidden="true">{drawn}</div>'
 
 
-def _points(values: Course, length: int, top: float) -> list[tuple[float, float]]:
-    """Percent from the left and from above."""
+def _points(values: Series, length: int, top: float) -> list[tuple[float, float]]:
+    """Return the points of a series, in percent from the left and from the top."""
     return [
         (i * 100 / (length - 1), 96 - float(v) / top * 88)
         for i, v in enumerate(values)
@@ -45,7 +47,7 @@ def _points(values: Course, length: int, top: float) -> list[tuple[float, float]
 
 
 def _band(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A line as the outline of its ink."""
+    """Return the outline of a line through points."""
     return [
         *((x, y - _LINE / 2) for x, y in points),
         *((x, y + _LINE / 2) for x, y in points[::-1]),
@@ -60,9 +62,15 @@ def _shape(kind: str, outline: list[tuple[float, float]]) -> str:
 
 
 def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], currency: str) -> str:
-    """A bar an hour, the week before as a line over each, and an axis of round amounts. An hour may
-    lie below zero where more was returned than sold; of one that is not known nothing is drawn. To
-    a screen reader it is a list of sentences."""
+    """Return a bar for each hour, a line over it for the week before, and an axis of round amounts.
+
+    An hour lies below zero where more was returned than sold. Unknown amounts are not drawn. Screen
+    readers read a list of sentences.
+
+    Args:
+        hours: the hour, its amount, and that of the week before; None where an amount is unknown.
+        currency: the currency of the amounts.
+    """
     amounts = [v for _, now, before in hours for v in (now, before) if v is not None]
     most, least = max(amounts, default=Decimal(0)), min(amounts, default=Decimal(0))
     step = _round_step(most, least)
@@ -70,7 +78,7 @@ def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], cu
     low = min(least, Decimal(0))
 
     def share(amount: Decimal) -> float:
-        """Percent of the height, from below."""
+        """Return the place of an amount, in percent of the height from the bottom."""
         return float((amount - low) / (high - low) * 100)
 
     zero = share(Decimal(0))
@@ -103,7 +111,7 @@ def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], cu
 
 
 def _round_step(high: Decimal, low: Decimal) -> Decimal:
-    """A round amount that divides the range into about four."""
+    """Return a round amount that divides the range into about four steps."""
     about = float(high - min(low, Decimal(0))) / 4 or 1.0
     size = 10.0 ** floor(log10(about))
     return Decimal(str(next(s for s in _STEPS if s * size >= about * 0.999) * size))

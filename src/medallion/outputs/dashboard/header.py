@@ -1,6 +1,9 @@
-"""The line that says how fresh the page is. It is drawn anew with each look of the browser at the
-server; when no look is answered any more, its own style sheet turns it into a notice that the
-server is gone: no script has to run for that, and no server."""
+"""The header, which says how fresh the page is.
+
+It is drawn again each time the browser asks the server. When the server no longer answers, an
+animation in the style sheet turns the header into a notice that the server is gone. That needs
+neither a script nor the server.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,25 @@ from medallion.operations.freshness import GONE, Freshness, State
 
 
 def header(when: str, fresh: Freshness, now: datetime, refresh: float) -> str:
-    """Return the line. `when` is HTML; `refresh` are the seconds between two looks.
+    """Return the header as HTML.
 
-    Each carries the time of its look, so that no two are the same: the browser starts counting
-    anew.
+    Each header contains the time at which it was drawn. No two are the same, so the browser
+    replaces the old one and starts counting the seconds anew.
+
+    Args:
+        when: the day that is shown, as HTML.
+        fresh: how fresh the home is.
+        now: the time.
+        refresh: the seconds between two requests of the browser.
     """
-    heard = f"{now.astimezone(UTC):%H:%M:%S} UTC"
-    patience = max(GONE, 3 * refresh)
+    answered = f"{now.astimezone(UTC):%H:%M:%S} UTC"
+    gone_after = max(GONE, 3 * refresh)
     gone = (
-        f"{State.GONE}: no answer since {heard}. The page shows what was known then, and goes on "
-        "by itself when the server is back."
+        f"{State.GONE}: no answer since {answered}. The page shows the state of that time, "
+        "and continues by itself when the server is back."
     )
     return (
-        f'<div class="board"><header style="--gone:{patience:g}s" '
+        f'<div class="board"><header style="--gone:{gone_after:g}s" '
         f'data-heard="{now.timestamp():.1f}"><div class="when">{when}</div><div class="pulse">'
         f'<div class="pill alive {fresh.state.lamp}" data-state="{fresh.state}" '
         f'title="{escape(fresh.reason)}"><i></i><b>{fresh.state}</b> {escape(_detail(fresh))}</div>'
@@ -33,6 +42,6 @@ def header(when: str, fresh: Freshness, now: datetime, refresh: float) -> str:
 
 
 def _detail(fresh: Freshness) -> str:
-    """The ages, and the reason where something wants looking at."""
+    """Return the ages, after the reason where a user should act or wait."""
     reason = f"{fresh.reason}; " if fresh.state in (State.STALLED, State.CATCHING_UP) else ""
     return f"{reason}{fresh.ages}"

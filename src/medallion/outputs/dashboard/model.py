@@ -1,4 +1,4 @@
-"""What one page of the dashboard is made of."""
+"""The values that one page of the dashboard shows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from zoneinfo import ZoneInfo
 
 
 def is_today(day: date, time_zone: str, now: datetime) -> bool:
-    """Whether it is this day in a time zone now."""
+    """Return whether `day` is the current day in a time zone."""
     return day == now.astimezone(ZoneInfo(time_zone)).date()
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user wants to see: nothing chosen is everything; without a day it is the newest."""
+    """The filters that a user has set.
+
+    No day means the newest, no stores mean all, and no category means all.
+    """
 
     day: date | None = None
     stores: tuple[str, ...] = ()
@@ -26,21 +29,24 @@ class Choice:
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric, the same a week before (for the newest day: until the same time), and its course. A
-    value of None is not known; `reason` says why, where lines were sold."""
+    """A metric, its value a week before, and both as series over the day.
+
+    For the newest day, "a week before" ends at the same time of day. None is an unknown value;
+    `reason` says why it is unknown where lines were sold.
+    """
 
     metric: str
     label: str
     kind: str
     value: Decimal | None
     before: Decimal | None
-    course: Sequence[Decimal | None] = ()
-    course_before: Sequence[Decimal | None] = ()
+    series: Sequence[Decimal | None] = ()
+    series_before: Sequence[Decimal | None] = ()
     reason: str = ""
 
     @property
     def change(self) -> Decimal | None:
-        """Against the week before, as a share; None where there is nothing to compare."""
+        """The change from the week before, as a share; None where there is nothing to compare."""
         if self.value is None or not self.before:
             return None
         return self.value / self.before - 1
@@ -48,8 +54,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bar:
-    """One of a list: net sales and those of the week before, None where no line has a rate; orders
-    or units; a word to its name."""
+    """A row of a list, such as a product.
+
+    It has the net sales of the day and of the week before (None where no line has an exchange
+    rate), the number of orders or units, and a note that stands beside its name.
+    """
 
     key: str
     name: str
@@ -60,7 +69,7 @@ class Bar:
 
     @property
     def difference(self) -> Decimal | None:
-        """Against the week before; None where either is not known."""
+        """The change from the week before; None where either amount is unknown."""
         if self.value is None or self.before is None:
             return None
         return self.value - self.before
@@ -68,8 +77,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What arrived in raw/ on a day, of all stores: lines, those that were rejected, late events,
-    and events of history that came as a whole."""
+    """What arrived in raw/ on a day, over all stores.
+
+    Late events arrived more than a day after the sale. `history_events` did so too, but in objects
+    that hold history: they do not count as late.
+    """
 
     day: date
     lines: int
@@ -80,8 +92,11 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that one page shows. `reached` are the seconds that the last batch took from its arrival
-    in raw/ to each layer; `is_compared` is whether anything was sold a week before."""
+    """All that one page shows.
+
+    - `is_compared`: whether anything was sold a week before.
+    - `lags`: the seconds from the arrival of the last batch in raw/ until it was in each layer.
+    """
 
     version: str
     published_at: datetime
@@ -102,20 +117,23 @@ class Snapshot:
     baskets: list[dict[str, Any]]
     reasons: list[tuple[str, str, int]]
     arrivals: Arrivals | None
-    reached: dict[str, float | None]
+    lags: dict[str, float | None]
     lines: int
     unconverted_lines: int
     days: int
     first_day: date
 
     def is_today(self, now: datetime) -> bool:
-        """Whether the newest day, which is shown, is the day that it is now."""
+        """Return whether the page shows the current day."""
         return self.is_newest and is_today(self.day, self.time_zone, now)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What can be chosen: days in the reporting zone, newest first; stores by id; categories."""
+    """What a user can choose from.
+
+    Days are those of the reporting time zone, newest first; stores are names by id.
+    """
 
     time_zone: str
     days: list[date]
@@ -123,5 +141,5 @@ class Choices:
     categories: list[str]
 
     def is_today(self, now: datetime) -> bool:
-        """Whether the newest day is the day that it is now."""
+        """Return whether the newest day is the current day."""
         return bool(self.days) and is_today(self.days[0], self.time_zone, now)

@@ -1,5 +1,8 @@
-"""A snapshot as HTML. Whatever comes from data is escaped, and stands in a <bdi>, so that its
-direction of writing stays its own; numbers stand in the text exactly."""
+"""A snapshot as HTML.
+
+Text from data is escaped, and stands in a <bdi>, so that its direction of writing does not affect
+the text around it. Numbers stand in the text in full.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,24 @@ from zoneinfo import ZoneInfo
 
 from medallion.operations.freshness import duration
 from medallion.outputs.dashboard import text
-from medallion.outputs.dashboard.drawing import bars_by_hour, spark
+from medallion.outputs.dashboard.drawing import bars_by_hour, sparkline
 from medallion.outputs.dashboard.model import Bar, Figure, Snapshot
 from medallion.outputs.dashboard.tables import Cell, Row, table
 
-_LONGEST = 10
+_MOST_ROWS = 10
 
 
 def board(shown: Snapshot, now: datetime) -> str:
-    """The whole page, but for the line that says how fresh it is."""
+    """Return the whole page but its header."""
     is_today = shown.is_today(now)
     sections = [
         *(_figure(figure, shown, is_today) for figure in shown.figures),
         _hours(shown),
         _ticker(shown),
-        _list("Categories", "Category", shown.categories[:_LONGEST], shown, "order"),
+        _list("Categories", "Category", shown.categories[:_MOST_ROWS], shown, "order"),
         _list("Top products", "Product", shown.products, shown, "unit"),
         _movers(shown),
-        _list("Stores", "Store", shown.stores[:_LONGEST], shown, "order"),
+        _list("Stores", "Store", shown.stores[:_MOST_ROWS], shown, "order"),
         _rates(shown),
         _quality(shown),
     ]
@@ -42,7 +45,7 @@ def board(shown: Snapshot, now: datetime) -> str:
 
 
 def message(title: str, sentence: str) -> str:
-    """A page with nothing to show, that says why."""
+    """Return a page that only says why there is nothing to show."""
     return (
         f'<div class="board"><div class="card message"><h2>{escape(title)}</h2>'
         f"<div>{escape(sentence)}</div></div></div>"
@@ -50,7 +53,7 @@ def message(title: str, sentence: str) -> str:
 
 
 def when(shown: Snapshot, now: datetime) -> str:
-    """The day that is shown, in which zone, and what it is compared with."""
+    """Return the day that is shown, its time zone, and what it is compared with, as HTML."""
     zone = escape(shown.time_zone)
     if not shown.is_newest:
         return f"<b>{text.day(shown.day)}</b>, {zone} · compared with the same day a week before"
@@ -72,12 +75,13 @@ def _card(title: str, body: str, kind: str = "", small: str = "") -> str:
 def _figure(figure: Figure, shown: Snapshot, is_today: bool) -> str:
     value = text.shown(figure.kind, figure.value, shown.currency)
     is_revenue = figure.metric == "reporting_net_sales"
+    chart = sparkline(figure.series, figure.series_before, bars=figure.metric == "orders")
     label = f"{figure.label} today" if is_revenue and is_today else figure.label
     return (
         f'<section class="card figure" data-metric="{figure.metric}" aria-label="{escape(label)}">'
         f"<h3>{escape(label)}</h3>"
         f'<div class="value">{escape(value)}</div>{_change(figure, shown)}'
-        f"{spark(figure.course, figure.course_before, bars=figure.metric == 'orders')}</section>"
+        f"{chart}</section>"
     )
 
 
@@ -109,7 +113,7 @@ def _ticker(shown: Snapshot) -> str:
         ("Time", "Basket", "Amount"),
         [_basket(basket, shown) for basket in shown.baskets],
         kind="ticker",
-        nothing="None of the last baskets of this day is of this choice.",
+        nothing="None of the last baskets of this day matches the filters.",
     )
     of_day = "" if shown.is_newest else f", the last of {text.day(shown.day)}"
     return _card("Latest baskets", body, small=f"at the till, {shown.time_zone}{of_day}")
@@ -132,7 +136,7 @@ def _basket(basket: dict[str, Any], shown: Snapshot) -> Row:
 
 
 def _clock(at: datetime, shown: Snapshot) -> str:
-    """A time, as the clock of the reporting time zone shows it."""
+    """Return a time of day in the reporting time zone."""
     return text.clock(at.astimezone(ZoneInfo(shown.time_zone)))
 
 
@@ -164,7 +168,7 @@ def _name(bar: Bar) -> Cell:
 
 
 def _width(value: Decimal | None, most: Decimal) -> Decimal:
-    """Percent of the longest bar."""
+    """Return the width of a bar, in percent of the longest one."""
     return max(Decimal(0), value / most * 100) if value and most > 0 else Decimal(0)
 
 
@@ -216,23 +220,23 @@ def _block(metric: str, title: str, value: str, change: str) -> str:
 
 
 def _arrived(shown: Snapshot) -> str:
-    """What came into raw/: by the day of arrival, because a rejected line has no other."""
-    came = shown.arrivals
-    if came is None:
+    """Return the counts of a day of arrival: a rejected line has no day of sale."""
+    arrivals = shown.arrivals
+    if arrivals is None:
         nothing = "nothing arrived on this day"
         return _block("quarantined", "Quarantined", text.ABSENT, nothing) + _block(
             "late_events", "Late events", text.ABSENT, nothing
         )
-    share = Decimal(came.quarantined) / came.lines if came.lines else None
+    share = Decimal(arrivals.quarantined) / arrivals.lines if arrivals.lines else None
     of_all = " of all stores" if shown.choice.stores or shown.choice.category else ""
-    rejected = f"{text.percent(share)} of {text.count(came.lines)} lines{of_all}"
+    rejected = f"{text.percent(share)} of {text.count(arrivals.lines)} lines{of_all}"
     late = "more than a day after the sale"
-    if came.history_events:
-        late = f"{text.count(came.history_events)} more came as history"
+    if arrivals.history_events:
+        late = f"{text.count(arrivals.history_events)} more came as history"
     return (
-        _block("quarantined", "Quarantined", text.count(came.quarantined), rejected)
-        + _block("late_events", "Late events", text.count(came.late_events), late)
-        + f'<div class="change whole">arrived {text.day(came.day)}</div>'
+        _block("quarantined", "Quarantined", text.count(arrivals.quarantined), rejected)
+        + _block("late_events", "Late events", text.count(arrivals.late_events), late)
+        + f'<div class="change whole">arrived {text.day(arrivals.day)}</div>'
     )
 
 
@@ -251,19 +255,18 @@ def _quality(shown: Snapshot) -> str:
         )
         for feed, reason, lines in shown.reasons[:7]
     ]
-    arrived = shown.arrivals
     nothing = "No line that arrived on this day was rejected."
-    if arrived is None:
+    if shown.arrivals is None:
         nothing = "Nothing arrived on this day."
     rejected = table("Rejected lines", ("Reason", "Feed", "Lines"), rows, nothing=nothing)
-    reached = "".join(_reached(layer, seconds) for layer, seconds in shown.reached.items())
+    lags = "".join(_lag(layer, seconds) for layer, seconds in shown.lags.items())
     label = "Seconds of the last batch to each layer"
-    body = f'<ul class="lags" role="list" aria-label="{label}">{reached}</ul>{rejected}'
+    body = f'<ul class="lags" role="list" aria-label="{label}">{lags}</ul>{rejected}'
     title = "The last batch, and why lines were rejected"
     return _card(title, body, small="from raw/ to each layer")
 
 
-def _reached(layer: str, seconds: float | None) -> str:
+def _lag(layer: str, seconds: float | None) -> str:
     after = text.ABSENT if seconds is None else duration(seconds)
     name = f"<small>to {layer}</small>"
     return f'<li class="lag" role="listitem" data-layer="{layer}">{name}{after}</li>'

@@ -1,4 +1,4 @@
-"""Streamlit, for as long as whoever holds the other end of its input lives."""
+"""Streamlit as a process that ends with its parent: it exits when its standard input closes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def _end_with_input() -> None:
 
 
 if __name__ == "__main__":
-    # A server whose starter was killed would keep its port from the next start.
+    # A server that outlived a killed parent would still hold the port at the next start.
     threading.Thread(target=_end_with_input, daemon=True).start()
     cli.main()

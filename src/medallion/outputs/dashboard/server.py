@@ -1,4 +1,4 @@
-"""The dashboard as a process of its own, on this machine only."""
+"""The dashboard as a separate process that serves this machine only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _THEMES = {
     "textColor": ("#10182b", "#eef2fb"),
     "borderColor": ("#e3e8f2", "#243049"),
 }
-# Nothing is asked of or told to anybody outside, and no file is watched.
+# Streamlit sends nothing to anybody outside, and watches no files.
 _OPTIONS = {
     "server.address": ADDRESS,
     "server.headless": "true",
@@ -41,7 +41,7 @@ _OPTIONS = {
 
 @dataclass(frozen=True)
 class Served:
-    """A dashboard that runs: its address and its process."""
+    """A running dashboard: its address and its process."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -49,9 +49,10 @@ class Served:
 
 @contextmanager
 def dashboard(home: Path, port: int) -> Iterator[Served]:
-    """Serves the published snapshots of a home while the block lasts.
+    """Serve the published snapshots of a home until the block ends.
 
-    Raises DashboardError when the port is taken or the server does not start.
+    Raises:
+        DashboardError: the port is taken, or the server does not start.
     """
     _check(port)
     process = subprocess.Popen(

@@ -1,8 +1,8 @@
-"""What the dashboard shows of one moment, worked out from the relations and what the user chose.
+"""The values of a page, computed from the relations of one moment and the choice of the user.
 
-Every metric is worked out as dbt/models/marts/metrics.yml defines it, from sums of its measures.
-Amounts are in the reporting currency, and not known (None) where no line has a rate to it; days and
-hours are those of the reporting time zone.
+Every metric is computed as dbt/models/marts/metrics.yml defines it, from sums of its measures.
+Amounts are in the reporting currency, and None (unknown) where no line has an exchange rate to it.
+Days and hours are those of the reporting time zone.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import duckdb
 
 from medallion.errors import NothingYet
 from medallion.operations.freshness import Clock, utc
-from medallion.outputs.dashboard.asked import (
-    Asked,
+from medallion.outputs.dashboard.model import Arrivals, Bar, Choice, Choices, Figure, Snapshot
+from medallion.outputs.dashboard.query import (
+    Query,
     Sums,
     figure_of,
-    known,
     metric_of,
     net_sales,
     reason,
+    without_unknown,
 )
-from medallion.outputs.dashboard.model import Arrivals, Bar, Choice, Choices, Figure, Snapshot
 from medallion.outputs.dashboard.sources import Relations
 from medallion.outputs.dashboard.text import UNKNOWN, named
 
@@ -47,12 +47,12 @@ NO_CATEGORY = "neither till nor product names one"
 
 
 class Board:
-    """The relations of one moment, ready to be asked, by several visitors at once."""
+    """The relations of one moment, which several visitors can query at the same time."""
 
     def __init__(self, relations: Relations) -> None:
         self.relations = relations
-        self._asking = threading.RLock()
-        self._answers: dict[Choice, Snapshot] = {}
+        self._lock = threading.RLock()
+        self._snapshots: dict[Choice, Snapshot] = {}
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
         for name, table in relations.tables.items():
@@ -62,7 +62,7 @@ class Board:
         self.choices = self._choices()
 
     def _choices(self) -> Choices:
-        """What the relations hold."""
+        """Return the days, stores and categories that the relations hold."""
         days = self._rows(
             "SELECT DISTINCT sales_day FROM live_hours "
             "WHERE sales_day <= (SELECT sales_day FROM live_clock) ORDER BY 1 DESC"
@@ -77,16 +77,20 @@ class Board:
         )
 
     def snapshot(self, choice: Choice) -> Snapshot:
-        """The page for a choice; it is worked out once. Raises NothingYet when no sale has come,
-        DashboardError when the definition of a metric cannot be used."""
+        """Return the page for a choice, which is computed only once.
+
+        Raises:
+            NothingYet: no sale has come.
+            DashboardError: the definition of a metric cannot be used.
+        """
         as_of = self.newest_sale()
-        with self._asking:
-            if choice not in self._answers:
-                self._answers[choice] = self._snapshot(choice, as_of)
-            return self._answers[choice]
+        with self._lock:
+            if choice not in self._snapshots:
+                self._snapshots[choice] = self._snapshot(choice, as_of)
+            return self._snapshots[choice]
 
     def newest_sale(self) -> datetime:
-        """The time of the newest sale. Raises NothingYet when none has come."""
+        """Return the time of the newest sale; raise NothingYet when no sale has come."""
         if self.clock.newest_event is None:
             raise NothingYet(
                 "the snapshot holds no sale yet; the page fills as soon as one arrives in raw/"
@@ -96,9 +100,9 @@ class Board:
     def _snapshot(self, choice: Choice, as_of: datetime) -> Snapshot:
         clock = self._row
         day = choice.day or clock["sales_day"]
-        asked = Asked(choice, day, day == clock["sales_day"])
-        now, before = self._sums(asked, day), self._sums(asked, day - WEEK)
-        hours, hours_before = (self._by_hour(asked, d) for d in (day, day - WEEK))
+        query = Query(choice, day, day == clock["sales_day"])
+        now, before = self._sums(query, day), self._sums(query, day - WEEK)
+        hours, hours_before = (self._by_hour(query, d) for d in (day, day - WEEK))
         figures = [
             Figure(
                 metric,
@@ -106,14 +110,14 @@ class Board:
                 kind,
                 metric_of(metric, now),
                 metric_of(metric, before),
-                [metric_of(metric, h) for h in _until_now(hours, asked, clock)],
+                [metric_of(metric, h) for h in _until_now(hours, query, clock)],
                 [metric_of(metric, h) for h in hours_before],
                 reason(kind, now, clock["currency"]),
             )
             for metric, label, kind in CARDS
         ]
         is_compared = before["lines"] > 0
-        arrivals = self._arrivals(None if asked.is_newest else day)
+        arrivals = self._arrivals(None if query.is_newest else day)
         return Snapshot(
             version=self.relations.version,
             published_at=self.relations.published_at,
@@ -122,9 +126,9 @@ class Board:
             currency=clock["currency"],
             time_zone=clock["time_zone"],
             day=day,
-            is_newest=asked.is_newest,
+            is_newest=query.is_newest,
             is_compared=is_compared,
-            figures=[*figures, *([self._per_minute(asked)] if asked.is_newest else [])],
+            figures=[*figures, *([self._per_minute(query)] if query.is_newest else [])],
             rates=[
                 (figure_of(m, now, before, clock["currency"]), figure_of(r, now, before))
                 for m, r, _ in RATES
@@ -133,14 +137,14 @@ class Board:
                 (h, a["reporting_net_sales"], b["reporting_net_sales"])
                 for h, (a, b) in enumerate(zip(hours, hours_before, strict=True))
             ],
-            categories=self._categories(asked),
-            products=self._products(asked, "value DESC NULLS LAST", PRODUCTS),
-            movers=self._movers(asked) if is_compared else [],
-            stores=self._stores(asked),
-            baskets=self._baskets(asked),
+            categories=self._categories(query),
+            products=self._products(query, "value DESC NULLS LAST", PRODUCTS),
+            movers=self._movers(query) if is_compared else [],
+            stores=self._stores(query),
+            baskets=self._baskets(query),
             reasons=self._reasons(arrivals.day) if arrivals else [],
             arrivals=arrivals,
-            reached=self._reached(),
+            lags=self._lags(),
             lines=int(now["lines"]),
             unconverted_lines=int(now["unconverted_lines"]),
             days=len(self.choices.days),
@@ -148,70 +152,70 @@ class Board:
         )
 
     def _rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        with self._asking:
-            found = self._db.execute(sql, dict(values or {}))
-            names = [column[0] for column in found.description or []]
-            return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        with self._lock:
+            result = self._db.execute(sql, dict(values or {}))
+            names = [column[0] for column in result.description or []]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def _sums(self, asked: Asked, day: date) -> Sums:
+    def _sums(self, query: Query, day: date) -> Sums:
         (row,) = self._rows(
-            f"SELECT {asked.measures} FROM {asked.relation} "
-            f"WHERE {asked.where} AND sales_day = $day AND {asked.to_date(day == asked.day)}",
-            asked.names | {"day": day},
+            f"SELECT {query.measures} FROM {query.relation} "
+            f"WHERE {query.where} AND sales_day = $day AND {query.to_date(day == query.day)}",
+            query.parameters | {"day": day},
         )
-        return known(row)
+        return without_unknown(row)
 
-    def _by_hour(self, asked: Asked, day: date) -> list[Sums]:
-        """The 24 hours of a day, whole."""
+    def _by_hour(self, query: Query, day: date) -> list[Sums]:
+        """Return the sums of each of the 24 hours of a day."""
         rows = self._rows(
-            f"SELECT {asked.measures} FROM range(24) AS hours(hour) LEFT JOIN (SELECT * FROM "
-            f"{asked.relation} WHERE {asked.where} AND sales_day = $day) ON sales_hour = hour "
+            f"SELECT {query.measures} FROM range(24) AS hours(hour) LEFT JOIN (SELECT * FROM "
+            f"{query.relation} WHERE {query.where} AND sales_day = $day) ON sales_hour = hour "
             "GROUP BY hour ORDER BY hour",
-            asked.names | {"day": day},
+            query.parameters | {"day": day},
         )
-        return [known(row) for row in rows]
+        return [without_unknown(row) for row in rows]
 
-    def _per_minute(self, asked: Asked) -> Figure:
-        """Orders in the last minute that is over, and in the hour before it."""
-        orders = f"coalesce(sum({asked.transactions}), 0) AS orders"
+    def _per_minute(self, query: Query) -> Figure:
+        """Return orders per minute: the last full minute, and the hour that ends with it."""
+        orders = f"coalesce(sum({query.transactions}), 0) AS orders"
         rows = self._rows(
             f"SELECT hours.is_current, minute, {orders} FROM ("
             "SELECT is_current, unnest(generate_series(until - INTERVAL 60 MINUTE, "
             "until - INTERVAL 1 MINUTE, INTERVAL 1 MINUTE)) AS minute FROM ("
             "SELECT unnest([true, false]) AS is_current, date_trunc('minute', as_of) "
             "- unnest([0, 7]) * INTERVAL 1 DAY AS until FROM live_clock)) AS hours "
-            f"LEFT JOIN (SELECT * FROM live_minutes WHERE {asked.where}) AS sales "
+            f"LEFT JOIN (SELECT * FROM live_minutes WHERE {query.where}) AS sales "
             "ON sales.minute_at = minute GROUP BY ALL ORDER BY minute",
-            asked.names,
+            query.parameters,
         )
         now, before = (
             [Decimal(r["orders"]) for r in rows if r["is_current"] is current]
             for current in (True, False)
         )
-        last, last_before = (course[-1] if course else None for course in (now, before))
+        last, last_before = (series[-1] if series else None for series in (now, before))
         return Figure("orders", "Orders per minute", "count", last, last_before, now, before)
 
-    def _categories(self, asked: Asked) -> list[Bar]:
+    def _categories(self, query: Query) -> list[Bar]:
         columns = ("category", "category", "''", "category_transactions")
-        bars = self._bars(asked, asked.relation, *columns)
+        bars = self._bars(query, query.relation, *columns)
         return [replace(bar, name=named(bar.name, NO_CATEGORY)) for bar in bars]
 
-    def _stores(self, asked: Asked) -> list[Bar]:
-        relation = f"{asked.relation} LEFT JOIN dim_stores USING (store_id)"
+    def _stores(self, query: Query) -> list[Bar]:
+        relation = f"{query.relation} LEFT JOIN dim_stores USING (store_id)"
         name, city = "coalesce(store_name, store_id)", f"coalesce(nullif(city, '{UNKNOWN}'), '')"
-        return self._bars(asked, relation, "store_id", name, city, asked.transactions)
+        return self._bars(query, relation, "store_id", name, city, query.transactions)
 
-    def _products(self, asked: Asked, order: str, most: int) -> list[Bar]:
+    def _products(self, query: Query, order: str, most: int) -> list[Bar]:
         name, note = "product_name", f"nullif(category, '{UNKNOWN}')"
         bars = ("live_products", "product_id", name, note, "units_sold")
-        return self._bars(asked, *bars, order=f"{order}, key LIMIT {most}")
+        return self._bars(query, *bars, order=f"{order}, key LIMIT {most}")
 
-    def _movers(self, asked: Asked) -> list[Bar]:
-        return self._products(asked, "abs(value - before) DESC NULLS LAST", MOVERS)
+    def _movers(self, query: Query) -> list[Bar]:
+        return self._products(query, "abs(value - before) DESC NULLS LAST", MOVERS)
 
     def _bars(
         self,
-        asked: Asked,
+        query: Query,
         relation: str,
         key: str,
         name: str,
@@ -219,24 +223,24 @@ class Board:
         count: str,
         order: str = "value DESC NULLS LAST, key",
     ) -> list[Bar]:
-        """Net sales by a column: of the day, and of the week before until now."""
+        """Return the net sales of a day by a column, with those of the week before."""
         of_day, of_before = (
-            f"FILTER (sales_day = ${when} AND {asked.to_date(is_day)})"
+            f"FILTER (sales_day = ${when} AND {query.to_date(is_day)})"
             for when, is_day in (("day", True), ("before", False))
         )
         rows = self._rows(
             f"SELECT {key} AS key, any_value({name}) AS name, any_value({note}) AS note, "
             f"{net_sales(of_day)} AS value, {net_sales(of_before)} AS before, "
             f"coalesce(sum({count}) {of_day}, 0) AS count "
-            f"FROM {relation} WHERE {asked.where} GROUP BY 1 "
+            f"FROM {relation} WHERE {query.where} GROUP BY 1 "
             f"HAVING value IS DISTINCT FROM 0 OR before IS DISTINCT FROM 0 OR count <> 0 "
             f"ORDER BY {order}",
-            asked.names | {"day": asked.day, "before": asked.day - WEEK},
+            query.parameters | {"day": query.day, "before": query.day - WEEK},
         )
         return [Bar(**row) for row in rows]
 
-    def _baskets(self, asked: Asked) -> list[dict[str, Any]]:
-        relation = "live_baskets" if asked.is_newest else "live_past_baskets"
+    def _baskets(self, query: Query) -> list[dict[str, Any]]:
+        relation = "live_baskets" if query.is_newest else "live_past_baskets"
         return self._rows(
             "SELECT baskets.*, coalesce(store_name, store_id) AS store_name "
             f"FROM {relation} AS baskets LEFT JOIN dim_stores USING (store_id) "
@@ -244,7 +248,7 @@ class Board:
             "AND (len($stores) = 0 OR list_contains($stores, store_id)) AND ($category IS NULL "
             "OR contains(', ' || categories || ', ', ', ' || $category || ', ')) "
             f"ORDER BY sold_at DESC, basket_id LIMIT {BASKETS}",
-            asked.names | {"day": asked.day, "zone": self._row["time_zone"]},
+            query.parameters | {"day": query.day, "zone": self._row["time_zone"]},
         )
 
     def _reasons(self, day: date) -> list[tuple[str, str, int]]:
@@ -256,8 +260,10 @@ class Board:
         return [(r["feed"], r["reason"], r["lines"]) for r in rows]
 
     def _arrivals(self, day: date | None) -> Arrivals | None:
-        """What arrived on a day, or on the last one on which anything did; a day after the newest
-        load is none on which anything can have arrived."""
+        """Return what arrived on a day; without a day, on the last day on which anything arrived.
+
+        Days after the newest load are left out: nothing can have arrived on them yet.
+        """
         rows = self._rows(
             "SELECT * FROM live_arrivals WHERE CASE WHEN $day IS NULL THEN arrival_day <= "
             "(SELECT CAST(timezone(time_zone, timezone('UTC', staged_at)) AS DATE) "
@@ -269,7 +275,7 @@ class Board:
         names = ("lines", "quarantined", "late_events", "history_events")
         return Arrivals(rows[0]["arrival_day"], *(int(rows[0][name]) for name in names))
 
-    def _reached(self) -> dict[str, float | None]:
+    def _lags(self) -> dict[str, float | None]:
         arrived = self._row["arrived_at"]
         times = {
             "bronze": self._row["cleaned_at"],
@@ -282,6 +288,6 @@ class Board:
         }
 
 
-def _until_now(hours: list[Sums], asked: Asked, clock: dict[str, Any]) -> list[Sums]:
-    last = clock["local_as_of"].hour if asked.is_newest else 23
+def _until_now(hours: list[Sums], query: Query, clock: dict[str, Any]) -> list[Sums]:
+    last = clock["local_as_of"].hour if query.is_newest else 23
     return hours[: last + 1]

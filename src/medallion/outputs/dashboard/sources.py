@@ -1,4 +1,4 @@
-"""Where the dashboard reads: published snapshots in a home, or the same relations in Snowflake."""
+"""The sources of the dashboard: published snapshots of a home, or relations in Snowflake."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.errors import DashboardError, NothingYet
+from medallion.layers.snapshots import POINTER
 from medallion.platforms.heartbeat import Runner, read_runner
 
 RELATIONS = (
@@ -32,7 +33,7 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Relations:
-    """All relations as they were at one moment; `version` changes when they do."""
+    """The relations of the dashboard as of one moment; `version` changes when they do."""
 
     version: str
     published_at: datetime
@@ -40,37 +41,40 @@ class Relations:
 
 
 class Source(Protocol):
-    """Something that has the relations of the dashboard."""
+    """A place that holds the relations of the dashboard."""
 
     refresh: float
-    """Seconds between two looks that are worth their cost."""
+    """Seconds between two requests of the browser; rarer requests cost less in Snowflake."""
 
     def version(self) -> str:
-        """The newest version. Raises DashboardError when there is none."""
+        """Return the newest version; raise DashboardError when there is none."""
         ...
 
     def read(self) -> Relations:
-        """The newest relations. Raises DashboardError when there are none."""
+        """Return the newest relations; raise DashboardError when there are none."""
         ...
 
     def runner(self) -> Runner | None:
-        """What the runner is at that makes new versions; None where nobody can say."""
+        """Return the process that makes new versions; None where that is unknown."""
         ...
 
 
 class PublishedSnapshots:
-    """The Parquet snapshots of a home. They are only ever added and, five later, removed: a reader
-    that was too slow for one takes the newest instead."""
+    """The published Parquet snapshots of a home.
+
+    Snapshots never change, and the oldest are removed when newer ones come. A reader whose snapshot
+    was removed while it read takes the newest instead.
+    """
 
     refresh = 0.5
 
     def __init__(self, home: Path) -> None:
         self._home = home.absolute()
-        self._known: dict[str, tuple[tuple[int, int], pa.Table]] = {}
+        self._tables: dict[str, tuple[tuple[int, int], pa.Table]] = {}
 
     def version(self) -> str:
         try:
-            return (self._home / "gold" / "CURRENT").read_text().strip()
+            return (self._home / "gold" / POINTER).read_text().strip()
         except FileNotFoundError:
             raise NothingYet(
                 f"there is no snapshot in {self._home} yet; 'medallion run' or 'medallion up' "
@@ -97,20 +101,23 @@ class PublishedSnapshots:
         return read_runner(self._home)
 
     def _table(self, folder: Path, name: str) -> pa.Table:
-        """A relation that did not change is the same file under another name: it is read once."""
+        # A relation that has not changed is the same file under another name: it is read once.
         path = folder / f"{name}.parquet"
         stat = path.stat()
         file = (stat.st_ino, stat.st_mtime_ns)
-        known, table = self._known.get(name, (None, None))
-        if known != file:
+        cached_file, table = self._tables.get(name, (None, None))
+        if cached_file != file:
             table = pq.read_table(path, partitioning=None)
-            self._known[name] = (file, table)
+            self._tables[name] = (file, table)
         return table
 
 
 class SnowflakeRelations:
-    """The relations in Snowflake, over a connection of its own connector: that of a Streamlit app
-    beside the warehouse (`st.connection("snowflake")`), or any other."""
+    """The relations in Snowflake, over a connection of Snowflake's own connector.
+
+    A Streamlit app in Snowflake has one in `st.connection("snowflake")`; any other connection will
+    do.
+    """
 
     refresh = 30.0
 
@@ -145,7 +152,7 @@ class SnowflakeRelations:
         return pa.table(columns, schema=pa.schema(fields))
 
 
-# Numbers of types as the connector gives them (snowflake.connector.constants.FIELD_TYPES).
+# The connector's type numbers (snowflake.connector.constants.FIELD_TYPES).
 _NUMBER = 0
 _TYPES = {
     1: pa.float64(),
@@ -158,7 +165,10 @@ _TYPES = {
 
 
 def _field(column: Sequence[Any]) -> pa.Field:
-    """A column as the account describes it: of an empty one the values would not tell the type."""
+    """Return the name and type of a column as Snowflake describes it.
+
+    The values of an empty column would not show its type.
+    """
     name, kind, scale = column[0], column[1], column[5]
     number = pa.decimal128(38, scale) if scale else pa.int64()
     return pa.field(name.lower(), number if kind == _NUMBER else _TYPES[kind])

@@ -1,4 +1,4 @@
-"""Rows as an HTML table with its roles: a grid on the screen, a table to a screen reader."""
+"""HTML tables: a grid on the screen, and a table for screen readers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from decimal import Decimal
 from html import escape
 
 ROW_HEADER = "name"
-"""The cell that names its row."""
+"""The kind of the cell that names its row."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a kind; `html` is written as it is."""
+    """A cell; `kind` is its CSS class, and `html` is not escaped again."""
 
     kind: str
     html: str
@@ -21,7 +21,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row with its data-* attributes; `width` in percent draws a bar under it."""
+    """A row with its data-* attributes. `width` draws a bar under it, in percent."""
 
     data: Mapping[str, str]
     cells: Sequence[Cell]
@@ -38,8 +38,11 @@ def table(
     kind: str = "",
     nothing: str = "Nothing was sold here.",
 ) -> str:
-    """Return a table, or, without a row, a sentence that says why. A layout by CSS would take the
-    roles from table elements, so each is spelled out."""
+    """Return a table, or without rows the sentence `nothing`.
+
+    The page's CSS changes the display of table elements, which takes away their roles; so each role
+    is written out.
+    """
     if not rows:
         return f'<div class="empty">{escape(nothing)}</div>'
     heads = "".join(f'<th role="columnheader" scope="col">{escape(c)}</th>' for c in columns)

@@ -1,4 +1,4 @@
-"""How numbers, times and changes read."""
+"""The text of numbers, times and changes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _CENT, _TENTH, _HUNDREDTH = Decimal("0.01"), Decimal("0.1"), Decimal("0.01")
 _SIZES = ((Decimal(10**9), "B"), (Decimal(10**6), "M"), (Decimal(10**3), "k"))
 ABSENT = "–"
 UNKNOWN = "(unknown)"
-"""What the models say where no source names an attribute."""
+"""The value of an attribute in the dbt models where no source names it."""
 
 
 def money(amount: Decimal | None, currency: str) -> str:
-    """To the cent, half away from zero, with the sign in front of the symbol."""
+    """Return an amount to the cent, rounded half away from zero, its sign before the symbol."""
     if amount is None:
         return ABSENT
     rounded = amount.quantize(_CENT, ROUND_HALF_UP)
@@ -23,7 +23,7 @@ def money(amount: Decimal | None, currency: str) -> str:
 
 
 def short_money(amount: Decimal, currency: str) -> str:
-    """For an axis: $12k, −$3.4M."""
+    """Return a short amount for an axis: $12k, −$3.4M."""
     size, unit = next(
         ((size, unit) for size, unit in _SIZES if abs(amount) >= size), (Decimal(1), "")
     )
@@ -32,22 +32,22 @@ def short_money(amount: Decimal, currency: str) -> str:
 
 
 def count(number: Decimal | int | None) -> str:
-    """A whole number."""
+    """Return a whole number with thousands separators."""
     return ABSENT if number is None else f"{int(number):,}"
 
 
 def counted(number: Decimal | int, unit: str) -> str:
-    """A whole number of things: 1 order, 2 orders."""
+    """Return a number of things: 1 order, 2 orders."""
     return f"{count(number)} {unit}{'' if number == 1 else 's'}"
 
 
 def ratio(number: Decimal | None) -> str:
-    """Two places."""
+    """Return a number with two decimals."""
     return ABSENT if number is None else f"{number.quantize(_HUNDREDTH, ROUND_HALF_UP):,}"
 
 
 def percent(share: Decimal | None) -> str:
-    """One place."""
+    """Return a share in percent, with one decimal."""
     if share is None:
         return ABSENT
     shown = (share * 100).quantize(_TENTH, ROUND_HALF_UP)
@@ -55,7 +55,7 @@ def percent(share: Decimal | None) -> str:
 
 
 def change(by: Decimal) -> str:
-    """With its sign, and from tenfold on as a multiple: +3.1 %, −20.0 %, ×142."""
+    """Return a change with its sign, from tenfold on as a multiple: +3.1 %, −20.0 %, ×142."""
     if by >= 9:
         return f"×{(by + 1).quantize(Decimal(1), ROUND_HALF_UP):,}"
     shown = percent(by)
@@ -63,32 +63,32 @@ def change(by: Decimal) -> str:
 
 
 def shown(kind: str, number: Decimal | None, currency: str) -> str:
-    """A figure of a kind: money, count or ratio."""
+    """Return a figure of a kind: money, count or ratio."""
     if kind == "money":
         return money(number, currency)
     return count(number) if kind == "count" else ratio(number)
 
 
 def day(of: date) -> str:
-    """Mon 23 Nov 2026."""
+    """Return a date as Mon 23 Nov 2026."""
     return f"{of:%a} {of.day} {of:%b %Y}"
 
 
 def clock(at: datetime) -> str:
-    """09:05:07."""
+    """Return a time as 09:05:07."""
     return f"{at:%H:%M:%S}"
 
 
 def date_clock(at: datetime) -> str:
-    """23 Nov 09:05:07."""
+    """Return a time with its date as 23 Nov 09:05:07."""
     return f"{at.day} {at:%b %H:%M:%S}"
 
 
 def named(words: str, reason: str) -> str:
-    """A name from data; – and the reason where there is none."""
+    """Return a name from data; – and the reason where there is none."""
     return f"{ABSENT} ({reason})" if words == UNKNOWN else words
 
 
 def isolated(words: str) -> str:
-    """Words from data between marks that keep their direction of writing to themselves."""
+    """Return words between Unicode marks that isolate their direction of writing."""
     return f"\u2068{words}\u2069"

@@ -1,4 +1,4 @@
-"""A choice as SQL, and what the sums that it finds come to as metrics."""
+"""The SQL of a choice, and the metrics of the sums that it returns."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ REPORTING = [name for name in MEASURES if name.startswith("reporting_")]
 Sums = dict[str, Any]
 
 
-class Asked:
-    """A choice as SQL."""
+class Query:
+    """The parts of SQL that select what a choice covers."""
 
     def __init__(self, choice: Choice, day: date, is_newest: bool) -> None:
         self.day, self.is_newest = day, is_newest
         self.relation = "live_today" if is_newest else "live_hours"
-        # A basket counts once for each of its categories: only one can be asked for.
+        # A basket counts once for each of its categories; so a choice has at most one category.
         self.transactions = "category_transactions" if choice.category else "transactions"
         self.where = (
             "(len($stores) = 0 OR list_contains($stores, store_id)) "
             "AND ($category IS NULL OR category = $category)"
         )
-        self.names: dict[str, Any] = {
+        self.parameters: dict[str, Any] = {
             "stores": list(choice.stores),
             "category": choice.category,
         }
@@ -44,35 +44,41 @@ class Asked:
         self.measures = f"coalesce(sum({self.transactions}), 0) AS transactions, {sums}"
 
     def to_date(self, is_day: bool) -> str:
-        """Of the newest day everything counts; of the week before, what was sold until that
-        time."""
+        """Return the condition on the time of day.
+
+        Days count in full, except the one a week before the newest: it ends at the same time.
+        """
         return "is_to_date" if self.is_newest and not is_day else "true"
 
 
 def net_sales(when: str) -> str:
-    """Net sales as SQL: NULL where lines were sold of which none has a rate."""
+    """Return net sales as SQL: NULL where lines were sold but none has an exchange rate.
+
+    Args:
+        when: a FILTER clause for each of its sums.
+    """
     return (
         f"CASE WHEN sum(lines) {when} > 0 AND sum(unconverted_lines) {when} = sum(lines) {when} "
         f"THEN NULL ELSE coalesce(sum(reporting_net_sales) {when}, 0) END"
     )
 
 
-def known(sums: Sums) -> Sums:
-    """The sums, without amounts where lines were sold of which none has a rate."""
+def without_unknown(sums: Sums) -> Sums:
+    """Return the sums; amounts become None where lines were sold but none has an exchange rate."""
     if not sums["lines"] or sums["unconverted_lines"] < sums["lines"]:
         return sums
     return sums | dict.fromkeys(REPORTING)
 
 
 def reason(kind: str, sums: Sums, currency: str) -> str:
-    """Why an amount is not known; nothing where it is."""
-    if kind != "money" or known(sums)["reporting_net_sales"] is not None:
+    """Return why an amount is unknown; an empty text where it is known."""
+    if kind != "money" or without_unknown(sums)["reporting_net_sales"] is not None:
         return ""
     return f"none of {sums['lines']:,} lines has a rate to {currency}"
 
 
 def metric_of(metric: str, sums: Sums) -> Decimal | None:
-    """A metric of sums. Raises DashboardError when its definition cannot be used."""
+    """Return a metric of sums; raise DashboardError when its definition cannot be used."""
     try:
         return value(metric, sums)
     except MetricError as error:
@@ -80,7 +86,10 @@ def metric_of(metric: str, sums: Sums) -> Decimal | None:
 
 
 def figure_of(metric: str, now: Sums, before: Sums, currency: str = "") -> Figure:
-    """An amount, or a share of one, of two sums; with a currency, why it is not known."""
+    """Return an amount or a rate as a figure, from the sums of now and of a week before.
+
+    With a currency, the figure says why an amount is unknown.
+    """
     why = reason("money", now, currency) if currency else ""
     return Figure(
         metric, metric, "money", metric_of(metric, now), metric_of(metric, before), reason=why
