@@ -24,7 +24,7 @@ _THEMES = {
     "textColor": ("#10182b", "#eef2fb"),
     "borderColor": ("#e3e8f2", "#243049"),
 }
-# Streamlit sends nothing to anybody outside, and watches no files.
+# Streamlit sends nothing to anybody outside, and watches no file.
 _OPTIONS = {
     "server.address": ADDRESS,
     "server.headless": "true",
