@@ -96,7 +96,7 @@ def spark(session: SparkSession, folder: Path, objects: Objects) -> Answers:
 def _clean_in_spark(
     session: SparkSession, feed: Feed, staged: list[spark_lines.Staged], answers: Answers
 ) -> None:
-    cleaned = spark_cleaning.clean(session, feed, staged, is_compiled=True)
+    cleaned = spark_cleaning.clean_feed(session, feed, staged, is_compiled=True)
     assert not cleaned.hindrance
     for key, counts in cleaned.counts.items():
         answers[key].lines = dict.fromkeys(range(1, counts.lines + 1), BLANK)
