@@ -37,27 +37,36 @@ def emptied(account: World) -> Iterator[None]:
     with account.server.connect(**PLACE) as connection:
         for table in PIPES:
             connection.cursor().execute(f"DELETE FROM RETAIL.LANDING.{table}")
+        connection.cursor().execute("DELETE FROM RETAIL.CONTROL.SETTINGS")
     account.dbt("run", "--full-refresh", *INCREMENTAL)
 
 
 def load(account: World, number: int, arrival: Arrival) -> None:
-    """Stages what arrived, as one load of its pipes."""
+    """Stages what arrived, as one load of its pipes; the account's clock says when."""
+    staged = FIRST_LOAD + number * APART
     with account.server.connect(**PLACE) as connection:
         for table, rows in arrival.tables.items():
             for line, row in enumerate(rows, 1):
+                if table == "settings":
+                    _insert(connection, "CONTROL.SETTINGS", row | {"set_at": staged})
+                    continue
                 values = {
                     "source_file": f"raw/{table}/f{number:03}.ndjson",
                     "source_line": line,
                     "ingested_at": arrival.at,
                     "bronze_file": f"bronze/{table}/f{number:03}.parquet",
-                    "scanned_at": FIRST_LOAD + number * APART,
+                    "scanned_at": staged,
                 } | row
                 if table == "receipts":
-                    del values["source_line"], values["ingested_at"]
-                spelled = ", ".join(_literal(value) for value in values.values())
-                connection.cursor().execute(
-                    f"INSERT INTO RETAIL.LANDING.{table} ({', '.join(values)}) SELECT {spelled}"
-                )
+                    del values["source_line"], values["ingested_at"], values["loaded_at"]
+                _insert(connection, f"LANDING.{table}", values)
+
+
+def _insert(connection: Any, table: str, values: dict[str, Any]) -> None:
+    literals = ", ".join(_literal(value) for value in values.values())
+    connection.cursor().execute(
+        f"INSERT INTO RETAIL.{table} ({', '.join(values)}) SELECT {literals}"
+    )
 
 
 def _literal(value: Any) -> str:
