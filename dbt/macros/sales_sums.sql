@@ -58,8 +58,8 @@ cast(sum(lines) as bigint) as lines,
 ]) }}
 {%- endmacro %}
 
-{#- An amount of the rows of a period: 0 where the period has no row, NULL where it has rows and none of
-    them has a rate. -#}
+{#- An amount of the rows of a period: 0 where the period has no row, NULL where it has rows and
+    none of them has a rate. -#}
 {% macro sum_where(condition, amount) -%}
 cast(case
             when sum(case when {{ condition }} then 1 else 0 end) = 0 then 0

@@ -420,7 +420,7 @@ def test_the_dashboard_reads_in_the_account_what_it_reads_in_snapshots(homes: Ho
         "print(len(relations[1]))\n"
     )
     process = homes.process(homes.home, homes.beside, start=("-c", script))
-    assert ended(process)[0] == "9\n"
+    assert ended(process)[0] == "10\n"
 
 
 def test_relations_are_found_without_their_schema(homes: Homes) -> None:

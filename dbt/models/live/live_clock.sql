@@ -18,6 +18,12 @@ rates as (
 
 ),
 
+settings as (
+
+    select * from {{ ref('reporting_settings') }}
+
+),
+
 -- Where every sale is dated after its own arrival or after the newest
 -- load, the newest arrival takes the place of a sale.
 newest as (
@@ -67,7 +73,7 @@ select
     cleaned.arrived_at,
     cleaned.cleaned_at,
     staged.staged_at,
-    (select time_zone from {{ ref('reporting_settings') }}) as time_zone,
+    (select time_zone from settings) as time_zone,
     reporting.currency
 from newest
 cross join cleaned

@@ -73,7 +73,10 @@ bounds as {{ materialized() }} (
 
     select
         {{ live_since('sold_at', 'newest') }} as since,
-        (select coalesce(cast(min(minute_at) as date), cast({{ beginning_of_time() }} as date)) from {{ this }})
+        (
+            select coalesce(cast(min(minute_at) as date), cast({{ beginning_of_time() }} as date))
+            from {{ this }}
+        )
             as present_since
 
 ),

@@ -1,7 +1,7 @@
 {#- A new time zone in the settings concerns every store whose own is not known. -#}
-{%- set without_zone -%}
-not is_time_zone_known and (select load_seq from settings) > {{ watermark(this) }}
-{%- endset -%}
+{%- set without_zone =
+    'not is_time_zone_known and (select load_seq from settings) > ' ~ watermark(this)
+-%}
 with
 
 descriptions as {{ inlined() }} (

@@ -1,5 +1,7 @@
 -- The last change counts. Always one row, also where nothing was ever set.
-with changes as (
+with
+
+changes as (
 
     select * from {{ source('staging', 'settings') }}
 
