@@ -5,7 +5,6 @@ A test module takes the fixtures by importing them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -81,11 +80,12 @@ class Warehouse:
 
     def dbt(self, verb: str, *arguments: str) -> Any:
         """What a dbt command ends with, as dbtRunner gives it."""
-        os.environ["MEDALLION_HOME"] = str(self.home)
         options = [*common(self.home), "--no-write-json"]
         if verb == "deps":
             options = options[options.index("--project-dir") :][:4]
-        return self._runner.invoke([verb, *arguments, *options])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MEDALLION_HOME", str(self.home))
+            return self._runner.invoke([verb, *arguments, *options])
 
 
 def load_rows(db: Any, table: str, load: int, rows: Sequence[dict[str, Any]], arrived: Any) -> None:
