@@ -133,7 +133,7 @@ def test_a_run_that_was_interrupted_goes_on(small: Path, tmp_path: Path, cli: Cl
 
 def test_workers_of_the_cleaner_end_too(tmp_path: Path, cli: Cli) -> None:
     """Two processes clean beside each other: none prints a traceback, none stays."""
-    lines = [event(event_id=f"e{n}", note="x" * 900) for n in range(20_000)]
+    lines = [event(event_id=f"e{n}", note="x" * 200) for n in range(80_000)]
     for name in "abc":
         drop(tmp_path, f"{name}.json", *(line.replace("e", name, 1) for line in lines))
     outcome = interrupted(tmp_path, "clean", when=once(tmp_path / ".scratch"))
