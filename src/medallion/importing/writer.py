@@ -16,6 +16,7 @@ import pyarrow as pa
 from medallion.contract import Feed
 from medallion.errors import LakeError
 from medallion.importing.report import FeedReport
+from medallion.lake.codecs import create_packed
 from medallion.lake.raw import RAW, raw_key
 from medallion.platforms.lake import Lake
 
@@ -100,7 +101,7 @@ def _fill(path: Path | None, chunks: Iterator[memoryview]) -> None:
         for _ in chunks:
             pass
         return
-    with pa.CompressedOutputStream(str(path), "zstd") as out:
+    with create_packed(path) as out:
         for chunk in chunks:
             out.write(chunk)
 

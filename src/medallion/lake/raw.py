@@ -50,7 +50,7 @@ def _is_raw(stored: LakeObject) -> bool:
 def _advice(name: str) -> str:
     if name.endswith(_ARCHIVES):
         return "an archive that is not read: unpack it, or pack each file with gzip or zstd"
-    if name.removesuffix(".gz").removesuffix(".zst").endswith(_TABLES):
+    if name.removesuffix(codecs.SUFFIXES.get(codecs.codec_of(name) or "", "")).endswith(_TABLES):
         return "no lines of JSON by its name: 'medallion import FILE --mapping FILE.toml' takes it"
     return "its name must end in .ndjson, .jsonl or .json (or these with .gz or .zst)"
 
