@@ -25,7 +25,7 @@ def leave_without(module: str) -> None:
 
 
 def main() -> None:
-    """Run `medallion simulate` with the given options, and 500 events a second if none says more."""
+    """Run `medallion simulate` with the given options; 500 events a second unless they say."""
     os.environ.setdefault("MEDALLION_HOME", str(PROJECT / "data"))
     options = sys.argv[1:]
     is_paced = any(option.partition("=")[0] in ("--rate", "--events") for option in options)
