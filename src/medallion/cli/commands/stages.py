@@ -52,6 +52,10 @@ def import_(
             more = f", {counts.present_rows:,} were there already" if counts.present_rows else ""
             more += f", {counts.broken:,} could not be read as rows" if counts.broken else ""
             say(f"imported   {counts.rows:,} {feed} in {counts.objects:,} objects{more}")
+        if report.events:
+            say("  events:    " + ", ".join(f"{n:,} {kind}" for kind, n in report.events.items()))
+        for reason, rows in report.left_out.items():
+            say(f"  left out:  {rows:,}: {reason}")
         for failure in report.failures:
             say(f"  not taken: {failure.path}: {failure.reason}", colour="yellow")
     if report.failures:
