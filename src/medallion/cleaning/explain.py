@@ -80,7 +80,7 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
     """
     if reason == UNREADABLE:
         return Explanation(
-            "the archive is damaged or cut, or of a kind that is not read, so nothing of it was taken"
+            "the archive is damaged or cut, or of a kind that is not read: nothing of it was taken"
         )
     if reason == OVERSIZE:
         return Explanation(f"the line has {size:,} bytes, at most {MAX_LINE_BYTES:,} are read")

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Share:
-    """One allocation in SQL: the amount of the order, the weight of the line, the decimals."""
+    """One allocation in SQL: the amount of the order, the weight of the line, the decimals.
+
+    `lost` is true where one of them cannot be computed.
+    """
 
     amount: str
     weight: str
     decimals: str | None = None
+    lost: str = "false"
 
 
 def allocated(query: str, shares: list[Share], partition: str, position: str) -> str:
@@ -50,7 +54,8 @@ def allocated(query: str, shares: list[Share], partition: str, position: str) ->
                 f"first_value(am{i}.v IGNORE NULLS) {over.removesuffix(')')} "
                 f"ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS to{i}",
                 units.format(f"greatest(coalesce(we{i}.v, 0), 0)") + f" AS wu{i}",
-                f"bool_or(am{i} IS NULL OR we{i} IS NULL OR we{i}.v < 0 OR de{i} IS NULL "
+                f"bool_or({shares[i].lost} OR am{i} IS NULL OR we{i} IS NULL OR we{i}.v < 0 "
+                f"OR de{i} IS NULL "
                 f"OR de{i} NOT BETWEEN 0 AND 4) {whole} AS bad{i}",
             )
         ],

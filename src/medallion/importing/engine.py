@@ -44,6 +44,14 @@ CREATE MACRO decimals(currency) AS (
 """The decimals of a currency's smallest unit, as ISO 4217 lists them."""
 
 
+_KNOWN_ZONE = """
+CREATE MACRO known_zone(zone) AS (
+    CASE WHEN list_contains({zones}, zone) THEN zone
+    WHEN zone IS NOT NULL THEN CAST(CAST('no zone ' || zone AS INTEGER) AS VARCHAR) END)
+"""
+"""A time zone; for an unknown one an error that TRY catches, as it does not catch DuckDB's own."""
+
+
 @contextmanager
 def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that can read `files`, use the folder `scratch`, and nothing else."""
@@ -60,6 +68,8 @@ def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnecti
         con.execute("SET disabled_optimizers = 'common_subexpressions'")
         for macro in (_UNIT_PRICE, _NUMBER, _DECIMALS):
             con.execute(macro)
+        zones = sorted(z for (z,) in con.execute("SELECT name FROM pg_timezone_names()").fetchall())
+        con.execute(_KNOWN_ZONE.format(zones=zones))
         con.execute("SET allowed_paths = ?", [[str(f) for f in files]])
         con.execute("SET allowed_directories = ?", [[str(scratch)]])
         con.execute("SET enable_external_access = false; SET lock_configuration = true")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from medallion.errors import SettingsError
+from medallion.errors import SettingsError, did_you_mean
 
 _FORBIDDEN = {
     "SUBQUERY": "a query",
@@ -57,6 +57,10 @@ class Allocation:
     weight: Any
     decimals: Any
 
+    @property
+    def references(self) -> list[Reference]:
+        return list(_references([self.amount, self.weight, self.decimals]))
+
 
 @dataclass(frozen=True)
 class Expression:
@@ -77,12 +81,27 @@ class Expression:
         return render(self.tree, columns, first_allocation)
 
 
-def parse(label: str, text: object) -> Expression:
-    """Return a parsed expression.
+def parse(label: str, text: object, names: Mapping[str, Any] | None = None) -> Expression:
+    """Return a parsed expression; each of `names` in it stands for a tree of `parse_tree`.
 
     Raises:
         SettingsError: it is not one scalar expression over columns (but a query or a second
             statement), or its value changes from run to run.
+    """
+    expression = parse_tree(label, text, names or {})
+    marked = _mark(expression, "text", _bound(expression))
+    references = tuple(dict.fromkeys(_references(marked)))
+    allocations = tuple(_allocations(label, marked))
+    bare = marked.get("reference")
+    bare = None if bare and bare.use == "total" else bare
+    return Expression(label, str(text), marked, references, allocations, bare)
+
+
+def parse_tree(label: str, text: object, names: Mapping[str, Any]) -> Any:
+    """Return the tree of an expression, with the trees of `names` in their places.
+
+    Raises:
+        SettingsError: as `parse` does.
     """
     if not isinstance(text, str) or not text.strip():
         raise SettingsError(f"{label} must be an SQL expression in quotes")
@@ -96,12 +115,7 @@ def parse(label: str, text: object) -> Expression:
     if expression is None:
         raise SettingsError(f"{label}: {text!r} is not one expression over columns")
     _refuse(label, text, expression)
-    marked = _mark(copy.deepcopy(expression), "text", _bound(expression))
-    references = tuple(dict.fromkeys(_references(marked)))
-    allocations = tuple(_allocations(label, marked))
-    bare = marked.get("reference")
-    bare = None if bare and bare.use == "total" else bare
-    return Expression(label, text, marked, references, allocations, bare)
+    return _replaced(expression, names)
 
 
 def render(tree: Any, columns: dict[Reference, str], first_allocation: int = 0) -> str:
@@ -179,6 +193,34 @@ def _refuse(label: str, sql: str, expression: Any) -> None:
             what = f"{node['function_name']}(), which changes from run to run"
         if what:
             raise SettingsError(f"{label}: {sql!r} must not use {what}")
+        zone = _constant_zone(node)
+        if zone is not None and zone not in _zones():
+            hint = did_you_mean(zone, _zones())
+            raise SettingsError(f"{label}: there is no time zone {zone!r}{hint}")
+
+
+def _constant_zone(node: Any) -> str | None:
+    if str(node.get("function_name", "")).lower() != "timezone" or len(node["arguments"]) != 2:
+        return None
+    literal = node["arguments"][0]["expression"].get("literal", {})
+    return str(literal["text"]) if literal.get("kind") == "STRING" else None
+
+
+@cache
+def _zones() -> frozenset[str]:
+    rows = _parser().execute("SELECT name FROM pg_timezone_names()").fetchall()
+    return frozenset(name for (name,) in rows)
+
+
+def _replaced(node: Any, names: Mapping[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_replaced(item, names) for item in node]
+    if not isinstance(node, dict):
+        return node
+    path = node.get("column_names", ())
+    if len(path) == 1 and path[0] in names:
+        return names[path[0]]
+    return {key: _replaced(value, names) for key, value in node.items()}
 
 
 def _bound(expression: Any) -> set[str]:
@@ -235,23 +277,32 @@ def _mark_function(node: Any, function: str, use: str, bound: set[str]) -> Any:
             marked[2] = _mark(arguments[2], "text", bound)
         return {"allocation": marked}
     if function == TOTAL and len(arguments) == 2:
-        path, member = _path(arguments[0]), arguments[1].get("literal", {}).get("text")
-        if path and isinstance(member, str):
-            return {"reference": Reference(path, "total", member)}
+        path, member = _path(arguments[0]), arguments[1].get("literal", {})
+        if path and member.get("kind") == "STRING":
+            return {"reference": Reference(path, "total", member["text"])}
     inner = "text"
     if function in _NUMERIC or (function in _ARITHMETIC and node.get("is_operator")):
         inner = "number"
     elif function in _SAME_TYPE:
         inner = _shared(use, arguments)
-    uses = [inner] * len(arguments)
+    marked = [_mark(argument, inner, bound) for argument in arguments]
     if function == "timezone" and len(arguments) == 2:
-        uses[1] = "instant"
+        marked[1] = _mark(arguments[1], "instant", bound)
+        if arguments[0].get("class") != "CONSTANT":
+            marked[0] = _call("known_zone", marked[0])
     return node | {
         "arguments": [
-            argument | {"expression": _mark(argument["expression"], own, bound)}
-            for argument, own in zip(node["arguments"], uses, strict=True)
+            argument | {"expression": expression}
+            for argument, expression in zip(node["arguments"], marked, strict=True)
         ]
     }
+
+
+def _call(function: str, argument: Any) -> Any:
+    """Return the tree of a call of a function with one argument."""
+    (call,) = _tree(f"{function}(1)")["statements"][0]["node"]["select_list"]
+    call["arguments"][0]["expression"] = argument
+    return call
 
 
 def _shared(use: str, operands: list[Any]) -> str:

@@ -26,7 +26,6 @@ from medallion.importing.source import (
     BROKEN,
     Formats,
     Value,
-    absent,
     instant,
     lost,
     plain_number,
@@ -77,7 +76,10 @@ class Plan:
             if event.rows:
                 rows.keep_array(f"n{i}", (*mapping.rows[-1:], event.rows[0]))
         if mapping.order:
+            rows.keep(mapping.order.references, is_last=True)
             rows.number_orders(mapping.order, [str(r.path[0]) for r in mapping.carry_down])
+            rows.keep(references)
+        rows.keep(mapping.row_references, is_last=True)
         _left_out(rows, mapping)
         return cls(con, mapping, rows, tuple(references))
 
@@ -96,10 +98,9 @@ class Plan:
             for expression in event.expressions
             for r in expression.references
         }
-        missing = self.rows.missing(self.references)
+        missing = self.rows.missing
         for i, event in enumerate(self.mapping.events):
-            rows = self._events(i, event)
-            missing += rows.missing(r for e in event.expressions for r in e.references)
+            missing = missing + self._events(i, event).missing
         return {r: labels.get(r, "[source]") for r in missing}
 
     def check(self) -> None:
@@ -191,17 +192,18 @@ class Plan:
             rows.unnest(step, key)
         if event.rows:
             rows.query = f"SELECT * FROM ({rows.query}) WHERE {rows.element} IS NOT NULL"
-        rows.keep(references)
+        rows.keep(references, is_last=True)
         return rows
 
 
 def _shares(rows: Rows, expression: Expression) -> list[Share]:
-    columns = {r: rows.value(r).sql for r in expression.references}
+    columns = {r: rows.values[r].sql for r in expression.references}
     return [
         Share(
             render(call.amount, columns),
             render(call.weight, columns),
             render(call.decimals, columns) if call.decimals else None,
+            " OR ".join(rows.lost(call.references)) or "false",
         )
         for call in expression.allocations
     ]
@@ -245,7 +247,8 @@ def no_element(mapping: Mapping) -> str:
 
 def not_taken(mapping: Mapping) -> str:
     """Return the reason why a row is no event for which `where` is not true."""
-    return f"where in [source] is not true: {mapping.where.text.strip()}" if mapping.where else ""
+    where = " ".join(mapping.where.text.split()) if mapping.where else ""
+    return f"where in [source] is not true: {where}"
 
 
 def _broken_line(broken: str) -> str:
@@ -255,7 +258,7 @@ def _broken_line(broken: str) -> str:
 def _tried_condition(rows: Rows, where: Expression) -> str:
     """Return SQL of a condition as a struct; NULL where it cannot be computed."""
     tried = f"TRY(struct_pack(v := coalesce(CAST({rows.sql(where)} AS BOOLEAN), false)))"
-    fails = " OR ".join(rows.lost(where))
+    fails = " OR ".join(rows.lost(where.references))
     return f"CASE WHEN {fails} THEN NULL ELSE {tried} END" if fails else tried
 
 
@@ -273,13 +276,13 @@ def _value(
     cleaner rejects the row for that field, with the original text.
     """
     type_name = _bind(con, rows, expression, first_allocation)
-    value = rows.value(expression.bare) if expression.bare else None
+    value = rows.values[expression.bare] if expression.bare else None
     if value and (plain := _as_written(value, field.type.kind, rows.formats)):
         return plain
     if value and not value.text:
         return value.sql, type_name, None
     tried = f"TRY(struct_pack(v := {rows.sql(expression, first_allocation)}))"
-    fails = [*rows.lost(expression), f"{tried} IS NULL"]
+    fails = [*rows.lost(expression.references), f"{tried} IS NULL"]
     fails += [f"f{first_allocation + i}" for i in range(len(expression.allocations))]
     return f"{tried}.v", type_name, f"({' OR '.join(fails)})"
 
@@ -315,9 +318,7 @@ def _bind(
         con.execute(f"EXPLAIN SELECT {LINE}, {sql} AS v FROM ({rows.query}) AS source").fetchall()
     except duckdb.Error as error:
         reason = str(error).split("\n")[0]
-        types = ", ".join(
-            f"{r.name} is {(rows.values.get(r) or absent(r)).type}" for r in expression.references
-        )
+        types = ", ".join(f"{r.name} is {rows.values[r].type}" for r in expression.references)
         raise SettingsError(
             f"{expression.label}: {expression.text!r} cannot be used on {rows.file} ({types}): "
             f"{reason}"

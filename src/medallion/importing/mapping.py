@@ -13,13 +13,13 @@ from typing import Any
 
 from medallion.contract import FEEDS, Feed
 from medallion.errors import SettingsError, did_you_mean
-from medallion.importing.expressions import Expression, Reference, parse
+from medallion.importing.expressions import Expression, Reference, parse, parse_tree
 
 FORMATS = ("csv", "json", "parquet")
 LINES_VERSION = "mapping 2"
 """A part of the name of every object; raise it when the same source would give other lines."""
 
-TOP = ("feed", "source", "fields", "events")
+TOP = ("feed", "source", "define", "fields", "events")
 SOURCE = (
     "format",
     "feed",
@@ -113,8 +113,9 @@ def parse_mapping(tables: Table[str, Any]) -> Mapping:
     source = _table(tables, "source")
     _only(source, SOURCE, "in [source]")
     name = _choice(source.get("feed", tables.get("feed", "purchases")), tuple(FEEDS), "feed")
+    names = _defined(tables)
     where, order = (
-        parse(f"{key} in [source]", source[key]) if key in source else None
+        parse(f"{key} in [source]", source[key], names) if key in source else None
         for key in ("where", "order")
     )
     for expression in (where, order):
@@ -129,7 +130,7 @@ def parse_mapping(tables: Table[str, Any]) -> Mapping:
         carry_down=tuple(Reference((c,)) for c in _texts(source, "carry_down", "[source]")),
         optional=frozenset(_texts(source, "optional", "[source]")),
         joins=tuple(_joins(source)),
-        events=_events(FEEDS[name], tables),
+        events=_events(FEEDS[name], tables, names),
         digest=hashlib.sha256(
             json.dumps([LINES_VERSION, tables], sort_keys=True, default=str).encode()
         ).hexdigest(),
@@ -190,10 +191,20 @@ def _joins(source: Table[str, Any]) -> Iterator[Join]:
         yield Join(name, file, keys, _format(table, where, source.get("format")))
 
 
-def _events(feed: Feed, tables: Table[str, Any]) -> tuple[EventKind, ...]:
+def _defined(tables: Table[str, Any]) -> dict[str, Any]:
+    """Return the trees of the expressions in [define], each of which may use those before it."""
+    table, names = tables.get("define", {}), dict[str, Any]()
+    if not isinstance(table, dict):
+        raise SettingsError("define must be a table of expressions: [define]")
+    for name, text in table.items():
+        names[name] = parse_tree(f"{name} in [define]", text, names)
+    return names
+
+
+def _events(feed: Feed, tables: Table[str, Any], names: dict[str, Any]) -> tuple[EventKind, ...]:
     if "events" not in tables:
         fields = _table(tables, "fields")
-        return (EventKind(feed.name, (), None, _fields(feed, fields, "[fields]")),)
+        return (EventKind(feed.name, (), None, _fields(feed, fields, "[fields]", names)),)
     events, common = tables["events"], tables.get("fields", {})
     if not isinstance(events, list) or not events or not all(isinstance(e, dict) for e in events):
         raise SettingsError("events must be written as [[events]], one for each kind of event")
@@ -207,15 +218,17 @@ def _events(feed: Feed, tables: Table[str, Any]) -> tuple[EventKind, ...]:
             raise SettingsError(f"two [[events]] have the name {name}")
         where = f"[[events]] {name}"
         own = table.get("fields", {})
-        condition = parse(f"where of {where}", table["where"]) if "where" in table else None
+        condition = parse(f"where of {where}", table["where"], names) if "where" in table else None
         if condition and condition.allocations:
             raise SettingsError(f"{condition.label} must not use allocate(); a field may")
-        fields = _fields(feed, {**common, **own}, f"[fields] of {where}")
+        fields = _fields(feed, {**common, **own}, f"[fields] of {where}", names)
         kinds.append(EventKind(name, _steps(table, where), condition, fields))
     return tuple(kinds)
 
 
-def _fields(feed: Feed, table: Table[str, Any], where: str) -> dict[str, Expression]:
+def _fields(
+    feed: Feed, table: Table[str, Any], where: str, names: dict[str, Any]
+) -> dict[str, Expression]:
     if not isinstance(table, dict):
         raise SettingsError(f"{where} must be a table")
     for name in table:
@@ -227,7 +240,11 @@ def _fields(feed: Feed, table: Table[str, Any], where: str) -> dict[str, Express
     missing = [f.name for f in feed.fields if f.required and f.name not in table]
     if missing:
         raise SettingsError(f"{where} must also map {', '.join(missing)}: {feed.name} require it")
-    return {f.name: parse(f"field {f.name}", table[f.name]) for f in feed.fields if f.name in table}
+    return {
+        f.name: parse(f"field {f.name}", table[f.name], names)
+        for f in feed.fields
+        if f.name in table
+    }
 
 
 def _steps(table: Table[str, Any], where: str) -> tuple[str, ...]:

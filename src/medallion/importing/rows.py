@@ -74,9 +74,9 @@ class Rows:
         self.scopes = {"": scope}
         self.values: dict[Reference, Value] = {}
         self.arrays: dict[str, tuple[Structure, str]] = {}
-        self.absent_arrays: list[Reference] = []
+        self.missing: list[Reference] = []
         self.element = ""
-        self.has_order = False
+        self.has_order, self.count = False, 0
 
     def copy(self, query: str) -> Rows:
         """Return rows that go on from a table with these rows, without scopes."""
@@ -86,20 +86,26 @@ class Rows:
             "scopes": {},
             "values": dict(self.values),
             "kept": list(self.kept),
-            "absent_arrays": [],
+            "missing": [],
         }
         return rows
 
-    def keep(self, references: Iterable[Reference]) -> None:
-        """Compute the values of references that have a name in a scope."""
+    def keep(self, references: Iterable[Reference], is_last: bool = False) -> None:
+        """Compute the values of references that have a name in a scope.
+
+        The others are missing if this `is_last`, and their values absent.
+        """
         selected = []
         for reference in references:
             if reference in self.values:
                 continue
             if (own := self._own(reference)) is not None:
                 self.values[reference] = own
-            elif place := self._find(reference.path):
-                value, i = self._value(*place, reference), len(self.values)
+            elif (place := self._find(reference.path)) or is_last:
+                value = self._value(*place, reference) if place else absent(reference)
+                self.missing += [] if place else [reference]
+                i = self.count
+                self.count += 1
                 names = [f"v{i}"]
                 selected.append(f"{value.sql} AS v{i}")
                 for letter, sql in (("t", value.text), ("w", value.written)):
@@ -115,10 +121,6 @@ class Rows:
         if selected:
             self.query = f"SELECT *, {', '.join(selected)} FROM ({self.query})"
 
-    def missing(self, references: Iterable[Reference]) -> list[Reference]:
-        """Return the references, and the arrays, that name nothing that these rows have."""
-        return [*self.absent_arrays, *(r for r in references if r not in self.values)]
-
     def keep_array(self, key: str, path: Path) -> None:
         """Keep an array for a later `unnest`; without one by its name, an empty one."""
         array, kind = "CAST([] AS JSON[])", JSON
@@ -129,7 +131,7 @@ class Rows:
                 raise SettingsError(f"rows: {path[-1]} of {self.file} is a text, not an array")
             array, kind = array_of(column, rest), JSON if column.kind == JSON else ""
         else:
-            self.absent_arrays.append(Reference(path))
+            self.missing.append(Reference(path))
         self.query = f"SELECT *, {array} AS {key} FROM ({self.query})"
         self.kept.append(key)
         self.arrays[key] = (element(structure), kind)
@@ -158,9 +160,9 @@ class Rows:
 
     def join(self, name: str, keys: dict[str, Reference], other: Lookup) -> None:
         """Add the columns of a second file, by its keys; they are absent where it has no row."""
-        self.keep(keys.values())
+        self.keep(keys.values(), is_last=True)
         conditions = [
-            f"CAST({self.value(reference).sql} AS VARCHAR) = k{i}"
+            f"CAST({self.values[reference].sql} AS VARCHAR) = k{i}"
             for i, reference in enumerate(keys.values())
         ]
         names = [f"k{i}" for i in range(len(keys))]
@@ -198,12 +200,12 @@ class Rows:
 
     def sql(self, expression: Expression, first_allocation: int = 0) -> str:
         """Return an expression over the kept values; what is missing is NULL."""
-        columns = {r: self.value(r).sql for r in expression.references}
+        columns = {r: self.values[r].sql for r in expression.references}
         return expression.sql(columns, first_allocation)
 
-    def lost(self, expression: Expression) -> list[str]:
+    def lost(self, references: Iterable[Reference]) -> list[str]:
         """Return SQL that is true where a value that is used is not of its type."""
-        values = [self.value(r) for r in expression.references]
+        values = [self.values[r] for r in references]
         return [lost(v.sql, v.text) for v in values if v.text]
 
     def used(self, expression: Expression) -> str:
@@ -214,10 +216,6 @@ class Rows:
             if (v := self._any(r))
         )
         return f"CAST(json_object({members}) AS VARCHAR)"
-
-    def value(self, reference: Reference) -> Value:
-        """Return a kept value, or that of what the source does not have."""
-        return self.values.get(reference) or absent(reference)
 
     def _any(self, reference: Reference) -> Value | None:
         place = (reference.path, reference.member)

@@ -83,6 +83,8 @@ def broken_text(reason: str, text: bytes) -> str:
 
 def value_of(column: Column, path: Path, reference: Reference, formats: Formats) -> Value:
     """Return the value of a reference in a column, or at a path below it."""
+    if reference.use == "total" and column.kind == TEXT:
+        raise SettingsError(f"total() needs an array; {reference.name} is a text")
     if reference.use == "total":
         return _total(column, path, reference)
     if column.kind == TEXT:
