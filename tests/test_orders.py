@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -81,6 +84,23 @@ def test_the_examples_have_no_rejected_line(shops: Path) -> None:
     receipts = pq.read_table(shops / "bronze/receipts").to_pylist()
     imported = [r for r in receipts if "/import-" in r["source_file"]]
     assert len(imported) == 13 and {r["quarantined"] for r in imported} == {0}
+
+
+def test_the_worked_example_of_the_guide_runs_as_shown(tmp_path: Path, cli: Cli) -> None:
+    """Its files, its output, and the shares of its discount."""
+    guide = (ROOT / "docs/importing.md").read_text("utf-8")
+    section = guide[guide.index("## Orders") : guide.index("## How values are written")]
+    blocks = dict(re.findall(r"```(\w*)\n(.*?)```", section, re.DOTALL))
+    file = write(tmp_path / "orders.json", blocks["json"])
+    mapping = write(tmp_path / "orders.toml", blocks["toml"])
+    result = cli(tmp_path / "home", "import", str(file), "--mapping", str(mapping))
+    assert result.stdout == blocks[""].partition("\n")[2]
+    discounts = [e["discount_amount"] for e in events(tmp_path / "home") if "discount_amount" in e]
+    assert [f"{d:.2f}" for d in discounts] == ["0.33", "0.50", "0.17"]
+    assert "shared as 0.33, 0.50 and 0.17" in section
+    till = ("examples/till.csv", "--mapping", "examples/till.toml", "--preview")
+    shown = cli(tmp_path / "none", "import", *(str(ROOT / t) if "/" in t else t for t in till))
+    assert shown.stdout.splitlines()[0] in guide
 
 
 def _amounts(row: dict[str, Any]) -> dict[str, Decimal]:
@@ -385,3 +405,36 @@ def test_an_unknown_zone_in_a_row_rejects_the_row_alone(
     take(f'[source]\nformat = "csv"\n[fields]\n{toml(fields)}', file)
     times = [e.get("ts") for e in events(tmp_path / "home")]
     assert times == ["2026-01-02T00:00:00.000000Z", {"zone": "Mars/Base"}, None]
+
+
+def test_a_preview_shows_events_and_rejects_and_writes_nothing(tmp_path: Path, cli: Cli) -> None:
+    """Of each kind, with the sentence that explains a reject, and what is left out."""
+    home, mapping = tmp_path / "home", EXAMPLES / "shopify-orders.toml"
+    text = (EXAMPLES / "shopify-orders-1.csv").read_text().replace(",USD,50.00,", ",US$,50.00,")
+    file = write(tmp_path / "orders.csv", text)
+    arguments = ("import", str(file), "--mapping", str(mapping), "--preview")
+    result = cli(home, *arguments)
+    assert result.exit_code == 0 and not home.exists()
+    said = result.stdout
+    assert "6 lines would be accepted, 3 rejected; nothing was written" in said
+    assert all(f"  {kind}:\n" in said for kind in ("line", "shipping", "tip"))
+    assert "bad_currency: currency at character" in said and "left out:  1: where in" in said
+    shown = json.loads(cli(home, *arguments, "--json").stdout)
+    assert shown["rejected"] == {"bad_currency": 3} and len(shown["events"]["line"]) == 4
+    broken = write(tmp_path / "gz.csv", "PK\x03\x04")
+    result = cli(home, "import", str(broken), "--mapping", str(mapping), "--preview")
+    assert result.exit_code == 1 and "gz.csv: it is a zip archive" in result.stdout
+    assert cli(home, "import", "complete-journey", "--preview").exit_code == 2
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/**/*.toml")), ids=lambda p: p.name)
+def test_the_schema_of_mappings_knows_every_example(path: Path) -> None:
+    """It takes the mappings under examples/, and refuses them with a name that it does not know."""
+    tables = tomllib.loads(path.read_text("utf-8"))
+    if "source" not in tables:
+        return
+    schema = json.loads((ROOT / "contracts/mapping.schema.json").read_text())
+    jsonschema.validate(tables, schema)
+    for wrong in (tables | {"field": {}}, tables | {"source": tables["source"] | {"row": "x"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)

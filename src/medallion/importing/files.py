@@ -5,12 +5,12 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -27,12 +27,15 @@ from medallion.importing.readers import SourceFile, check_options, open_source
 from medallion.importing.report import Failure, FeedReport, ImportReport
 from medallion.importing.source import UnreadableSource
 from medallion.importing.streams import check_packed
-from medallion.importing.writer import Part, Progress, RawWriter, scratch_folder
+from medallion.importing.writer import Progress, RawWriter, scratch_folder
 from medallion.lake.codecs import SUFFIXES, codec_of_file
 from medallion.platforms.lake import Lake
 
-_FAILURES = (duckdb.Error, UnreadableSource, OSError, EOFError, pa.ArrowException)
+FAILURES = (duckdb.Error, UnreadableSource, OSError, EOFError, pa.ArrowException)
 """The errors of a source file that cannot be read."""
+
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,10 @@ class Counts:
 
 
 class Import:
-    """Files, a mapping, and the engine that turns the rows of the one into lines by the other."""
+    """Files, a mapping, and the engine that turns the rows of the one into lines by the other.
+
+    `kind` is the kind of event of the lines that come at the moment; none for broken rows.
+    """
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class Import:
     ) -> None:
         self.con, self.mapping, self.lookups, self.scratch = con, mapping, lookups, scratch
         self.failures: list[Failure] = []
+        self.kind = ""
 
     def open(self, files: list[InputFile]) -> list[tuple[InputFile, SourceFile]]:
         """Return the files that can be opened.
@@ -77,7 +84,7 @@ class Import:
                 check_packed(file.link)
                 source = open_source(self.con, file.link, self.mapping.format, self.scratch)
                 plan = self._plan(file, source)
-            except _FAILURES as error:
+            except FAILURES as error:
                 self.fail(file, error)
             else:
                 opened.append((file, source))
@@ -89,7 +96,7 @@ class Import:
 
     def lines(
         self, file: InputFile, source: SourceFile, counts: Counts
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch, None, None]:
         """Yield the lines of a file, and count what becomes of its rows."""
         plan = self._plan(file, source, scan=True)
         if plan.is_flat:
@@ -130,6 +137,7 @@ class Import:
         self, query: str, kind: str, counts: Counts, taken: Any = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield the lines of a query; where `kind` is empty, they are of broken rows."""
+        self.kind = kind
         nested = next((e.rows for e in self.mapping.events if e.name == kind), ())
         for batch in record_batches(self.con, query):
             lines = batch.column(1)
@@ -177,7 +185,7 @@ def import_files(
         for file, source in files:
             try:
                 report += _import(work, file, source, lake, counts, now, progress)
-            except _FAILURES as error:
+            except FAILURES as error:
                 work.fail(file, error)
     return ImportReport(
         {work.mapping.feed.name: report},
@@ -246,7 +254,7 @@ def _import(
     def report_rows(rows: int) -> None:
         progress(f"{file.path.name}: {rows:,} {feed.name}")
 
-    parts, new = _scan(work, file, source, writer, report_rows)
+    parts, new = scanned(work, file, source, lambda lines: writer.stage(lines, report_rows))
     report = writer.publish(parts, now)
     if report.present_objects:
         progress(
@@ -257,24 +265,29 @@ def _import(
     return replace(report, broken=new.broken if report.rows else 0)
 
 
-def _scan(
+def scanned(
     work: Import,
     file: InputFile,
     source: SourceFile,
-    writer: RawWriter,
-    progress: Callable[[int], None],
-) -> tuple[list[Part], Counts]:
-    """Stage the rows of a file; scan it again as long as there are new broken rows."""
+    take: Callable[[Iterator[pa.RecordBatch]], Taken],
+) -> tuple[Taken, Counts]:
+    """Return what `take` makes of the lines of a file, and the counts of its rows.
+
+    The file is scanned again as long as there are new broken rows.
+    """
     while True:
         counts = Counts(Counter(), Counter())
+        lines = work.lines(file, source, counts)
         try:
-            parts = writer.stage(work.lines(file, source, counts), progress)
+            taken = take(lines)
         except duckdb.Error:
             if not source.repair(failed=True):
                 raise
         else:
             if not source.repair(failed=False):
-                return parts, counts
+                return taken, counts
+        finally:
+            lines.close()
 
 
 def _identity(path: Path, work: Import) -> str:

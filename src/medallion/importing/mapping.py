@@ -34,6 +34,26 @@ SOURCE = (
 )
 EVENT = ("name", "rows", "where", "fields")
 JOIN = ("file", "on", "format", "options")
+DESCRIPTIONS = {
+    "feed": "The kind of event that the rows become.",
+    "source": "How to read the files, and which of their rows are taken.",
+    "define": "Names for expressions that are used in several places; each may use those above.",
+    "fields": "An SQL expression for each field; beside [[events]] those that all of them share.",
+    "events": "The events of a row: one table for each kind.",
+    "format": "The format of the file.",
+    "rows": "The path of a nested array, such as refunds.refund_line_items: each element is a row.",
+    "where": "A condition in SQL; rows for which it is not true are left out, and counted.",
+    "order": "An SQL expression that is equal on all rows of an order.",
+    "carry_down": "Columns that only the first row of an order has; the rows after it get them.",
+    "optional": "Columns and members that no file of an import needs to have.",
+    "all_text": "Read every column of a Parquet file as text.",
+    "options": "Options of DuckDB's reader of the format.",
+    "join": "Second files, by the name that their columns begin with.",
+    "name": "The name of this kind of event in the report.",
+    "file": "The second file, beside the one that is imported.",
+    "on": "The key: a column that both files have, or columns of the second with those of the row.",
+}
+"""What each name of a mapping is for."""
 
 
 @dataclass(frozen=True)
