@@ -14,6 +14,7 @@ from medallion.audit.checks import Check, count
 from medallion.audit.gold import gold_checks, silver_checks
 from medallion.audit.live import NEEDED, live_checks
 from medallion.audit.raw import raw_checks
+from medallion.layers.quarantine import rejected_counts
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations
 
@@ -22,10 +23,14 @@ __all__ = ["AuditReport", "Check", "audit"]
 
 @dataclass
 class AuditReport:
-    """All checks, and counts of what waits for its next stage, which is no violation."""
+    """All checks, and counts that are no violation.
+
+    `waiting` is what waits for its next stage, `rejected` the rejected lines by their state.
+    """
 
     checks: list[Check] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -36,7 +41,7 @@ def audit(
     lake: Lake, warehouse: Warehouse, *, progress: Callable[[str], None] = print
 ) -> AuditReport:
     """Count everything again, without changing anything."""
-    report, built = AuditReport(), relations(warehouse)
+    report, built = AuditReport(rejected=rejected_counts(lake, warehouse)), relations(warehouse)
     report.checks += raw_checks(lake, warehouse, report.waiting, progress)
     report.checks += bronze_checks(lake, warehouse, report.waiting)
     if "silver.purchases_silver" in built:
