@@ -26,9 +26,16 @@ TextByLine = dict[int, bytes]
 
 
 def raw_checks(
-    lake: Lake, db: Warehouse, waiting: dict[str, int], progress: Callable[[str], None]
+    lake: Lake,
+    db: Warehouse,
+    waiting: dict[str, int],
+    sound: list[str],
+    progress: Callable[[str], None],
 ) -> Iterator[Check]:
-    """Read each raw object again; check its receipt, and that each line is staged once."""
+    """Read each raw object again; check its receipt, and that each line is staged once.
+
+    `sound` gets the keys of the objects whose bytes are those of their receipts.
+    """
     receipts = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
@@ -50,6 +57,7 @@ def raw_checks(
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
+        sound.append(raw.key)
         if recount.lines != promised:
             broken.append(f"{raw.key}: {recount.lines} lines, receipt says {promised}")
         broken += recount.unlike

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from random import Random
 from typing import Any
 
 import click
@@ -83,7 +84,13 @@ def run(
         rows = layers(pipeline.lake, pipeline.warehouse)
         currency = reporting_currency(pipeline.warehouse)
         days, older = revenue_by_day(pipeline.warehouse, 7), other_versions(pipeline.warehouse)
-        report = audit(pipeline.lake, pipeline.warehouse, progress=lambda key: tell(f"audit {key}"))
+        report = audit(
+            pipeline.lake,
+            pipeline.warehouse,
+            home=platform.home,
+            chance=Random(),
+            progress=lambda key: tell(f"audit {key}"),
+        )
     if as_json:
         summary = {"layers": rows, "audit": report, "failures": batch.failures}
         print_json(summary | {"rejected": tally.as_json()})
