@@ -64,42 +64,49 @@ def _compare(
     lake: Lake, db: Warehouse, key: str, feed: Feed, arrived: str, most: int | None
 ) -> tuple[int, list[str]]:
     """Return how many lines of an object were compared, and those that differ."""
-    expected, last = dict[int, Row](), 0
+    compared, unlike = 0, list[int]()
     try:
-        for numbered, end in _cleaned(lake, key, feed):
-            expected |= numbered
-            last = end
-            if most is not None and last >= most:
+        for cleaned, count in _cleaned(lake, key, feed):
+            first, last = compared + 1, compared + count
+            staged = _staged(db, key, feed, arrived, first, last)
+            unlike += [n for n in cleaned.keys() | staged if cleaned.get(n) != staged.get(n)]
+            compared = last
+            if most is not None and compared >= most:
                 break
     except DamagedArchive:
         return 0, []
     except OSError as error:
-        return 0, [f"{key}: cannot be read: {reason(error)}"]
-    staged = dict[int, Row]()
-    for table, columns in ((feed.name, feed.names), ("quarantine", _REJECTED)):
+        return compared, [f"{key}: cannot be read: {reason(error)}"]
+    return compared, [f"{key}: line {n} is staged with other values" for n in sorted(unlike)]
+
+
+def _staged(
+    db: Warehouse, key: str, feed: Feed, arrived: str, first: int, last: int
+) -> dict[int, Row]:
+    """Return the staged values of some lines of an object, accepted and rejected, by number."""
+    return {
+        line: tuple(values)
+        for table, columns in ((feed.name, feed.names), ("quarantine", _REJECTED))
         for line, *values in rows(
             db,
             f"SELECT source_line, {', '.join(columns)} FROM staging.{table} WHERE source_file = ? "
-            "AND ingested_at = CAST(? AS TIMESTAMP) AND source_line <= ?",
-            [key, arrived, last],
-        ):
-            staged[line] = tuple(values)
-    unlike = [n for n in expected.keys() | staged.keys() if expected.get(n) != staged.get(n)]
-    return last, [f"{key}: line {n} is staged with other values" for n in sorted(unlike)]
+            "AND ingested_at = CAST(? AS TIMESTAMP) AND source_line BETWEEN ? AND ?",
+            [key, arrived, first, last],
+        )
+    }
 
 
 def _cleaned(lake: Lake, key: str, feed: Feed) -> Iterator[tuple[dict[int, Row], int]]:
-    """Yield the outcome of lines by number, and the number of the last line read.
+    """Yield the outcome of lines by number, and how many lines that are, some at a time.
 
     The exact lane reads them all, so that an error of the other one would show.
     """
     cleaner = Cleaner(feed, is_compiled=False)
     with lake.open(key) as stream:
         for block in read_blocks(Unpacked(StoredBytes(stream), key)):
-            end = block.first_line + len(block) - 1
             for part in cleaner.clean(block):
                 values = zip(*(column.to_pylist() for column in part.accepted), strict=True)
-                numbered = dict(zip(part.lines.tolist(), values, strict=True))
+                numbered: dict[int, Row] = dict(zip(part.lines.tolist(), values, strict=True))
                 for line in part.rejected:
                     numbered[line.source_line] = (line.reason, line.raw, line.raw_size)
-                yield numbered, end
+                yield numbered, len(numbered) + part.blank

@@ -153,10 +153,14 @@ class LakeEraser:
         part, rewritten = self._scratch / "part", self._scratch / "part-rewritten"
         with stored.open("rb") as file:
             part.write_bytes(file.read(before.stamp.size))
-        if Stamp.of_file(part) != before.stamp:
-            return None
-        self._copy(part, key, rewritten)
-        return Stamp.of_file(rewritten)
+        try:
+            if Stamp.of_file(part) != before.stamp:
+                return None
+            self._copy(part, key, rewritten)
+            return Stamp.of_file(rewritten)
+        finally:
+            part.unlink()
+            rewritten.unlink(missing_ok=True)
 
     def rewrite_bronze(self) -> None:
         """Rewrite the accepted rows of the customer."""
