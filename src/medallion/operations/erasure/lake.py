@@ -122,13 +122,16 @@ class LakeEraser:
         for raw, stored in self._fetched(o for o in self._lake.list(key) if o.key == key):
             path = self._scratch / "raw"
             count = self._copy(stored, key, path)
-            # An interrupted erasure may have rewritten it without its arrival.
-            if not count and raw.modified == before.arrived:
+            # An interrupted erasure may have rewritten it without its arrival. What has grown since
+            # is another version, which must have another arrival.
+            is_old = Stamp.of_file(stored) in (before.stamp, self._stamps.get(key))
+            arrived = before.arrived if is_old else raw.modified
+            if not count and raw.modified == arrived:
                 return
             if stamp := self._new_stamp(stored, key, path, before):
                 self._stamps[key] = stamp
                 self._note()
-            self._lake.replace(path, key, before.arrived, instead_of=raw)
+            self._lake.replace(path, key, arrived, instead_of=raw)
             self.done.raw_objects += 1
             self.done.raw_lines += count
 
