@@ -179,7 +179,8 @@ FAULTS = (
     Fault(
         "a query reaches no file",
         f"{SOURCE}/platforms/warehouse.py",
-        '    "enable_external_access = false",\n    "disabled_filesystems = \'LocalFileSystem\'",\n',
+        '    "enable_external_access = false",\n'
+        "    \"disabled_filesystems = 'LocalFileSystem'\",\n",
         "",
         "tests/test_doors.py::test_a_query_reaches_nothing_but_relations",
     ),
