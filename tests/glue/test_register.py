@@ -68,5 +68,5 @@ def test_a_damaged_run_is_named_in_one_line(tmp_path: Path) -> None:
     assert store.replace(manifest) and store.read() == manifest
     path = tmp_path / "tmp/runs/current.json"
     path.write_text(path.read_text().replace("bronze/x", "bronze/y"))
-    with pytest.raises(LakeError, match="is damaged.*remove it"):
+    with pytest.raises(LakeError, match=r"is damaged.*remove it"):
         store.read()
