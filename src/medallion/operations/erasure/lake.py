@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from medallion.contract import MAX_LINE_BYTES, feed_of
 from medallion.errors import LakeError
-from medallion.lake.codecs import codec_of, create_packed
+from medallion.lake.codecs import codec_of_file, create_packed
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import (
     QUARANTINES,
@@ -138,7 +138,7 @@ class LakeEraser:
     def _copy(self, stored: Path, key: str, path: Path) -> int:
         """Write a raw object without the id; return the number of changed lines."""
         count = 0
-        with create_packed(path, codec_of(key)) as out:
+        with create_packed(path, codec_of_file(stored, key)) as out:
             for line, changed in lines(stored, key, self._by):
                 out.write(line)
                 count += changed
