@@ -132,7 +132,7 @@ FAULTS = (
         f"{SOURCE}/lake/receipts.py",
         "    if stamps.keys() != outputs.keys() or sealed(row, stamps)[SEAL] != row[SEAL]:",
         "    if False:",
-        f"{DURABLE}::test_a_flipped_bit_is_named_or_harmless",
+        f"{DURABLE}::test_an_altered_receipt_is_not_loaded",
     ),
     Fault(
         "checksum of raw bytes, audit",

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from medallion.lake.receipts import RECEIPTS
+from medallion.lake.receipts import RECEIPTS, receipts_table
 from medallion.platforms.local import LocalLake
 from tests.chaos import sample, small_home, try_all
 from tests.conftest import Cli, drop, event
@@ -145,6 +145,19 @@ def test_rows_are_counted_where_no_checksum_is(tmp_path: Path, cli: Cli) -> None
     pq.write_table(table, path)
     assert cli(tmp_path, "load").exit_code == 0
     assert "of an earlier version have none" in cli(tmp_path, "audit").stdout
+
+
+def test_an_altered_receipt_is_not_loaded(tmp_path: Path, cli: Cli) -> None:
+    """Its values do not fit its seal, though its file is whole."""
+    drop(tmp_path, "a.ndjson", event(event_id="e1"))
+    assert cli(tmp_path, "clean").exit_code == 0
+    (path,) = (tmp_path / RECEIPTS).glob("*.parquet")
+    (row,) = pq.read_table(path).to_pylist()
+    pq.write_table(receipts_table([row | {"engine": "another"}]), path)
+    result = cli(tmp_path, "load")
+    assert result.exit_code == 1 and "its checksum is of another content" in result.stdout
+    pq.write_table(receipts_table([row]), path)
+    assert cli(tmp_path, "load").exit_code == 0
 
 
 def test_a_damaged_object_is_not_loaded_and_breaks_a_promise(tmp_path: Path, cli: Cli) -> None:
