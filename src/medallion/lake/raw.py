@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from medallion.lake import codecs
-from medallion.platforms.lake import Lake, LakeObject
+from medallion.platforms.lake import CANNOT_READ, Lake, LakeObject
 
 RAW = "raw/"
 DECISIONS = f"{RAW}decisions/"
@@ -41,6 +41,11 @@ def not_taken(lake: Lake) -> dict[str, str]:
     """Return the keys under raw/ that are no raw objects, each with the reason and advice."""
     others = {o.key: _advice(o.key.lower()) for o in lake.list(RAW) if not _is_raw(o)}
     return dict(sorted((others | dict(lake.unlisted(RAW))).items()))
+
+
+def unreadable(lake: Lake) -> dict[str, str]:
+    """Return the keys under raw/ that the disk or the rights keep from being read."""
+    return {key: why for key, why in lake.unlisted(RAW) if why.startswith(CANNOT_READ)}
 
 
 def _is_raw(stored: LakeObject) -> bool:
