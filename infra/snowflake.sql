@@ -441,6 +441,17 @@ SELECT
 FROM RETAIL.LANDING.RECEIPTS;
 -- End of what is generated
 
+-- The versions of raw objects that a newer version has replaced. Their rows stay, and no model counts
+-- them; load_seq is that of the newer one, whichever of their receipts landed first.
+CREATE OR REPLACE VIEW RETAIL.STAGING.SUPERSEDED COPY GRANTS AS
+SELECT
+    source_file,
+    modified_at AS ingested_at,
+    GREATEST(load_seq, LEAD(load_seq) OVER (PARTITION BY source_file ORDER BY modified_at))
+        ::NUMBER(38,0) AS load_seq
+FROM RETAIL.STAGING.RECEIPTS
+QUALIFY modified_at < MAX(modified_at) OVER (PARTITION BY source_file);
+
 -- The ledger: one row per bronze object. An object that was loaded twice has twice its rows here, and
 -- the audit tells.
 CREATE OR REPLACE VIEW RETAIL.STAGING.LOADS COPY GRANTS AS

@@ -1,8 +1,44 @@
 with
 
-bronze as (
+bronze as {{ inlined() }} (
 
     select * from {{ ref('bronze') }}
+
+),
+
+purchases as (
+
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
+{% if is_incremental() %}
+-- Events of raw objects that were rewritten since: of all their copies one is chosen again.
+withdrawn as {{ materialized() }} (
+
+    select distinct event_id
+    from (
+        {{ withdrawn_events(this) }}
+    ) as events
+
+),
+{% endif %}
+
+arrived as (
+
+    select * from bronze
+    {% if is_incremental() %}
+    where load_seq > {{ watermark(this) }}
+    union all
+    select * from bronze
+    where load_seq <= {{ watermark(this) }} and event_id in (select event_id from withdrawn)
+    {% endif %}
 
 ),
 
@@ -12,10 +48,7 @@ batch as (
         *,
         {{ text_key('event_id') }} as event_key,
         {{ bucket(text_key('event_id')) }} as event_bucket
-    from bronze
-    {% if is_incremental() %}
-    where load_seq > {{ watermark(this) }}
-    {% endif %}
+    from arrived
 
 ),
 
@@ -64,6 +97,7 @@ known as {{ materialized() }} (
     select event_id, ingested_at, source_file, source_line, first_load_seq
     from {{ this }}
     where dt in (select dt from hits) and event_key in (select event_key from hits)
+        and event_id not in (select event_id from withdrawn)
 
 ),
 
@@ -111,14 +145,29 @@ signed as (
         cast(case when event_type = 'return' then -1 else 1 end as integer) as direction
     from kept
 
-)
+),
 
 -- The fields of the contract pass as they are; schema.yml names them, and dbt compares the two.
+lines as (
+
+    select
+        * exclude (bronze_id, bronze_file, direction),
+        cast(price * quantity as decimal(38,6)) as list_amount,
+        cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
+        cast(direction * quantity as bigint) as signed_quantity,
+        cast(direction * total_amount as decimal(20,4)) as net_amount,
+        cast(direction * tax_amount as decimal(20,4)) as net_tax_amount
+    from signed
+
+)
+
+select * from lines
+{% if is_incremental() %}
+union all
+-- A row with nothing but the key deletes the copy that was kept so far.
 select
-    * exclude (bronze_id, bronze_file, direction),
-    cast(price * quantity as decimal(38,6)) as list_amount,
-    cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
-    cast(direction * quantity as bigint) as signed_quantity,
-    cast(direction * total_amount as decimal(20,4)) as net_amount,
-    cast(direction * tax_amount as decimal(20,4)) as net_tax_amount
-from signed
+    withdrawn.event_id,
+    lines.* exclude (event_id)
+from withdrawn
+left join lines on false
+{% endif %}

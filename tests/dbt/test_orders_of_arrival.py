@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from medallion.layers.staging import TABLES, create_tables
+from medallion.layers.staging import SUPERSEDE, TABLES, create_tables
 from medallion.layers.transform import Transformer
 from medallion.pipeline import LIVE, MARTS
 from medallion.platforms.warehouse import open_warehouse
@@ -48,6 +48,7 @@ class Home:
         """One transaction of the loader."""
         for table, rows in arrival.tables.items():
             load_rows(self.db, table, number, rows, arrival.at)
+        self.db.execute(SUPERSEDE, {"seq": number})
 
     def build(self, select: str) -> None:
         """An increment, as a stream makes it."""

@@ -60,6 +60,12 @@ duplicates as (
 
 ),
 
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
 judged as (
 
     select
@@ -126,6 +132,9 @@ select 'lines', 'of a store that was closed', closed_store from lines
 union all
 select 'copies', 'of events that silver holds already', cast(count(*) as bigint)
 from duplicates
+union all
+select 'versions', 'of raw objects that a newer version replaced', cast(count(*) as bigint)
+from superseded
 union all
 select 'returns', link, cast(count(*) as bigint)
 from returned_lines

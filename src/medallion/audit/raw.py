@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from medallion.audit.checks import LOST, Check, count, rows
 from medallion.cleaning.lines import read_blocks
@@ -15,6 +16,7 @@ from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import RECEIPTS, receipt_key, stem
+from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -29,7 +31,7 @@ def raw_checks(
     lake: Lake, db: Warehouse, waiting: dict[str, int], progress: Callable[[str], None]
 ) -> Iterator[Check]:
     """Read each raw object again; check its receipt, and that each line is staged once."""
-    receipts = _receipts(db)
+    receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
     receipted = {key for key, _ in receipts}
@@ -44,14 +46,15 @@ def raw_checks(
             else:
                 not_loaded += 1
             continue
-        if (promised := receipts.get((raw.key, recount.checksum))) is None:
-            if receipt_key(stem(raw)) in cleaned and raw.key in receipted:
+        receipt = receipts.get((raw.key, recount.checksum))
+        if receipt is None or receipt.arrived != newest[raw.key]:
+            if receipt is None and receipt_key(stem(raw)) in cleaned and raw.key in receipted:
                 broken.append(f"{raw.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
-        if recount.lines != promised:
-            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {promised}")
+        if recount.lines != receipt.lines:
+            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {receipt.lines}")
         broken += recount.unlike
     gone, consented = receipted - seen, retired(lake)
     broken += [
@@ -61,6 +64,8 @@ def raw_checks(
     figure = f"{lines:,} in {objects:,} objects"
     if gone & consented:
         figure += f", {len(gone & consented):,} more in bronze alone"
+    if superseded := count(db, "staging.superseded"):
+        figure += f", {superseded:,} earlier versions that do not count"
     yield Check(LOST, "raw lines = receipt lines", figure, shortened(broken))
     yield _sums(db)
     yield _coverage(db)
@@ -74,19 +79,16 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
     objects = raw_objects(lake)
     while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
         keys = [raw.key for raw in batch]
-        kept: dict[str, dict[datetime, TextByLine]] = {}
-        for key, arrived, line, text in rows(
+        kept: dict[str, TextByLine] = {}
+        for key, line, text in rows(
             db,
-            "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
+            f"SELECT source_file, source_line, raw FROM {current_rows('quarantine')} AS rejected "
             "WHERE source_file BETWEEN ? AND ? AND reason <> ?",
             [min(keys), max(keys), UNREADABLE],
         ):
-            kept.setdefault(key, {}).setdefault(arrived, {})[line] = text
+            kept.setdefault(key, {})[line] = text
         for raw in batch:
-            by_arrival = kept.pop(raw.key, {})
-            # A home that was copied or restored has other times of modification.
-            only = next(iter(by_arrival.values())) if len(by_arrival) == 1 else {}
-            yield raw, by_arrival.get(raw.modified.replace(tzinfo=None), only)
+            yield raw, kept.pop(raw.key, {})
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,21 @@ def _recount(lake: Lake, raw: LakeObject, kept: TextByLine) -> _Recount:
         return _Recount(lines, stored.checksum(), unlike)
 
 
-def _receipts(db: Warehouse) -> dict[tuple[str, str], int]:
-    """Return the lines of every receipt by raw key and checksum."""
-    receipts = rows(db, "SELECT source_file, checksum, lines FROM staging.receipts")
-    return {(key, checksum): lines for key, checksum, lines in receipts}
+class _Receipt(NamedTuple):
+    arrived: datetime
+    lines: int
+
+
+def _receipts(db: Warehouse) -> tuple[dict[tuple[str, str], _Receipt], dict[str, datetime]]:
+    """Return the receipts by raw key and checksum, and the newest arrival of each raw key."""
+    receipts: dict[tuple[str, str], _Receipt] = {}
+    newest: dict[str, datetime] = {}
+    for key, checksum, *values in rows(
+        db, "SELECT source_file, checksum, modified_at, lines FROM staging.receipts ORDER BY 3"
+    ):
+        receipts[key, checksum] = receipt = _Receipt(*values)
+        newest[key] = receipt.arrived
+    return receipts, newest
 
 
 def _sums(db: Warehouse) -> Check:

@@ -56,12 +56,14 @@ class Provenance:
 
 def known_receipts(lake: Lake, warehouse: duckdb.DuckDBPyConnection | None) -> list[Provenance]:
     """Return the receipts of bronze, and those that only the warehouse has."""
-    receipts = {}
+    receipts: dict[tuple[str, str], Provenance] = {}
     for stored in lake.list(RECEIPTS):
         with suppress(OSError, pa.ArrowException), lake.open(stored.key) as stream:
             for row in pq.read_table(stream).to_pylist():
                 receipt = _provenance(row, stored.key)
-                receipts[receipt.version] = receipt
+                other = receipts.setdefault(receipt.version, receipt)
+                # Bytes that came back after others arrived last when they came back.
+                receipts[receipt.version] = max(other, receipt, key=lambda r: r.arrived)
     for row in _staged(warehouse) if warehouse else ():
         receipt = _provenance(row, None)
         receipts.setdefault(receipt.version, receipt)

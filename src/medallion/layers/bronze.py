@@ -11,8 +11,8 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from medallion.lake.receipts import (
     receipt_key,
     stem,
 )
-from medallion.platforms.lake import Lake, LakeObject
+from medallion.platforms.lake import Lake, LakeObject, milliseconds
 
 ROWS_PER_PART = 1 << 16
 REJECTED_BYTES_PER_PART = 8 << 20
@@ -90,60 +90,114 @@ class Unfinished(OSError):
 
 
 class Sweep:
-    """A search for raw objects without a receipt, which remembers those that have one."""
+    """A search for raw objects whose newest version has no receipt; it remembers the others.
+
+    The newest version of an object speaks for it. So each version must have arrived after the one
+    before, whatever its time of modification says.
+    """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._done: set[tuple[str, str]] | None = None
-        self._keys = set[str]()
+        self._cleaned: dict[str, str] | None = None
+        self._receipts = Counter[str]()
+        self._of_clusters = dict[str, list[_Earlier]]()
 
     def waiting(self) -> list[LakeObject]:
         """Return the raw objects without a receipt, oldest arrival first."""
         objects = list(raw_objects(self._lake))
-        if self._done is None:
-            receipted = self._receipted(objects)
-            self._done = {(o.key, o.version) for o in objects if stem(o) in receipted}
-            self._keys = {name.partition("-")[0] for name in receipted}
-        new = [o for o in objects if (o.key, o.version) not in self._done]
-        new = [o for o in new if key_stem(o.key) not in self._keys or not self._only_touched(o)]
+        if self._cleaned is None:
+            self._cleaned = self._receipted(objects)
+        changed = [o for o in objects if self._cleaned.get(o.key) != o.version]
+        new = [version for o in changed if (version := self._new_version(o))]
         return sorted(new, key=lambda o: (o.modified, o.key))
 
-    def _receipted(self, objects: list[LakeObject]) -> set[str]:
-        """Return the stems of all objects that have a receipt.
+    def _receipted(self, objects: list[LakeObject]) -> dict[str, str]:
+        """Return the versions of the objects whose only receipt is theirs, by key.
 
-        They are the names of the receipts. A cluster writes many receipts into one object: these
-        are read.
+        Receipts are named after key and version. A cluster writes many receipts into one object:
+        these are read.
         """
-        names = [
+        names = {
             o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in self._lake.list(RECEIPTS)
-        ]
-        done = {name for name in names if is_stem(name)}
-        receipts = set()
-        for name in set(names) - done:
-            with self._lake.open(receipt_key(name)) as stream:
-                table = pq.read_table(stream)
-            receipts |= {(r["source_file"], r["size"], r["modified_at"]) for r in table.to_pylist()}
-        return done | {
-            stem(o) for o in objects if (o.key, o.size, o.modified.replace(tzinfo=None)) in receipts
+        }
+        stems = {name for name in names if is_stem(name)}
+        for name in names - stems:
+            for earlier in _receipts_in(self._lake, receipt_key(name)):
+                self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
+        self._receipts = Counter(name.partition("-")[0] for name in stems)
+        return {
+            o.key: o.version
+            for o in objects
+            if self._receipts[key_stem(o.key)] == 1
+            and stem(o) in stems
+            and o.key not in self._of_clusters
         }
 
     def finished(self, raw: LakeObject) -> None:
         """Remember a receipt that was just published."""
-        if self._done is not None:
-            self._done.add((raw.key, raw.version))
-            self._keys.add(key_stem(raw.key))
+        if self._cleaned is not None:
+            self._cleaned[raw.key] = raw.version
+            self._receipts[key_stem(raw.key)] += 1
 
-    def _only_touched(self, raw: LakeObject) -> bool:
-        """Return whether an earlier version had the same bytes, so that only its time changed."""
-        prefix = f"{RECEIPTS}{key_stem(raw.key)}-"
-        with self._lake.open(raw.key) as stream:
-            checksum = StoredBytes(stream).checksum()
-        for receipt in self._lake.list(prefix):
-            with self._lake.open(receipt.key) as stream:
-                if pq.read_table(stream)["checksum"][0].as_py() == checksum:
-                    self.finished(raw)
-                    return True
-        return False
+    def _new_version(self, raw: LakeObject) -> LakeObject | None:
+        """Return an object with its arrival; None when its newest receipt is of the same bytes."""
+        assert self._cleaned is not None
+        earlier = [*self._of_clusters.get(raw.key, ())]
+        if self._receipts[key_stem(raw.key)]:
+            for receipt in self._lake.list(f"{RECEIPTS}{key_stem(raw.key)}-"):
+                earlier += _receipts_in(self._lake, receipt.key)
+        if not earlier:
+            return raw
+        newest = max(earlier)
+        if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
+            with self._lake.open(raw.key) as stream:
+                if StoredBytes(stream).checksum() != newest.checksum:
+                    return _after(raw, newest.arrived)
+        self._cleaned[raw.key] = raw.version
+        return None
+
+
+@dataclass(frozen=True, order=True)
+class _Earlier:
+    """What a receipt says of an earlier version of a raw object; `key` is that of the receipt."""
+
+    arrived: datetime
+    size: int
+    checksum: str
+    source_file: str
+    key: str
+
+    def has_place_of(self, raw: LakeObject) -> bool:
+        """Return whether a cluster, which names no receipt after its object, has cleaned `raw`."""
+        is_of_cluster = not is_stem(self.key.removeprefix(RECEIPTS).removesuffix(".parquet"))
+        return is_of_cluster and (self.size, self.arrived) == (raw.size, raw.modified)
+
+
+def _receipts_in(lake: Lake, key: str) -> list[_Earlier]:
+    with lake.open(key) as stream:
+        rows = pq.read_table(stream).to_pylist()
+    return [
+        _Earlier(
+            row["modified_at"].replace(tzinfo=UTC),
+            row["size"],
+            row["checksum"],
+            row["source_file"],
+            key,
+        )
+        for row in rows
+    ]
+
+
+def _after(raw: LakeObject, arrived: datetime) -> LakeObject:
+    """Return a version that arrived after another one, a millisecond later if it says otherwise.
+
+    A file that is put back from a backup, and one of two writings within the same second in S3,
+    have an older or the same time of modification.
+    """
+    if raw.modified > arrived:
+        return raw
+    later = arrived + timedelta(milliseconds=1)
+    return replace(raw, modified=later, version=f"{raw.version} after {milliseconds(arrived)}")
 
 
 def clean(

@@ -11,10 +11,14 @@ from medallion.cleaning.exact import Validator
 from medallion.contract import FEEDS, UNREADABLE
 from medallion.lake.raw import RAW
 from medallion.lake.receipts import key_stem
+from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 
-CHOSEN = "FROM staging.quarantine WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+CHOSEN = (
+    f"FROM {current_rows('quarantine')} AS rejected "
+    "WHERE (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+)
 """The quarantined lines, filtered by a reason and an object; `chosen` gives its parameters."""
 
 

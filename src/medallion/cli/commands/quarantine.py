@@ -13,6 +13,7 @@ from medallion.cli.printing.report import print_json, print_rows, say
 from medallion.cli.printing.text import shown
 from medallion.contract import FEEDS
 from medallion.errors import SettingsError, did_you_mean
+from medallion.layers.staging import current_rows
 from medallion.operations.replay import CHOSEN, ReplayReport, chosen, replay
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse
@@ -38,7 +39,8 @@ def list_(platform: Platform, as_json: bool) -> None:
         rows = warehouse.execute(
             "SELECT feed, reason, count(*), "
             "min(source_file || ':' || CAST(source_line AS VARCHAR)) "
-            "FROM staging.quarantine GROUP BY feed, reason ORDER BY 3 DESC, 1, 2"
+            f"FROM {current_rows('quarantine')} AS rejected "
+            "GROUP BY feed, reason ORDER BY 3 DESC, 1, 2"
         ).fetchall()
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
