@@ -134,6 +134,7 @@ CREATE TABLE IF NOT EXISTS RETAIL.LANDING.PURCHASES (
     total_amount NUMBER(18,4),
     original_event_id VARCHAR,
     schema_version NUMBER(38,0),
+    corrected_at TIMESTAMP_NTZ(6),
     source_file VARCHAR,
     source_line NUMBER(38,0),
     ingested_at TIMESTAMP_NTZ(6),
@@ -160,6 +161,7 @@ ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS tax_amount NUMBER(
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS total_amount NUMBER(18,4);
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS original_event_id VARCHAR;
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS schema_version NUMBER(38,0);
+ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS corrected_at TIMESTAMP_NTZ(6);
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS source_file VARCHAR;
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS source_line NUMBER(38,0);
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS ingested_at TIMESTAMP_NTZ(6);
@@ -399,8 +401,8 @@ CREATE OR REPLACE VIEW RETAIL.STAGING.PURCHASES COPY GRANTS AS
 SELECT
     event_id, event_type, ts, store_id, product_id, customer_id, basket_id, category,
     payment_method, channel, currency, price, quantity, discount_amount, tax_amount,
-    total_amount, original_event_id, schema_version, source_file, source_line, ingested_at, dt,
-    bronze_file,
+    total_amount, original_event_id, schema_version, corrected_at, source_file, source_line,
+    ingested_at, dt, bronze_file,
     DATE_PART(EPOCH_MILLISECOND, scanned_at)::NUMBER(38,0) AS load_seq,
     CONVERT_TIMEZONE('UTC', scanned_at)::TIMESTAMP_NTZ(6) AS loaded_at
 FROM RETAIL.LANDING.PURCHASES;

@@ -62,8 +62,9 @@ copied as (
 ),
 {% endif %}
 
--- Of the copies of an event, the one that arrived first is kept, not the one loaded first.
-earliest as (
+-- Of the copies of an event, the last correction of the producer is kept, else the one that arrived
+-- first, not the one loaded first.
+chosen as (
 
     select
         *,
@@ -73,7 +74,7 @@ earliest as (
     where event_key in (select event_key from copied)
     {% endif %}
     qualify row_number() over (
-        partition by event_id order by ingested_at, source_file, source_line, load_seq
+        partition by event_id order by {{ order_of_copies() }}, load_seq
     ) = 1
 
 ),
@@ -85,8 +86,8 @@ hits as {{ materialized() }} (
 
     select dt, event_key
     from {{ this }}
-    where event_bucket in (select event_bucket from earliest)
-        and event_key in (select event_key from earliest)
+    where event_bucket in (select event_bucket from chosen)
+        and event_key in (select event_key from chosen)
 
 ),
 
@@ -94,7 +95,7 @@ hits as {{ materialized() }} (
 -- history.
 known as {{ materialized() }} (
 
-    select event_id, ingested_at, source_file, source_line, first_load_seq
+    select event_id, corrected_at, ingested_at, source_file, source_line, first_load_seq
     from {{ this }}
     where dt in (select dt from hits) and event_key in (select event_key from hits)
         and event_id not in (select event_id from withdrawn)
@@ -104,25 +105,15 @@ known as {{ materialized() }} (
 kept as (
 
     select
-        earliest.* exclude (first_load_seq),
+        chosen.* exclude (first_load_seq),
         case
-            when known.first_load_seq < earliest.first_load_seq then known.first_load_seq
-            else earliest.first_load_seq
+            when known.first_load_seq < chosen.first_load_seq then known.first_load_seq
+            else chosen.first_load_seq
         end as first_load_seq
-    from earliest
-    left join known on earliest.event_id = known.event_id
+    from chosen
+    left join known on chosen.event_id = known.event_id
     where known.event_id is null
-        or earliest.ingested_at < known.ingested_at
-        or (
-            earliest.ingested_at = known.ingested_at
-            and (
-                earliest.source_file < known.source_file
-                or (
-                    earliest.source_file = known.source_file
-                    and earliest.source_line < known.source_line
-                )
-            )
-        )
+        or {{ comes_before('chosen', 'known') }}
 
 ),
 {% else %}
@@ -132,7 +123,7 @@ kept as (
     from batch
     where event_key not in (select event_key from copied)
     union all
-    select * from earliest
+    select * from chosen
 
 ),
 {% endif %}

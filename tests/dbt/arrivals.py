@@ -131,6 +131,7 @@ def _purchase(rng: Random, ids: _Ids, at: datetime) -> dict[str, Any]:
         "tax_amount": 0,
         "total_amount": 2 * quantity,
         "schema_version": 1,
+        "corrected_at": rng.choice((None, None, TODAY, TODAY - timedelta(days=1))),
     }
 
 

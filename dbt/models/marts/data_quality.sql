@@ -60,6 +60,12 @@ duplicates as (
 
 ),
 
+conflicts as (
+
+    select * from {{ ref('purchases_conflicts') }}
+
+),
+
 superseded as (
 
     select * from {{ source('staging', 'superseded') }}
@@ -132,6 +138,9 @@ select 'lines', 'of a store that was closed', closed_store from lines
 union all
 select 'copies', 'of events that silver holds already', cast(count(*) as bigint)
 from duplicates
+union all
+select 'copies', 'of events that silver holds with another payload', cast(count(*) as bigint)
+from conflicts
 union all
 select 'versions', 'of raw objects that a newer version replaced', cast(count(*) as bigint)
 from superseded

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from medallion.audit.checks import LATE, MONEY, TWICE, Check, count, rows
 from medallion.errors import SHOWN, shortened
 from medallion.layers.staging import current_rows
-from medallion.platforms.warehouse import Warehouse
+from medallion.platforms.warehouse import Warehouse, relations
 
 
 def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
@@ -28,9 +28,17 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
     yield Check(
         TWICE,
         "bronze rows - silver rows = duplicates",
-        f"{bronze - late + withdrawn - silver:,} duplicates",
+        f"{bronze - late + withdrawn - silver:,} duplicates{_contradicting(db)}",
         shortened(_unlike_first_arrivals(db)),
     )
+
+
+def _contradicting(db: Warehouse) -> str:
+    """Return how many copies have another payload than the one that counts; nothing for none."""
+    if "ops.purchases_conflicts" not in relations(db):
+        return ""
+    number = count(db, "ops.purchases_conflicts")
+    return f", {number:,} with another payload: 'medallion conflicts'" if number else ""
 
 
 _STAGED = current_rows("purchases")
@@ -73,7 +81,8 @@ firsts AS (
     SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staged
     WHERE event_id IN (SELECT event_id FROM repeated)
     QUALIFY row_number() OVER (
-        PARTITION BY event_id ORDER BY ingested_at, source_file, source_line) = 1)
+        PARTITION BY event_id
+        ORDER BY corrected_at DESC NULLS LAST, ingested_at, source_file, source_line) = 1)
 SELECT coalesce(f.event_id, s.event_id), s.event_id IS NULL, f.source_file, f.source_line
 FROM firsts AS f
 FULL OUTER JOIN (
@@ -94,7 +103,7 @@ def _unlike_first_arrivals(db: Warehouse) -> Iterator[str]:
         elif file is None:
             yield f"{event}: in silver, but not in staging"
         else:
-            yield f"{event}: silver does not hold its first arrival, {file} line {line}"
+            yield f"{event}: silver does not hold the copy that counts, {file} line {line}"
 
 
 def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:

@@ -71,7 +71,11 @@ def _staging(lake: Lake, warehouse: Warehouse) -> Layer:
 
 
 def _silver(warehouse: Warehouse) -> Layer:
-    events, newest = _row(warehouse, "SELECT count(*), max(ts) FROM silver.purchases_silver")
+    events, newest = _row(
+        warehouse,
+        "SELECT count(*), max(CASE WHEN ts <= ingested_at THEN ts END) "
+        "FROM silver.purchases_silver",
+    )
     (staged,) = _row(warehouse, f"SELECT count(*) FROM {current_rows('purchases')} AS p")
     return Layer("silver", "events", events, utc(newest), f"{staged - events} duplicates")
 
