@@ -28,10 +28,10 @@ with lines as (
         coalesce(stores.is_described, false) as is_store_known,
         case
             when rates.rate > 0
-                and {{ is_money('rates.rate * silver.gross_amount') }}
-                and {{ is_money('rates.rate * silver.total_amount') }}
-                and {{ is_money('rates.rate * silver.tax_amount') }}
-                then rates.rate
+                and {{ is_money(wide('rates.rate') ~ ' * silver.gross_amount') }}
+                and {{ is_money(wide('rates.rate') ~ ' * silver.total_amount') }}
+                and {{ is_money(wide('rates.rate') ~ ' * silver.tax_amount') }}
+                then {{ wide('rates.rate') }}
         end as fx_rate,
         case when products.is_described then products.load_seq end as product_seq,
         stores.load_seq as store_seq,
@@ -139,7 +139,7 @@ select
     cast(case when is_cost_known then cost_amount end as decimal(20,4)) as cost_of_sales,
     cast(case when is_cost_known then net_amount end as decimal(20,4))
         as costed_net_sales,
-    fx_rate,
+    cast(fx_rate as decimal(18,8)) as fx_rate,
     cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
         as reporting_gross_sales,
     cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
@@ -167,6 +167,9 @@ select
     rate_seq
 from known
 {%- endmacro %}
+
+{#- A rate as a factor. DuckDB multiplies two decimals of 18 digits in 18 digits. -#}
+{% macro wide(rate) %}cast({{ rate }} as decimal(20,8)){% endmacro %}
 
 {#- Whether an amount of a line is one that the contract can hold as money. -#}
 {% macro is_money(amount) %}abs({{ amount }}) < 100000000000000{% endmacro %}
