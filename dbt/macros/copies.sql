@@ -1,6 +1,6 @@
 {#- Which of the copies of an event counts, and when two copies contradict each other. -#}
 
-{#- The time of the producer's correction of a copy; a copy without one is older than all others. -#}
+{#- The time of the producer's correction of a copy; one without it is older than all others. -#}
 {% macro corrected(copy='') -%}
 coalesce({{ copy }}corrected_at, {{ beginning_of_time() }})
 {%- endmacro %}

@@ -1,8 +1,9 @@
 {#- Lines of silver with everything that belongs to them: local time, product version, cost, and the
     amounts in the reporting currency. An amount of a line that would not fit the contract's money
     (14 digits before the point) is unknown: no rate applies to such a line, or its cost is not
-    known. So whatever the contract accepts, every sum fits. `silver` names the CTE that holds the lines: silver, or a
-    part of it, so that only this part is joined. Reads products, stores and rates. -#}
+    known. So whatever the contract accepts, every sum fits. `silver` names the CTE that holds the
+    lines: silver, or a part of it, so that only this part is joined. Reads products, stores and
+    rates. -#}
 {% macro sales_lines(silver='silver') -%}
 {%- set sold = 'case when is_return then 0 else gross_amount end' -%}
 {%- set paid_back = 'case when is_return then total_amount else 0 end' -%}
@@ -29,8 +30,8 @@ with lines as (
         case
             when rates.rate > 0
                 and {{ is_money(wide('rates.rate') ~ ' * silver.gross_amount') }}
-                and {{ is_money(wide('rates.rate') ~ ' * silver.total_amount') }}
-                and {{ is_money(wide('rates.rate') ~ ' * silver.tax_amount') }}
+                and {{ is_money(wide('rates.rate') ~ ' * silver.net_amount') }}
+                and {{ is_money(wide('rates.rate') ~ ' * silver.net_tax_amount') }}
                 then {{ wide('rates.rate') }}
         end as fx_rate,
         case when products.is_described then products.load_seq end as product_seq,

@@ -1,5 +1,5 @@
-{#- A raw object may be appended to or rewritten under its name. Its newest version speaks for it, and
-    `superseded` names the others: source_file, ingested_at, and the load_seq of the load that
+{#- A raw object may be appended to or rewritten under its name. Its newest version speaks for it,
+    and `superseded` names the others: source_file, ingested_at, and the load_seq of the load that
     brought the newer one. Their rows stay in staging, and no model counts them. The macros read the
     import CTE superseded. -#}
 
