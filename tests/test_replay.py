@@ -30,6 +30,7 @@ def home(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Path:
     of byte order within an object, one too long, no event, an archive that is none."""
     with monkeypatch.context() as yesterday:
         yesterday.setattr(bronze, "Cleaner", stricter)
+        yesterday.setattr(bronze, "__version__", "0.0.9")
         drop(
             tmp_path,
             "till.ndjson",
