@@ -21,7 +21,7 @@ from tests.infra.terraform_here import SOURCE, terraform_environment, terraform_
 
 WRONG: dict[str, list[Any]] = {
     "bucket_name": ["Retail_Lake", "ab", "-retail", "retail.lake", "retail-s3alias"],
-    "region": ["europe", "eu-central", "eu-central-1a", ""],
+    "region": ["europe", "eu-central", "eu-central-1a", "", "cn-north-1", "us-gov-west-1"],
     "name": ["Retail", "9lives", "r"],
     "tags": [{"aws:owner": "me"}],
     "allowed_account_ids": [["12345"], ["12345678901x"]],
@@ -66,7 +66,7 @@ USER = "arn:aws:iam::123456789012:user/abc1-b-self1234"
 
 RIGHT: list[dict[str, Any]] = [
     {},
-    {"region": "us-gov-west-1", "bucket_name": "a1b", "name": "ab", "log_days": 3653},
+    {"region": "ap-southeast-7", "bucket_name": "a1b", "name": "ab", "log_days": 3653},
     {"sweep_cron": "0/15 6-22 ? * MON-FRI *", "raw_days": {"infrequent": 30, "delete": 31}},
     {"sweep_cron": "5,35 0 L * ? 2027", "glue_flex": True, "glue_worker_type": "G.2X"},
     {"glue_python_modules": "s3://b/w/numba-0.68.1-cp311.whl,s3://b/all.gluewheels.zip,x==1.0+b"},
@@ -163,6 +163,19 @@ def test_the_configuration_is_formatted_and_valid(cloud: Cloud) -> None:
         (terraform.folder / "bootstrap" / name).symlink_to(terraform.folder / name)
     told = terraform.run("-chdir=bootstrap", "validate", "-json")
     assert json.loads(told)["diagnostics"] == []
+    assert "2 passed, 0 failed" in terraform.run("-chdir=bootstrap", "test", "-no-color")
+
+
+def test_only_what_a_rule_writes_is_tied_to_the_rule() -> None:
+    """EventBridge creates a log stream in no rule's name: its condition stands on PutLogEvents."""
+    text = (SOURCE / "alarms.tf").read_text()
+    (document,) = re.findall(r'"job_failures" \{\n  statement.*?\n}\n', text, re.DOTALL)
+    tied = {
+        action: "condition {" in statement
+        for statement in document.split("statement {")[1:]
+        for action in re.findall(r'"(logs:\w+)"', statement)
+    }
+    assert tied == {"logs:CreateLogStream": False, "logs:PutLogEvents": True}
 
 
 def test_the_configuration_s_own_tests_pass(cloud: Cloud) -> None:

@@ -9,15 +9,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from tests.snowflake.standin import access, fixes, grants, masks, objects, usage
+from tests.snowflake.standin import access, budgets, fixes, grants, masks, objects, usage
 from tests.snowflake.standin.account import Account, Thing, denied, missing, plain, refusal
 from tests.snowflake.standin.buckets import Aws
+from tests.snowflake.standin.dbt_projects import check_version, runs_dbt
 from tests.snowflake.standin.loading import Loader
 from tests.snowflake.standin.pipes import Pipes
 from tests.snowflake.standin.rewriting import rewritten
@@ -46,14 +48,20 @@ class Standin:
         self.loader = Loader(fakesnow.duck_conn, aws)
         self.pipes = Pipes(account, self.loader, lock, self.system_session)
         self._lock, self.port = lock, 0
+        for name, function, arguments, result in (
+            ("system_pipe_status", self.pipes.told, ["VARCHAR"], "VARCHAR"),
+            ("standin_sees", self._sees, ["VARCHAR", "VARCHAR"], "BOOLEAN"),
+            ("standin_now", self.loader.now, [], "TIMESTAMP"),
+        ):
+            fakesnow.duck_conn.create_function(name, function, arguments, result, side_effects=True)
         fakesnow.duck_conn.execute(usage.CREATION)
-        fakesnow.duck_conn.create_function(
-            "system_pipe_status", self.pipes.told, ["VARCHAR"], "VARCHAR", side_effects=True
-        )
         for name in usage.VIEWS:
             account.things["VIEW", f"SNOWFLAKE.ACCOUNT_USAGE.{name}"] = Thing("ACCOUNTADMIN")
         account.things["SCHEMA", "SNOWFLAKE.ACCOUNT_USAGE"] = Thing("ACCOUNTADMIN")
         self.tasks = Tasks(self)
+
+    def _sees(self, role: str, table: str) -> bool:
+        return self.account.sees(role, ("TABLE", table))
 
     # ---- signing in
 
@@ -133,7 +141,10 @@ class Standin:
             (r"(CREATE\s+(OR\s+REPLACE\s+)?|ALTER\s+|DROP\s+)PIPE\s", self.pipes.run),
             (r"SELECT\s+SYSTEM\$PIPE_FORCE_RESUME\s*\(", self.pipes.force_resume),
             (r"CREATE\s+STREAM\s", self.tasks.stream),
-            (r"(CREATE|ALTER)\s+TASK\s", self.tasks.task),
+            (r"DROP\s+STREAM\s", self.tasks.drop_stream),
+            (r"(CREATE(\s+OR\s+ALTER)?|ALTER)\s+TASK\s", self.tasks.task),
+            (r"CREATE\s+SNOWFLAKE\.CORE\.BUDGET\s", budgets.create),
+            (r"CALL\s+[\w.]+!\w+\s*\(", budgets.call),
             (r"EXECUTE\s+DBT\s+PROJECT\s", self.tasks.dbt),
             (r"ALTER\s+(TABLE|VIEW)\s+[\w.]+\s+MODIFY\s+COLUMN\s", masks.set_tag),
             (r"ALTER\s+SESSION\s", _alter_session),
@@ -175,6 +186,8 @@ class Standin:
         if session.search_path and access.found_by_path(session, statement := statement.copy()):
             sql = statement.sql("snowflake")
         access.check(session, statement)
+        for name in self._streams(session, statement):
+            self.tasks.check_stale(name)
         if isinstance(statement, (*access.READS, exp.Insert, exp.Merge)) or (
             isinstance(statement, exp.Create) and statement.args["kind"] == "TABLE"
         ):
@@ -199,7 +212,7 @@ class Standin:
 
     def execute(self, session: Session, sql: str) -> None:
         """Runs a statement for the account itself."""
-        if re.match(r"EXECUTE\s+DBT\s", sql, re.I):  # signs in again, so nothing may be held
+        if runs_dbt(sql):  # signs in again, so nothing may be held
             self.tasks.dbt(session, sql)
             return
         with self._lock:
@@ -208,12 +221,17 @@ class Standin:
             prepared.after()
 
     def control(self, order: dict[str, Any]) -> dict[str, Any]:
-        """What tests may do to the world around: let days pass, put the files of a dbt
-        project there as `snow dbt deploy` does, let tasks fall due."""
+        """What tests may do to the world around: let days pass, shut the account out of the
+        bucket, put the files of a dbt project there as `snow dbt deploy` does, let tasks fall
+        due."""
         if "days" in order:
             self.loader.pass_time(timedelta(days=order["days"]))
+        if "shut_out" in order:
+            self.loader.aws.shut_out = order["shut_out"]
         if "deploy" in order:
-            self.account.things["DBT PROJECT", order["deploy"]].state["files"] = order["files"]
+            project = self.account.things["DBT PROJECT", order["deploy"]]
+            check_version(plain(project.properties.get("DBT_VERSION")), Path(order["files"]))
+            project.state["files"] = order["files"]
         if order.get("tick"):
             return self.tasks.tick()
         return {"now": str(self.loader.now())}
