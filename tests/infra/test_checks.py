@@ -245,7 +245,9 @@ def test_the_workflow_deploys_without_keys() -> None:
         for step in job["steps"]:
             assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), step
             assert "${{" not in step.get("run", ""), "an expression in a script may be an injection"
-    plan, apply = workflow["jobs"]["plan"], workflow["jobs"]["apply"]
+    plan, apply, snowflake = (workflow["jobs"][name] for name in ("plan", "apply", "snowflake"))
+    assert snowflake["environment"] == "production" and "push" in snowflake["if"]
+    assert snowflake["env"]["SNOWFLAKE_AUTHENTICATOR"] == "WORKLOAD_IDENTITY"
     assert "pull_request" in plan["if"] and "push" in apply["if"]
     assert "terraform apply" not in str(plan) and "AWS_APPLY_ROLE" not in str(plan)
     assert workflow[True]["push"]["branches"] == ["main"]

@@ -176,9 +176,9 @@ def test_tables_are_typed_from_the_contract(account: World, table: str) -> None:
 
 
 def test_version_of_dbt() -> None:
-    """Task and page name one version, which the account offers and the project allows.
+    """Task, page and workflow name one version, which the account offers and the project allows.
     What runs where none is named does not compile the project."""
-    places = (SCRIPT, PAGE)
+    places = (SCRIPT, PAGE, ROOT / ".github" / "workflows" / "deploy.yml")
     pattern = re.compile(r"(?:DBT_VERSION = '|--dbt-version )([\d.]+)")
     versions = {path.name: set(pattern.findall(path.read_text())) for path in places}
     assert len(set().union(*versions.values())) == 1 and all(versions.values()), versions

@@ -12,17 +12,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from snowflake.connector.errors import Error, ProgrammingError
 
 from tests.conftest import event
 from tests.snowflake import runbook, tools
-from tests.snowflake.account_here import DBT, World, announce, make_keys, world
+from tests.snowflake.account_here import (
+    DBT,
+    World,
+    announce,
+    make_keys,
+    rendered,
+    statements,
+    world,
+)
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 AGAIN = "run --full-refresh --select silver+"
 """What the page has dbt do when a day was loaded again."""
+FIELDS = ("name", "receipt", "day", "time", "new", "old", "subject", "audience")
+"""The placeholders of the page."""
 FOLLOWED: set[str] = set()
 """The paragraphs whose SQL some test has run."""
 
@@ -348,6 +362,39 @@ def test_key_is_rotated_without_locking_anybody_out(shop: Shop) -> None:
     assert signs_in("new") and not signs_in("dbt")
 
 
+def test_workflow_signs_in_by_its_identity(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub's token for the environment of the workflow is enough to run the script; a token for
+    another subject, another audience, or of another key is not."""
+    account, issuer = shop.account, "https://token.actions.githubusercontent.com"
+    subject, audience = "repo:octocat@1/retail@2:environment:production", "https://a.example"
+    shop.follow("Deploying from GitHub", subject=subject, audience=audience)
+    keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
+    public = keys[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    account.server.control(issuer=issuer, key=public.decode())
+    monkeypatch.setenv("SNOWFLAKE_WIF_ALLOWED_HOST_SUFFIXES", "127.0.0.1")
+
+    def sign_in(key: rsa.RSAPrivateKey = keys[0], **changes: str) -> Any:
+        now = int(time.time())
+        claims = {"iss": issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + 300}
+        return account.server.connect(
+            "SVC_RETAIL_DEPLOY",
+            authenticator="WORKLOAD_IDENTITY",
+            workload_identity_provider="OIDC",
+            token=jwt.encode(claims | changes, key, algorithm="RS256"),
+        )
+
+    for wrong in ({"sub": "repo:octocat/retail:pull_request"}, {"aud": "snowflakecomputing.com"}):
+        with pytest.raises(Error):
+            sign_in(**wrong)
+    with pytest.raises(Error):
+        sign_in(keys[1])
+    before = account.server.state()
+    with sign_in() as connection:
+        for sql in statements(rendered(account.values)):
+            connection.cursor().execute(sql)
+    assert account.server.state() == before
+
+
 def test_stale_pipe_is_forced_and_what_it_missed_is_loaded_by_name(shop: Shop) -> None:
     """After more than 14 days it refuses to go on as if nothing had been; notices that are older
     are gone, younger ones are not; a refresh reaches back for seven days only."""
@@ -392,9 +439,7 @@ def test_grammar_of_the_page(tmp_path: Path) -> None:
     """Snowflake's grammar and its functions, as far as the checker knows them."""
     for title, found in runbook.blocks().items():
         for n, sql in enumerate(found):
-            texts = runbook.filled(
-                sql, **dict.fromkeys(("name", "receipt", "day", "time", "new", "old"), "x")
-            )
+            texts = runbook.filled(sql, **dict.fromkeys(FIELDS, "x"))
             (tmp_path / f"{title.replace(' ', '-')}-{n}.sql").write_text("\n".join(texts))
     command = [tools.python(), runbook.GRAMMAR, *tmp_path.glob("*.sql")]
     told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

@@ -17,7 +17,15 @@ from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
 from tests.snowflake.standin import access, budgets, fixes, grants, masks, objects, usage
-from tests.snowflake.standin.account import Account, Thing, denied, missing, plain, refusal
+from tests.snowflake.standin.account import (
+    Account,
+    Thing,
+    denied,
+    missing,
+    plain,
+    read_properties,
+    refusal,
+)
 from tests.snowflake.standin.buckets import Aws
 from tests.snowflake.standin.dbt_projects import check_version, runs_dbt
 from tests.snowflake.standin.loading import Loader
@@ -48,6 +56,7 @@ class Standin:
         self.loader = Loader(fakesnow.duck_conn, aws)
         self.pipes = Pipes(account, self.loader, lock, self.system_session)
         self._lock, self.port = lock, 0
+        self.issuers: dict[str, str] = {}
         for name, function, arguments, result in (
             ("system_pipe_status", self.pipes.told, ["VARCHAR"], "VARCHAR"),
             ("standin_sees", self._sees, ["VARCHAR", "VARCHAR"], "BOOLEAN"),
@@ -73,6 +82,8 @@ class Standin:
             raise ProgrammingError(msg="Incorrect username or password was specified.")
         if data.get("AUTHENTICATOR") == "SNOWFLAKE_JWT":
             _check_token(name, user, data["TOKEN"])
+        elif data.get("AUTHENTICATOR") == "WORKLOAD_IDENTITY":
+            _check_identity(user, data, self.issuers)
         elif user.properties.get("TYPE", "").upper() == "SERVICE" or data.get(
             "PASSWORD"
         ) != user.properties.get("PASSWORD"):
@@ -221,11 +232,13 @@ class Standin:
             prepared.after()
 
     def control(self, order: dict[str, Any]) -> dict[str, Any]:
-        """What tests may do to the world around: let days pass, shut the account out of the
-        bucket, put the files of a dbt project there as `snow dbt deploy` does, let tasks fall
-        due."""
+        """What tests may do to the world around: publish an issuer's key, let days pass, shut the
+        account out of the bucket, put the files of a dbt project there as `snow dbt deploy` does,
+        let tasks fall due."""
         if "days" in order:
             self.loader.pass_time(timedelta(days=order["days"]))
+        if "issuer" in order:
+            self.issuers[order["issuer"]] = order["key"]
         if "shut_out" in order:
             self.loader.aws.shut_out = order["shut_out"]
         if "deploy" in order:
@@ -253,6 +266,34 @@ def _check_token(name: str, user: Thing, token: str) -> None:
             if claims["iss"].endswith(f"{name}.SHA256:{print_}"):
                 return
     raise ProgrammingError(msg="JWT token is invalid.")
+
+
+def _check_identity(user: Thing, data: dict[str, Any], issuers: dict[str, str]) -> None:
+    """Raise unless a token is of the issuer, subject and audience of a user
+    (docs.snowflake.com/en/user-guide/workload-identity-federation)."""
+    import jwt
+
+    text = user.properties.get("WORKLOAD_IDENTITY", "")
+    known = read_properties(text[1:-1], {"TYPE", "ISSUER", "SUBJECT", "OIDC_AUDIENCE_LIST"})
+    audiences = re.findall(
+        r"'([^']*)'", known.get("OIDC_AUDIENCE_LIST", "'snowflakecomputing.com'")
+    )
+    try:
+        if not text or (data.get("PROVIDER"), known["TYPE"].upper()) != ("OIDC", "OIDC"):
+            raise jwt.InvalidTokenError
+        issuer = plain(known["ISSUER"])
+        claims = jwt.decode(
+            data["TOKEN"],
+            issuers.get(issuer, ""),
+            algorithms=["RS256"],
+            audience=audiences,
+            issuer=issuer,
+            options={"require": ["iat", "exp"]},
+        )
+        if claims["sub"] != plain(known["SUBJECT"]):
+            raise jwt.InvalidTokenError
+    except jwt.PyJWTError:
+        raise ProgrammingError(msg="The workload identity token is invalid.") from None
 
 
 def _alter_session(session: Session, sql: str) -> str:
