@@ -115,8 +115,14 @@ select
         as reporting_returns,
     cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_net_sales,
     cast(round(fx_rate * net_tax_amount, 4) as decimal(20,4)) as reporting_tax,
+    {#- Snowflake keeps 12 decimals of a product, or as many as an operand has, where they are more
+        (operators-arithmetic, Multiplication). 6 of a cost and 8 of a rate make 14: with fewer the
+        product would be rounded twice there, and once on DuckDB. -#}
     cast(
-        case when is_cost_known then round(cost_rate * cost_in_its_currency, 4) end as decimal(20,4)
+        case
+            when is_cost_known
+                then round(cast(cost_rate as decimal(24,14)) * cost_in_its_currency, 4)
+        end as decimal(20,4)
     )
         as reporting_cost_of_sales,
     cast(case when is_cost_known then round(fx_rate * net_amount, 4) end as decimal(20,4))

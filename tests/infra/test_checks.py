@@ -218,10 +218,12 @@ def test_no_private_file_is_committed() -> None:
 
 
 def test_the_guide_shows_the_costs() -> None:
-    """README.md has the table that costs.py prints."""
+    """README.md has the table that costs.py prints, and the drawing is of the same figures."""
     command = [sys.executable, SOURCE / "costs.py"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed in (SOURCE / "README.md").read_text()
+    drawn = subprocess.run([*command, "--svg"], capture_output=True, text=True, check=True).stdout
+    assert drawn == (ROOT / "docs" / "images" / "costs.svg").read_text()
 
 
 def test_the_guide_leads_somewhere() -> None:
