@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
 import json
+import lzma
 import os
 import random
 import shutil
 import subprocess
 import sys
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +103,9 @@ def test_every_suffix_anywhere_under_raw_is_taken(tmp_path: Path, cli: Cli) -> N
         "d.ndjson.gz": gzip.compress(line),
         "D.JSON.GZ": gzip.compress(line),
         "e.json.zst": pa.compress(line, "zstd", asbytes=True),
+        "by content.json": gzip.compress(line),
+        "by content.ndjson": pa.compress(line, "zstd", asbytes=True),
+        "h.json.gzip": gzip.compress(line),
         ".f.json": line,
         "g.json.tmp": line,
         "readme.txt": line,
@@ -111,11 +118,43 @@ def test_every_suffix_anywhere_under_raw_is_taken(tmp_path: Path, cli: Cli) -> N
     assert sorted(r["source_file"] for r in rows(tmp_path, "purchases")) == [
         "raw/D.JSON.GZ",
         "raw/b.JSONL",
+        "raw/by content.json",
+        "raw/by content.ndjson",
         "raw/c.json",
         "raw/d.ndjson.gz",
         "raw/e.json.zst",
+        "raw/h.json.gzip",
         "raw/x/y/a.ndjson",
     ]
+
+
+def archives(line: bytes) -> dict[str, bytes]:
+    """Archives that are not read, under names of what is."""
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("day.json", line)
+    return {
+        "zip.json": zipped.getvalue(),
+        "bzip2.ndjson": bz2.compress(line),
+        "xz.jsonl": lzma.compress(line),
+    }
+
+
+def test_an_archive_of_a_kind_that_is_not_read_is_one_unreadable_line(
+    tmp_path: Path, cli: Cli
+) -> None:
+    """Its bytes are no lines, whatever its name says: one reason, exit 1, and status names it."""
+    for name, data in archives(event().encode()).items():
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(data)
+        (tmp_path / "raw" / f"{name}.bz2").write_bytes(data)
+    result = cli(tmp_path, "clean")
+    assert result.exit_code == 1 and "of a kind that is not read" in result.stdout
+    reasons = {key: r["reasons"] for key, r in receipts(tmp_path).items()}
+    assert reasons == {f"raw/{name}": {"unreadable_file": 1} for name in archives(b"x")}
+    cli(tmp_path, "load")
+    listed = json.loads(cli(tmp_path, "status", "--json").stdout)[0]["not_taken"]
+    assert listed.keys() == {f"raw/{name}.bz2" for name in archives(b"x")}
 
 
 @pytest.mark.parametrize("cut", [5, 40, -4], ids=["head", "middle", "trailer"])

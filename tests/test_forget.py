@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import json
+import lzma
 import os
 import shutil
 from collections.abc import Callable
@@ -297,6 +299,24 @@ def test_an_archive_that_cannot_be_read_is_named(home: Path, cli: Cli) -> None:
     result = cli(home, "forget", "--customer", ID)
     assert result.exit_code == 1 and "raw/purchases/cut.json.gz" in result.stdout
     assert not (home / ".forget.json").exists()
+
+
+def test_packed_objects_are_searched_whatever_their_names_say(home: Path, cli: Cli) -> None:
+    """gzip and zstd by content are rewritten and stay packed; what cannot be read is named, in raw/
+    and beside it, and never counts as searched without a find."""
+    line = event(event_id="by content", customer_id=ID).encode() + b"\n"
+    raw = home / "raw/purchases"
+    (raw / "by content.json").write_bytes(gzip.compress(line))
+    (raw / "UPPER.JSON.GZ").write_bytes(gzip.compress(line.replace(b"by content", b"upper")))
+    assert cli(home, "run", "--events", "0").exit_code == 0
+    unread = {raw / "day.json.bz2": bz2.compress(line), home / "copy.xz": lzma.compress(line)}
+    for path, data in unread.items():
+        path.write_bytes(data)
+    result = cli(home, "forget", "--customer", ID)
+    assert result.exit_code == 1 and "the id is in 2 places" in result.stdout
+    assert all(f"{path.relative_to(home)}: it is compressed" in result.stdout for path in unread)
+    for name in ("by content.json", "UPPER.JSON.GZ"):
+        assert ID.encode() not in gzip.decompress((raw / name).read_bytes())
 
 
 @pytest.mark.parametrize("options", [(), ("--customer", " "), ("--customer", ""), ("--resume",),

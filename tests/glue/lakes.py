@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 from collections.abc import Iterable
@@ -43,6 +44,10 @@ def hostile_objects() -> dict[str, bytes]:
         "raw/purchases/damaged.ndjson.gz": bytes(damaged),
         "raw/purchases/no archive.ndjson.gz": lines,
         "raw/purchases/tail.ndjson.gz": packed + b"tail",
+        "raw/purchases/packed by content.json": packed,
+        "raw/purchases/squeezed by content.json": squeezed,
+        "raw/purchases/packed.json.gzip": packed,
+        "raw/purchases/bzip2.json": bz2.compress(lines),
         "raw/purchases/empty.ndjson": b"",
         "raw/purchases/empty.ndjson.gz": b"",
         "raw/purchases/packed nothing.ndjson.gz": gzip.compress(b""),

@@ -79,7 +79,9 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
         size: how many bytes the whole line has.
     """
     if reason == UNREADABLE:
-        return Explanation("the archive is damaged or cut, so nothing of it was taken")
+        return Explanation(
+            "the archive is damaged or cut, or of a kind that is not read: nothing of it was taken"
+        )
     if reason == OVERSIZE:
         return Explanation(f"the line has {size:,} bytes, at most {MAX_LINE_BYTES:,} are read")
     try:

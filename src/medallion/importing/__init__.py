@@ -6,6 +6,15 @@ nothing, because objects are named by a hash of the source.
 
 from medallion.importing.complete_journey import import_complete_journey
 from medallion.importing.files import import_files
+from medallion.importing.preview import Preview, preview_files
 from medallion.importing.report import Failure, FeedReport, ImportReport
 
-__all__ = ["Failure", "FeedReport", "ImportReport", "import_complete_journey", "import_files"]
+__all__ = [
+    "Failure",
+    "FeedReport",
+    "ImportReport",
+    "Preview",
+    "import_complete_journey",
+    "import_files",
+    "preview_files",
+]

@@ -1,7 +1,9 @@
-"""CSV files, read by DuckDB: the dialect is detected once, every value is read as text."""
+"""CSV files, read by DuckDB: the header names the columns, and every value is a text."""
 
 from __future__ import annotations
 
+import secrets
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,97 +11,106 @@ import duckdb
 
 from medallion.importing.render import literal, quoted
 from medallion.importing.source import (
-    NUMBER,
+    BROKEN,
+    TEXT,
+    Column,
     Formats,
-    SourceRelation,
     UnreadableSource,
     broken_text,
-    text_source,
 )
 from medallion.importing.streams import BLOCK, copy_as_utf8, open_plain
 from medallion.lake.codecs import create_packed
 
 if TYPE_CHECKING:
-    from medallion.importing.mapping import Mapping
+    from medallion.importing.mapping import FileFormat
 
-_DETECTED = (
-    "delim",
-    "sep",
-    "separator",
-    "delimiter",
-    "quote",
-    "escape",
-    "comment",
-    "skip",
-    "header",
+_DIALECT = ("delim", "quote", "escape", "comment", "skip", "header")
+_SAME = {
+    "sep": "delim",
+    "separator": "delim",
+    "delimiter": "delim",
+    "dtypes": "types",
+    "date_format": "dateformat",
+    "timestamp_format": "timestampformat",
+    "null": "nullstr",
+}
+_OWN = (
     "columns",
     "names",
     "types",
-    "dtypes",
-    "auto_type_candidates",
-    "sample_size",
     "normalize_names",
     "dateformat",
-    "date_format",
     "timestampformat",
-    "timestamp_format",
     "decimal_separator",
     "thousands",
-    "new_line",
+    "auto_type_candidates",
+    "sample_size",
 )
-"""Options of the sniffer; the reader then gets the result of the sniffer instead."""
+"""Options that the reader does not get: they are about names, types and formats, or about the
+detection of types, which does not take place."""
 
+_DELIMITERS = ",;\t|"
 _ATTEMPTS = 3
+_HEADER_BYTES = 1 << 20
 
 
 class CsvFile:
     """A CSV file.
 
-    A row that does not fit the header is replaced by a marked one in a copy of the file, so that
-    every other row keeps its number.
+    Nothing depends on its rows: the delimiter is the one of , ; tab | that the header has most of,
+    the quote is ", and the first row is the header, unless the mapping says something else. A row
+    that does not fit the header is replaced by a marked one in a copy of the file, so that every
+    other row keeps its number.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mapping: Mapping, scratch: Path
+        self, con: duckdb.DuckDBPyConnection, path: Path, format_: FileFormat, scratch: Path
     ) -> None:
-        self.con, self.path, self.name, self.mapping = con, path, name, mapping
-        self.scratch, self.broken, self.scans = scratch, 0, 0
+        self.con, self.path, self.scratch = con, path, scratch
+        self.broken, self.scans = 0, 0
         self.stem = path.name.split(".")[0]
-        self.mark = f"\x01{mapping.digest[:16]}:"
-        self.options = dict(mapping.options)
-        self.dialect: dict[str, Any] = {}
+        self.mark = f"\x01{secrets.token_hex(8)}:"
+        self.options = {_SAME.get(name, name): v for name, v in format_.options.items()}
+        self._transcode()
+        self.formats = Formats(
+            self.options.get("dateformat"),
+            self.options.get("timestampformat"),
+            self.options.get("decimal_separator", "."),
+            self.options.get("thousands", ""),
+        )
+        self.dialect: dict[str, Any] = {"quote": '"', "comment": "", "skip": 0, "header": True}
+        self.dialect |= {name: self.options[name] for name in _DIALECT if name in self.options}
+        self.dialect.setdefault("escape", self.dialect["quote"])
+        if "names" in self.options and "header" not in self.options:
+            self.dialect["header"] = False
+        head = self._head()
+        if "delim" not in self.dialect:
+            self.dialect["delim"] = _delimiter(head, str(self.dialect["quote"]))
+        self.names = self._names(head)
+        self.structure = dict.fromkeys(self.names, "text")
 
-    def source(self) -> SourceRelation:
-        if not self.dialect:
-            self._transcode()
-            self.dialect = self._sniff()
-        options = {k: v for k, v in self.options.items() if k not in _DETECTED}
-        types = {c["name"]: c["type"] for c in self.dialect["Columns"]}
-        options |= {
+    def rows(self, scan: bool = False) -> tuple[str, dict[str, Column]]:
+        self.scans += scan
+        options = {k: v for k, v in self.options.items() if k not in (*_OWN, *_DIALECT)}
+        options |= self.dialect | {
             "auto_detect": False,
-            "delim": _sniffed(self.dialect["Delimiter"]),
-            "quote": _sniffed(self.dialect["Quote"]),
-            "escape": _sniffed(self.dialect["Escape"]),
-            "comment": _sniffed(self.dialect["Comment"]),
-            "skip": self.dialect["SkipRows"],
-            "header": self.dialect["HasHeader"],
-            "columns": dict.fromkeys(types, "VARCHAR"),
+            "columns": {f"c{i}": "VARCHAR" for i in range(len(self.names))},
             "store_rejects": True,
             "rejects_table": self._table,
             "rejects_scan": f"{self._table}_scans",
         }
-        reader = self._call("read_csv", options)
-        rows = f'SELECT row_number() OVER () AS "{NUMBER}", * FROM {reader}'
-        return text_source(
-            self.name, rows, types, self._formats(), self.mapping.all_text, self._broken(types)
-        )
-
-    def scan(self) -> SourceRelation:
-        self.scans += 1
-        return self.source()
+        if isinstance(kept := options.get("force_not_null"), list):
+            options["force_not_null"] = [f"c{self.names.index(n)}" for n in kept if n in self.names]
+        reader = self._call("read_csv", self.path, options)
+        query = f"SELECT row_number() OVER () AS line, {self._broken()} AS {quoted(BROKEN)}, * "
+        types = self._types()
+        columns = {
+            name: Column(f"c{i}", TEXT, types.get(name)) for i, name in enumerate(self.names)
+        }
+        return f"{query} FROM {reader}", columns
 
     def repair(self, failed: bool) -> bool:
-        if failed:
+        if failed or not self.scans:
             return False
         rejected = self.con.execute(
             f"SELECT line_byte_position - 1, any_value(csv_line), string_agg(error_message, '; ') "
@@ -118,15 +129,9 @@ class CsvFile:
     def _table(self) -> str:
         return f"rejects_{self.stem}_{self.scans}"
 
-    def _call(self, function: str, options: dict[str, Any]) -> str:
+    def _call(self, function: str, path: Path, options: dict[str, Any]) -> str:
         named = "".join(f", {k} = {literal(v)}" for k, v in options.items())
-        return f"{function}({literal(str(self.path))}{named})"
-
-    def _sniff(self) -> dict[str, Any]:
-        call = self._call("sniff_csv", self.options | {"ignore_errors": True})
-        cursor = self.con.execute(f"SELECT * EXCLUDE (Prompt, UserArguments) FROM {call}")
-        names = [d[0] for d in cursor.description]
-        return dict(zip(names, cursor.fetchone() or (), strict=True))
+        return f"{function}({literal(str(path))}{named})"
 
     def _transcode(self) -> None:
         encoding = self.options.pop("encoding", "utf-8")
@@ -139,30 +144,80 @@ class CsvFile:
             raise UnreadableSource(f"encoding {encoding}: {error}") from None
         self.path = target
 
-    def _formats(self) -> Formats:
-        return Formats(
-            _sniffed(self.dialect["DateFormat"]) or None,
-            _sniffed(self.dialect["TimestampFormat"]) or None,
-            self.options.get("decimal_separator", "."),
-            self.options.get("thousands", ""),
-        )
+    def _head(self) -> bytes:
+        """Return the first row, without the lines that are skipped."""
+        quote = str(self.dialect["quote"]).encode()
+        with open_plain(self.path) as file:
+            for _ in range(self.dialect["skip"]):
+                file.readline(_HEADER_BYTES)
+            row = b""
+            while line := file.readline(_HEADER_BYTES):
+                row += line
+                # A quote that is open at the end of a line goes on in the next one.
+                if len(row) >= _HEADER_BYTES or (
+                    row.strip() and not (quote and row.count(quote) % 2)
+                ):
+                    break
+        if len(row) >= _HEADER_BYTES:
+            raise UnreadableSource("the first row has no end: is this a CSV file?")
+        return row.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
 
-    def _broken(self, types: dict[str, str]) -> str:
+    def _names(self, head: bytes) -> list[str]:
+        """Return the name of each column: those of the mapping, those of the header, or numbers."""
+        declared = self.options.get("columns")
+        if isinstance(declared, dict):
+            return list(declared)
+        cells = self._cells(head)
+        names = [str(name) for name in self.options.get("names", ())]
+        if not self.dialect["header"]:
+            return names + [f"column{i}" for i in range(len(names), len(cells))]
+        header = [cell or f"column{i}" for i, cell in enumerate(cells)]
+        header[: len(names)] = names
+        times: Counter[str] = Counter()
+        for i, name in enumerate(header):
+            if times[name]:
+                header[i] = f"{name}_{times[name]}"
+            times[name] += 1
+        return header
+
+    def _cells(self, head: bytes) -> list[str | None]:
+        if not head.strip():
+            return []
+        path = self.scratch / f"{self.stem}-header.csv"
+        path.write_bytes(head)
+        options = self.dialect | {"header": False, "skip": 0, "all_varchar": True}
+        if self.options.get("normalize_names"):
+            options |= {"header": True, "normalize_names": True}
+            described = self.con.execute(f"DESCRIBE FROM {self._call('read_csv', path, options)}")
+            return [row[0] for row in described.fetchall()]
+        row = self.con.execute(f"FROM {self._call('read_csv', path, options)}").fetchone()
+        return list(row or ())
+
+    def _types(self) -> dict[str, str]:
+        """Return the types that the mapping declares, by column."""
+        types = self.options.get("types", self.options.get("columns", {}))
+        if isinstance(types, list):
+            types = dict(zip(self.names, types, strict=False))
+        return {str(name): str(kind) for name, kind in types.items()}
+
+    def _broken(self) -> str:
         if not self.broken:
             return "CAST(NULL AS VARCHAR)"
-        first, mark = quoted(next(iter(types))), literal(self.mark)
-        hexed = f"substr({first}, {len(self.mark) + 1})"
-        return f"CASE WHEN starts_with({first}, {mark}) THEN decode(unhex({hexed})) END"
+        hexed = f"substr(c0, {len(self.mark) + 1})"
+        return f"CASE WHEN starts_with(c0, {literal(self.mark)}) THEN decode(unhex({hexed})) END"
 
     def _marked(self, reason: str, text: bytes) -> bytes:
         """Return a row that fits the header and holds a broken one."""
         held = broken_text(reason, text).encode().hex()
-        delimiter = _sniffed(self.dialect["Delimiter"]) * (len(self.dialect["Columns"]) - 1)
-        return f"{self.mark}{held}{delimiter}".encode()
+        delimiters = str(self.dialect["delim"]) * (len(self.names) - 1)
+        return f"{self.mark}{held}{delimiters}".encode()
 
 
-def _sniffed(value: str | None) -> str:
-    return "" if value in (None, "(empty)") else str(value)
+def _delimiter(head: bytes, quote: str) -> str:
+    """Return the delimiter that the header has most of, outside of quotes."""
+    text = head.decode("utf-8", "replace")
+    outside = "".join(text.split(quote)[::2]) if quote else text
+    return max(_DELIMITERS, key=outside.count)
 
 
 def _replace(path: Path, target: Path, rejected: list[tuple[Any, ...]], marked: Any) -> None:

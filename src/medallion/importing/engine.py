@@ -31,6 +31,27 @@ CREATE MACRO unit_price(amount, quantity) AS (
 divide floats. For a quantity of 0 it is the amount, and the cleaner rejects the row."""
 
 
+_NUMBER = f"CREATE MACRO number(x) AS CAST(x AS {EXACT})"
+
+_WHOLE: tuple[str, ...] = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF")
+_WHOLE += ("UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
+_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_DECIMALS = f"""
+CREATE MACRO decimals(currency) AS (
+    CASE WHEN upper(currency) IN {_WHOLE} THEN 0
+    WHEN upper(currency) IN {_THOUSANDTHS} THEN 3 ELSE 2 END)
+"""
+"""The decimals of a currency's smallest unit, as ISO 4217 lists them."""
+
+
+_KNOWN_ZONE = """
+CREATE MACRO known_zone(zone) AS (
+    CASE WHEN list_contains({zones}, zone) THEN zone
+    WHEN zone IS NOT NULL THEN CAST(CAST('no zone ' || zone AS INTEGER) AS VARCHAR) END)
+"""
+"""A time zone; for an unknown one an error that TRY catches, as it does not catch DuckDB's own."""
+
+
 @contextmanager
 def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that can read `files`, use the folder `scratch`, and nothing else."""
@@ -45,7 +66,10 @@ def engine(files: list[Path], scratch: Path) -> Iterator[duckdb.DuckDBPyConnecti
         con.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
         # It would move what two TRY() share out of both, where nothing catches its errors.
         con.execute("SET disabled_optimizers = 'common_subexpressions'")
-        con.execute(_UNIT_PRICE)
+        for macro in (_UNIT_PRICE, _NUMBER, _DECIMALS):
+            con.execute(macro)
+        zones = sorted(z for (z,) in con.execute("SELECT name FROM pg_timezone_names()").fetchall())
+        con.execute(_KNOWN_ZONE.format(zones=zones))
         con.execute("SET allowed_paths = ?", [[str(f) for f in files]])
         con.execute("SET allowed_directories = ?", [[str(scratch)]])
         con.execute("SET enable_external_access = false; SET lock_configuration = true")

@@ -4,36 +4,155 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from medallion.errors import SettingsError
 from medallion.importing.engine import engine, record_batches
-from medallion.importing.lines import line_query
+from medallion.importing.expressions import Reference
+from medallion.importing.lines import Plan
+from medallion.importing.lookups import LookupFiles
 from medallion.importing.mapping import Mapping, load_mapping
 from medallion.importing.readers import SourceFile, check_options, open_source
 from medallion.importing.report import Failure, FeedReport, ImportReport
 from medallion.importing.source import UnreadableSource
 from medallion.importing.streams import check_packed
-from medallion.importing.writer import Part, Progress, RawWriter, scratch_folder
+from medallion.importing.writer import Progress, RawWriter, scratch_folder
 from medallion.lake.codecs import SUFFIXES, codec_of_file
 from medallion.platforms.lake import Lake
 
-_FAILURES = (duckdb.Error, UnreadableSource, OSError, EOFError, pa.ArrowException)
+FAILURES = (duckdb.Error, UnreadableSource, OSError, EOFError, pa.ArrowException)
 """The errors of a source file that cannot be read."""
 
 
+Taken = TypeVar("Taken")
+
+
 @dataclass(frozen=True)
-class _InputFile:
+class InputFile:
     """A file of the import, and the link by which the reader opens it."""
 
     path: Path
     link: Path
+
+
+@dataclass
+class Counts:
+    """What became of the rows of files: events by kind, and the rows and elements left out."""
+
+    events: Counter[str]
+    left_out: Counter[str]
+    broken: int = 0
+
+
+class Import:
+    """Files, a mapping, and the engine that turns the rows of the one into lines by the other.
+
+    `kind` is the kind of event of the lines that come at the moment; none for broken rows.
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        mapping: Mapping,
+        lookups: LookupFiles,
+        scratch: Path,
+    ) -> None:
+        self.con, self.mapping, self.lookups, self.scratch = con, mapping, lookups, scratch
+        self.failures: list[Failure] = []
+        self.kind = ""
+
+    def open(self, files: list[InputFile]) -> list[tuple[InputFile, SourceFile]]:
+        """Return the files that can be opened.
+
+        Raises:
+            SettingsError: the mapping is wrong for them.
+        """
+        opened, plans = [], []
+        for file in files:
+            try:
+                check_packed(file.link)
+                source = open_source(self.con, file.link, self.mapping.format, self.scratch)
+                plan = self._plan(file, source)
+            except FAILURES as error:
+                self.fail(file, error)
+            else:
+                opened.append((file, source))
+                plans.append(plan)
+        _require_no_missing(self.mapping, plans)
+        for plan in plans:
+            plan.check()
+        return opened
+
+    def lines(
+        self, file: InputFile, source: SourceFile, counts: Counts
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the lines of a file, and count what becomes of its rows."""
+        plan = self._plan(file, source, scan=True)
+        if plan.is_flat:
+            kind = self.mapping.events[0].name
+            yield from self._counted(plan.flat_query(), kind, counts)
+            return
+        self.con.execute(f"CREATE OR REPLACE TABLE rows AS {plan.rows_query()}")
+        try:
+            yield from self._events(plan, counts)
+        finally:
+            self.con.execute("DROP TABLE rows")
+
+    def fail(self, file: InputFile, error: BaseException) -> None:
+        """Note that a file is not imported."""
+        text = str(error).strip().split("\n")[0] or type(error).__name__
+        text = text.replace(str(file.link), file.path.name)
+        self.failures.append(Failure(str(file.path), text))
+
+    def _plan(self, file: InputFile, source: SourceFile, scan: bool = False) -> Plan:
+        tables = self.lookups.tables(self.con, file.path)
+        return Plan.of(self.con, file.path.name, source, self.mapping, tables, scan)
+
+    def _events(self, plan: Plan, counts: Counts) -> Iterator[pa.RecordBatch]:
+        for reason, rows in self.con.execute(
+            "SELECT skip, count(*) FROM rows WHERE skip IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall():
+            counts.left_out[reason] += rows
+        (total, skipped) = self.con.execute("SELECT count(*), count(skip) FROM rows").fetchall()[0]
+        # A byte for each row, on disk: the rows of a file may be more than fit into memory.
+        taken = np.memmap(self.scratch / "taken", bool, "w+", shape=(total + 1,))
+        yield from self._counted(plan.broken_query(), "", counts, taken)
+        for i, event in enumerate(self.mapping.events):
+            yield from self._counted(plan.line_query(i, "rows"), event.name, counts, taken)
+        if left := total - skipped - int(taken.sum()):
+            counts.left_out["no [[events]] takes the row"] += left
+
+    def _counted(
+        self, query: str, kind: str, counts: Counts, taken: Any = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the lines of a query; where `kind` is empty, they are of broken rows."""
+        self.kind = kind
+        nested = next((e.rows for e in self.mapping.events if e.name == kind), ())
+        for batch in record_batches(self.con, query):
+            lines = batch.column(1)
+            if taken is not None:
+                rows = batch.column(0).filter(lines.is_valid()).to_numpy()
+                taken[rows] = True
+            if lines.null_count:
+                if nested:
+                    counts.left_out[f"where of {kind} is not true"] += lines.null_count
+                lines = lines.drop_null()
+            broken = _broken(lines)
+            counts.broken += broken
+            if kind:
+                counts.events[kind] += len(lines) - broken
+            yield pa.RecordBatch.from_arrays([lines], names=["line"])
 
 
 def import_files(
@@ -58,20 +177,39 @@ def import_files(
     Raises:
         SettingsError: the mapping is wrong, or a path names no file; nothing has been written.
     """
+    report, counts = FeedReport(), Counts(Counter(), Counter())
+    with (
+        scratch_folder(lake) as scratch,
+        opened_import(paths, mapping_file, scratch) as (work, files),
+    ):
+        for file, source in files:
+            try:
+                report += _import(work, file, source, lake, counts, now, progress)
+            except FAILURES as error:
+                work.fail(file, error)
+    return ImportReport(
+        {work.mapping.feed.name: report},
+        tuple(work.failures),
+        dict(counts.events) if len(work.mapping.events) > 1 else {},
+        dict(counts.left_out),
+    )
+
+
+@contextmanager
+def opened_import(
+    paths: Sequence[str | Path], mapping_file: Path, scratch: Path
+) -> Iterator[tuple[Import, list[tuple[InputFile, SourceFile]]]]:
+    """Open files by a mapping; raise SettingsError when one of the two is wrong."""
     mapping = load_mapping(mapping_file)
-    expanded = _expand(paths)
-    report = FeedReport()
-    failures: list[Failure] = []
-    with scratch_folder(lake) as scratch:
-        files = [_link(path, i, scratch) for i, path in enumerate(expanded, 1)]
-        with engine([file.path.resolve() for file in files], scratch) as con:
-            check_options(con, mapping)
-            for file, source in _check(con, files, mapping, scratch, failures):
-                try:
-                    report += _import(con, file, source, mapping, lake, scratch, now, progress)
-                except _FAILURES as error:
-                    failures.append(_failure(file, error))
-    return ImportReport({mapping.feed.name: report}, tuple(failures))
+    files = [_link(path, f"source{i}", scratch) for i, path in enumerate(_expand(paths), 1)]
+    lookups = LookupFiles(mapping.joins, [file.path for file in files], scratch)
+    readable = [file.path.resolve() for file in files] + lookups.paths
+    with engine(readable, scratch) as con:
+        check_options(con, mapping.format, "[source.options]")
+        for join in mapping.joins:
+            check_options(con, join.format, f"[source.join.{join.name}.options]")
+        work = Import(con, mapping, lookups, scratch)
+        yield work, work.open(files)
 
 
 def _expand(paths: Iterable[str | Path]) -> list[Path]:
@@ -90,91 +228,93 @@ def _expand(paths: Iterable[str | Path]) -> list[Path]:
     return list(unique.values())
 
 
-def _link(path: Path, number: int, scratch: Path) -> _InputFile:
+def _link(path: Path, name: str, scratch: Path) -> InputFile:
     """Link a file to a name that the reader accepts, with the suffix of its compression."""
     try:
         suffix = SUFFIXES.get(codec_of_file(path) or "", "")
     except OSError:
         suffix = ""
-    link = scratch / f"source{number}.data{suffix}"
+    link = scratch / f"{name}.data{suffix}"
     link.symlink_to(path.resolve())
-    return _InputFile(path, link)
-
-
-def _check(
-    con: duckdb.DuckDBPyConnection,
-    files: list[_InputFile],
-    mapping: Mapping,
-    scratch: Path,
-    failures: list[Failure],
-) -> list[tuple[_InputFile, SourceFile]]:
-    """Return the files that can be opened, after checking the mapping on their columns."""
-    opened = []
-    for file in files:
-        try:
-            check_packed(file.link)
-            source = open_source(con, file.link, file.path.name, mapping, scratch)
-            relation = source.source()
-        except _FAILURES as error:
-            failures.append(_failure(file, error))
-        else:
-            line_query(con, relation, mapping)
-            opened.append((file, source))
-    return opened
+    return InputFile(path, link)
 
 
 def _import(
-    con: duckdb.DuckDBPyConnection,
-    file: _InputFile,
+    work: Import,
+    file: InputFile,
     source: SourceFile,
-    mapping: Mapping,
     lake: Lake,
-    scratch: Path,
+    counts: Counts,
     now: datetime,
     progress: Progress,
 ) -> FeedReport:
-    writer = RawWriter(lake, mapping.feed, _identity(file.path, mapping), scratch)
+    feed = work.mapping.feed
+    writer = RawWriter(lake, feed, _identity(file.path, work), work.scratch)
 
     def report_rows(rows: int) -> None:
-        progress(f"{file.path.name}: {rows:,} {mapping.feed.name}")
+        progress(f"{file.path.name}: {rows:,} {feed.name}")
 
-    parts = _scan(con, source, mapping, writer, report_rows)
+    parts, new = scanned(work, file, source, lambda lines: writer.stage(lines, report_rows))
     report = writer.publish(parts, now)
     if report.present_objects:
         progress(
             f"{file.path.name}: {report.present_rows:,} rows are in raw already, left as they are"
         )
-    return replace(report, broken=source.broken if report.rows else 0)
+    counts.events += new.events
+    counts.left_out += new.left_out
+    return replace(report, broken=new.broken if report.rows else 0)
 
 
-def _scan(
-    con: duckdb.DuckDBPyConnection,
+def scanned(
+    work: Import,
+    file: InputFile,
     source: SourceFile,
-    mapping: Mapping,
-    writer: RawWriter,
-    progress: Callable[[int], None],
-) -> list[Part]:
-    """Stage the rows of a file; scan it again as long as there are new broken rows."""
+    take: Callable[[Iterator[pa.RecordBatch]], Taken],
+) -> tuple[Taken, Counts]:
+    """Return what `take` makes of the lines of a file, and the counts of its rows.
+
+    The file is scanned again as long as there are new broken rows.
+    """
     while True:
-        query = line_query(con, source.scan(), mapping)
+        counts = Counts(Counter(), Counter())
+        lines = work.lines(file, source, counts)
         try:
-            parts = writer.stage(record_batches(con, query), progress)
+            taken = take(lines)
         except duckdb.Error:
             if not source.repair(failed=True):
                 raise
         else:
             if not source.repair(failed=False):
-                return parts
+                return taken, counts
+        finally:
+            lines.close()
 
 
-def _identity(path: Path, mapping: Mapping) -> str:
+def _identity(path: Path, work: Import) -> str:
     """Return a hash of content, file name and mapping, on which the lines depend."""
-    digest = hashlib.sha256(f"{mapping.digest} {path.name} ".encode())
-    with path.open("rb") as file:
-        digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest = hashlib.sha256(f"{work.mapping.digest} {path.name} ".encode())
+    for read in (path, *work.lookups.of(path)):
+        with read.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:24]
 
 
-def _failure(file: _InputFile, error: BaseException) -> Failure:
-    text = str(error).strip().split("\n")[0] or type(error).__name__
-    return Failure(str(file.path), text.replace(str(file.link), file.path.name))
+def _require_no_missing(mapping: Mapping, plans: list[Plan]) -> None:
+    """Raise SettingsError for a name that no file of the import has, unless it is optional."""
+    missing = [plan.missing() for plan in plans]
+    for reference, label in missing[0].items() if missing else ():
+        if not _names(reference) & mapping.optional and all(reference in m for m in missing):
+            rows = plans[0].rows
+            raise SettingsError(
+                f"{label}: {rows.file} has no column {reference.name}; "
+                f"its columns are {', '.join(rows.names)}"
+            )
+
+
+def _names(reference: Reference) -> set[str]:
+    return {".".join(map(str, reference.path[:i])) for i in range(1, len(reference.path) + 1)}
+
+
+def _broken(lines: Any) -> int:
+    """Return how many lines are the arrays that stand for rows that cannot be read."""
+    return int(pa.compute.sum(pa.compute.starts_with(lines, "[")).as_py() or 0)

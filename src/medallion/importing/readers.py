@@ -8,21 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
+import pyarrow.parquet as pq
 
 from medallion.errors import SettingsError
 from medallion.importing.csv_file import CsvFile
-from medallion.importing.mapping import Mapping
-from medallion.importing.render import literal
-from medallion.importing.source import (
-    BROKEN,
-    NUMBER,
-    Formats,
-    SourceRelation,
-    broken_text,
-    text_source,
-    typed_source,
-)
+from medallion.importing.mapping import FileFormat
+from medallion.importing.render import literal, quoted, without_nanoseconds
+from medallion.importing.source import BROKEN, JSON, TEXT, Column, Formats, broken_text
 from medallion.importing.streams import copy_with_numbers_as_strings, open_plain
+from medallion.importing.structure import Structure, of_arrow
 from medallion.lake.codecs import create_packed
 
 RESERVED = {
@@ -57,18 +51,23 @@ RESERVED = {
 }
 """Options of the readers that an import sets itself."""
 
+MAX_DOCUMENT = 64 << 20
+"""Bytes of the largest JSON object at the top of a file, unless maximum_object_size says else."""
+
 
 class SourceFile(Protocol):
     """A file to import; `broken` counts the rows that cannot be read."""
 
     broken: int
+    structure: Structure
+    formats: Formats
 
-    def source(self) -> SourceRelation:
-        """Return the relation as known before the whole file is read."""
-        ...
+    def rows(self, scan: bool = False) -> tuple[str, Column | dict[str, Column]]:
+        """Return the query of all rows, and its columns: a document, or columns by name.
 
-    def scan(self) -> SourceRelation:
-        """Return the relation of all rows."""
+        The query has `line`, the number of the row, and BROKEN, besides. Only one of a `scan` may
+        be run; others serve to check expressions.
+        """
         ...
 
     def repair(self, failed: bool) -> bool:
@@ -76,130 +75,147 @@ class SourceFile(Protocol):
         ...
 
 
-def check_options(con: duckdb.DuckDBPyConnection, mapping: Mapping) -> None:
+def check_options(con: duckdb.DuckDBPyConnection, format_: FileFormat, where: str) -> None:
     """Raise SettingsError for an option that the reader does not have."""
-    reader = f"read_{mapping.format}"
     rows = con.execute(
         "SELECT DISTINCT unnest(parameters) FROM duckdb_functions() WHERE function_name = ?",
-        [reader],
+        [f"read_{format_.name}"],
     ).fetchall()
     options = sorted({name for (name,) in rows if not name.startswith("col")} - RESERVED)
-    options += ["columns"] if mapping.format != "parquet" else []
-    for name, value in mapping.options.items():
+    options += ["columns"] if format_.name != "parquet" else []
+    for name, value in format_.options.items():
         if name not in options:
             raise SettingsError(
-                f"unknown option {name} in [source.options]; "
-                f"for {mapping.format} they are {', '.join(options)}"
+                f"unknown option {name} in {where}; "
+                f"for {format_.name} they are {', '.join(options)}"
             )
         if not _sql_value(value):
             raise SettingsError(
-                f"option {name} in [source.options] must be a text, a number, true or false, or a "
+                f"option {name} in {where} must be a text, a number, true or false, or a "
                 f"list or table of these; got {value}"
             )
 
 
 def open_source(
-    con: duckdb.DuckDBPyConnection, path: Path, name: str, mapping: Mapping, scratch: Path
+    con: duckdb.DuckDBPyConnection, path: Path, format_: FileFormat, scratch: Path
 ) -> SourceFile:
-    """Open the file at `path`, which messages call `name`."""
-    kinds: dict[str, Callable[..., SourceFile]] = {
+    """Open the file at `path`."""
+    kinds: dict[str, Callable[..., Any]] = {
         "csv": CsvFile,
         "json": JsonFile,
         "parquet": ParquetFile,
     }
-    return kinds[mapping.format](con, path, name, mapping, scratch)
+    source: SourceFile = kinds[format_.name](con, path, format_, scratch)
+    return source
 
 
 class ParquetFile:
     """A Parquet file, which has types and row numbers of its own."""
 
     broken = 0
+    formats = Formats()
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mapping: Mapping, scratch: Path
+        self, con: duckdb.DuckDBPyConnection, path: Path, format_: FileFormat, scratch: Path
     ) -> None:
-        options = "".join(f", {k} = {literal(v)}" for k, v in mapping.options.items())
-        self.con, self.name, self.mapping = con, name, mapping
+        options = "".join(f", {k} = {literal(v)}" for k, v in format_.options.items())
+        self.con, self.all_text = con, format_.all_text
         self.reader = f"read_parquet({literal(str(path))}{options}"
+        self.schema = pq.read_schema(path)
+        self.structure = {field.name: of_arrow(field.type) for field in self.schema}
 
-    def source(self) -> SourceRelation:
-        types = describe(self.con, f"FROM {self.reader})")
-        rows = f'SELECT *, file_row_number + 1 AS "{NUMBER}" FROM {self.reader}, '
-        rows += "file_row_number = true)"
-        return typed_source(self.name, rows, types, f'"{NUMBER}"', self.mapping.all_text)
-
-    scan = source
+    def rows(self, scan: bool = False) -> tuple[str, dict[str, Column]]:
+        described = self.con.execute(f"DESCRIBE FROM {self.reader})").fetchall()
+        selected, columns = [], {}
+        for i, (name, row) in enumerate(zip(self.schema.names, described, strict=True)):
+            sql, kind = without_nanoseconds(quoted(row[0]), str(row[1]))
+            if self.all_text:
+                sql, kind = f"CAST({sql} AS VARCHAR)", TEXT
+            selected.append(f"{sql} AS c{i}")
+            columns[name] = Column(f"c{i}", kind)
+        query = (
+            f"SELECT file_row_number + 1 AS line, CAST(NULL AS VARCHAR) AS {quoted(BROKEN)}, "
+            f"{', '.join(selected)} FROM {self.reader}, file_row_number = true)"
+        )
+        return query, columns
 
     def repair(self, failed: bool) -> bool:
         return False
 
 
 class JsonFile:
-    """A JSON file of lines with an object each, or of an array of objects.
+    """A JSON file of lines with an object each, or of an array of objects, or of one object.
 
-    DuckDB detects the types in the file itself, and reads the rows from a copy in which every
-    number is a string. When a file of lines cannot be read, it is copied with each bad line as a
-    broken row.
+    A row is a document, read from a copy in which every number is a string. When a file of lines
+    cannot be read, it is copied with each bad line as a broken row.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, path: Path, name: str, mapping: Mapping, scratch: Path
+        self, con: duckdb.DuckDBPyConnection, path: Path, format_: FileFormat, scratch: Path
     ) -> None:
-        self.con, self.path, self.name, self.mapping = con, path, name, mapping
-        self.scratch, self.broken, self.exact = scratch, 0, path
+        self.con, self.path, self.scratch = con, path, scratch
+        self.broken, self.exact = 0, Path()
+        self.options = dict(format_.options)
+        self.declared = self.options.get("columns", {})
+        self.formats = Formats(
+            self.options.get("dateformat", self.options.get("date_format")),
+            self.options.get("timestampformat", self.options.get("timestamp_format")),
+        )
+        self.structure = self._structure()
 
-    def source(self) -> SourceRelation:
-        try:
-            return self._source(self.path)
-        except duckdb.Error:
-            if not self.repair(failed=True):
-                raise
-            return self._source(self.path)
-
-    def scan(self) -> SourceRelation:
-        self.exact = self.scratch / f"{self.path.name.split('.')[0]}-exact.json.zst"
-        copy_with_numbers_as_strings(self.path, self.exact)
-        return self._source(self.exact)
+    def rows(self, scan: bool = False) -> tuple[str, Column]:
+        if scan and not self.exact.name:
+            self.exact = self.scratch / f"{self.path.name.split('.')[0]}-exact.json.zst"
+            copy_with_numbers_as_strings(self.path, self.exact)
+        at = literal(f"/{BROKEN}")
+        held = f"json_extract_string(json, {at})" if self.broken else "CAST(NULL AS VARCHAR)"
+        other = "concat('\"not a JSON object\",', to_json(CAST(json AS VARCHAR)))"
+        broken = f"CASE WHEN json_type(json) = 'OBJECT' THEN {held} ELSE {other} END"
+        query = (
+            f"SELECT row_number() OVER () AS line, {broken} AS {quoted(BROKEN)}, json AS d0 "
+            f"FROM {self._reader(self.exact if scan else self.path)}"
+        )
+        return query, Column("d0", JSON)
 
     def repair(self, failed: bool) -> bool:
         if not failed or self.broken or not self._has_lines():
             return False
         self.path, self.broken = _without_bad_lines(self.path, self.scratch)
+        self.exact = Path()
         return self.broken > 0
 
-    def _source(self, path: Path) -> SourceRelation:
-        options = dict(self.mapping.options)
-        types = describe(self.con, _reader("json", self.path, options))
-        types.pop(BROKEN, None)
-        date, timestamp = (
-            next((options.pop(n) for n in names if n in options), None)
-            for names in (("dateformat", "date_format"), ("timestampformat", "timestamp_format"))
+    def _structure(self) -> Structure:
+        """Return the members of all documents of the file."""
+        query = (
+            f"SELECT json_group_structure(json) FROM {self._reader(self.path)} "
+            "WHERE json_type(json) = 'OBJECT'"
         )
-        texts = dict.fromkeys([*types, *([BROKEN] if self.broken else [])], "VARCHAR")
-        reader = _reader("json", path, options | {"columns": texts})
-        rows = f'SELECT row_number() OVER () AS "{NUMBER}", * {reader}'
-        broken = f'"{BROKEN}"' if self.broken else "CAST(NULL AS VARCHAR)"
-        formats = Formats(date, timestamp)
-        return text_source(self.name, rows, types, formats, self.mapping.all_text, broken)
+        try:
+            row = self.con.execute(query).fetchone()
+        except duckdb.Error:
+            if not self.repair(failed=True):
+                raise
+            return self._structure()
+        structure: Structure = json.loads(row[0]) if row and row[0] else {}
+        if isinstance(structure, dict):
+            structure.pop(BROKEN, None)
+        return structure
+
+    def _reader(self, path: Path) -> str:
+        size = self.options.get("maximum_object_size", MAX_DOCUMENT)
+        named = f", maximum_object_size = {literal(size)}"
+        if "format" in self.options:
+            named += f", format = {literal(self.options['format'])}"
+        return f"read_json_objects({literal(str(path))}{named})"
 
     def _has_lines(self) -> bool:
-        if self.mapping.options.get("format", "auto") not in ("auto", "newline_delimited", "nd"):
+        if self.options.get("format", "auto") not in ("auto", "newline_delimited", "nd"):
             return False
         with open_plain(self.path) as file:
             for line in _lines(file):
                 if line.strip():
-                    return _is_object(line) or self.mapping.options.get("format", "auto") != "auto"
+                    return _is_object(line) or self.options.get("format", "auto") != "auto"
         return False
-
-
-def describe(con: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
-    """Return the types of the columns of a query."""
-    return {row[0]: str(row[1]) for row in con.execute(f"DESCRIBE {query}").fetchall()}
-
-
-def _reader(format_: str, path: Path, options: dict[str, Any]) -> str:
-    named = "".join(f", {k} = {literal(v)}" for k, v in options.items())
-    return f"FROM read_{format_}({literal(str(path))}{named})"
 
 
 def _sql_value(value: object) -> bool:

@@ -10,7 +10,7 @@ _INTEGERS = {
 FLOATS = {"FLOAT", "DOUBLE"}
 NUMBERS = {*_INTEGERS, *FLOATS, "DECIMAL"}
 INTEGERS = frozenset(_INTEGERS)
-_INSTANTS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}
+_INSTANTS = {"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS"}
 ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
@@ -19,6 +19,18 @@ def base(type_name: str) -> str:
     if type_name.endswith("]") or type_name.startswith(("STRUCT", "MAP", "UNION", "JSON")):
         return "NESTED"
     return type_name.split("(")[0].strip()
+
+
+def without_nanoseconds(sql: str, kind: str) -> tuple[str, str]:
+    """Return a time of nanoseconds as one of microseconds, cut, and its type; others unchanged.
+
+    DuckDB's functions of text round such times, or do not know them.
+    """
+    if kind == "TIMESTAMP_NS":
+        return f"make_timestamp(epoch_ns({sql}) // 1000)", "TIMESTAMP"
+    if kind in ("TIMESTAMPTZ_NS", "TIMESTAMP_NS WITH TIME ZONE"):
+        return f"make_timestamptz(epoch_ns({sql}) // 1000)", ZONED
+    return sql, kind
 
 
 def string(sql: str) -> str:
@@ -33,6 +45,7 @@ def json_text(sql: str, type_name: str, field: Field) -> str:
     a float is the shortest decimal that reads back as the same float. A timestamp becomes RFC 3339
     in UTC (one without a zone is in UTC), a date in a timestamp field its midnight.
     """
+    sql, type_name = without_nanoseconds(sql, type_name)
     kind = base(type_name)
     if kind == "NESTED":
         return f"CAST(to_json({sql}) AS VARCHAR)"
@@ -43,16 +56,16 @@ def json_text(sql: str, type_name: str, field: Field) -> str:
     if kind in FLOATS:
         return f"CASE WHEN isfinite({sql}) THEN CAST({sql} AS VARCHAR) ELSE {string(sql)} END"
     if kind == ZONED:
-        return _instant(f"({sql}) AT TIME ZONE 'UTC'", sql, "%f")
+        return _instant(f"({sql}) AT TIME ZONE 'UTC'", sql)
     if kind in _INSTANTS:
-        return _instant(sql, sql, "%n" if kind == "TIMESTAMP_NS" else "%f")
+        return _instant(sql, sql)
     if kind == "DATE" and field.type.kind == "timestamp":
-        return _instant(f"CAST({sql} AS TIMESTAMP)", sql, "%f")
+        return _instant(f"CAST({sql} AS TIMESTAMP)", sql)
     return string(sql)
 
 
-def _instant(utc: str, sql: str, fraction: str) -> str:
-    text = f"strftime({utc}, '\"%Y-%m-%dT%H:%M:%S.{fraction}Z\"')"
+def _instant(utc: str, sql: str) -> str:
+    text = f"strftime({utc}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
     return f"CASE WHEN isfinite({sql}) THEN {text} ELSE {string(sql)} END"
 
 

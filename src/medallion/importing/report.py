@@ -42,10 +42,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """The counts of an import by feed, and the files that failed."""
+    """The counts of an import by feed, and the files that failed.
+
+    `events` counts the lines of each [[events]], written now or before; `left_out` the rows, and
+    elements of arrays, that are no event, by reason.
+    """
 
     feeds: dict[str, FeedReport] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
+    events: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> FeedReport:

@@ -1,18 +1,32 @@
-"""A source file as a relation: typed columns for computing, and their text in the file."""
+"""The values of a source file in SQL: what is text in the file, and what it is read as."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
 
+from medallion.errors import SettingsError
 from medallion.importing.engine import EXACT
-from medallion.importing.render import FLOATS, INTEGERS, ZONED, base, literal, quoted
+from medallion.importing.expressions import Path, Reference
+from medallion.importing.render import (
+    FLOATS,
+    INTEGERS,
+    ZONED,
+    base,
+    literal,
+    quoted,
+    without_nanoseconds,
+)
 
 BROKEN = "medallion broken"
 """The column that holds JSON of reason and text for a row that cannot be read, else NULL."""
 
-NUMBER = "medallion line"
+TEXT, JSON = "TEXT", "JSON"
+"""Kinds of columns without types of their own: a text, and a document that holds texts."""
+
+_ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
+_MEMBER = re.compile(r"[^.\[\]\"*]+(\[\*\])?(\.[^.\[\]\"*]+(\[\*\])?)*")
 
 
 class UnreadableSource(Exception):
@@ -20,33 +34,8 @@ class UnreadableSource(Exception):
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its name, its DuckDB type, and the column with its text in the file, if any."""
-
-    name: str
-    type: str
-    text: str | None = None
-
-
-@dataclass(frozen=True)
-class SourceRelation:
-    """A query of a source file: file, line, BROKEN, and every column with its text."""
-
-    file: str
-    query: str
-    columns: tuple[Column, ...]
-
-    def column(self, name: str) -> Column | None:
-        return next((c for c in self.columns if c.name.lower() == name.lower()), None)
-
-    @property
-    def names(self) -> list[str]:
-        return [c.name for c in self.columns]
-
-
-@dataclass(frozen=True)
 class Formats:
-    """The formats of numbers and times in a file."""
+    """The formats of numbers and times in a file, as the mapping gives them."""
 
     date: str | None = None
     timestamp: str | None = None
@@ -54,46 +43,36 @@ class Formats:
     thousands: str = ""
 
 
-def text_source(
-    file: str, rows: str, types: dict[str, str], formats: Formats, all_text: bool, broken: str
-) -> SourceRelation:
-    """Return the relation of rows that have only text, and NUMBER; `broken` is SQL for BROKEN."""
-    columns, selected = [], []
-    for i, (name, type_name) in enumerate(types.items()):
-        own, text = _free(name, types), f"medallion text {i}"
-        if all_text or type_name in ("VARCHAR", "JSON"):
-            columns.append(Column(own, "VARCHAR"))
-            selected.append(f"{quoted(name)} AS {quoted(own)}")
-            continue
-        written = quoted(name)
-        if base(type_name) in INTEGERS or base(type_name) in FLOATS:
-            written = _plain(written, formats)
-        kind = EXACT if base(type_name) in FLOATS else type_name
-        columns.append(Column(own, kind, text))
-        selected.append(f"{typed(written, type_name, formats)} AS {quoted(own)}")
-        selected.append(f"{written} AS {quoted(text)}")
-    return _source(file, rows, columns, selected, quoted(NUMBER), broken)
+@dataclass(frozen=True)
+class Column:
+    """A column of a query: its SQL, and TEXT, JSON or its DuckDB type.
+
+    `declared` is the type that the mapping declares for a text.
+    """
+
+    sql: str
+    kind: str
+    declared: str | None = None
 
 
-def typed_source(
-    file: str, rows: str, types: dict[str, str], line: str, all_text: bool
-) -> SourceRelation:
-    """Return the relation of rows with types; floats become decimals for computing."""
-    columns, selected = [], []
-    for i, (name, type_name) in enumerate(types.items()):
-        own, text = _free(name, types), f"medallion text {i}"
-        written = f"CAST({quoted(name)} AS VARCHAR)"
-        if all_text:
-            columns.append(Column(own, "VARCHAR"))
-            selected.append(f"{written} AS {quoted(own)}")
-        elif base(type_name) in FLOATS:
-            columns.append(Column(own, EXACT, text))
-            selected.append(f"TRY_CAST({written} AS {EXACT}) AS {quoted(own)}")
-            selected.append(f"{written} AS {quoted(text)}")
-        else:
-            columns.append(Column(own, type_name))
-            selected.append(f"{quoted(name)} AS {quoted(own)}")
-    return _source(file, rows, columns, selected, line, "CAST(NULL AS VARCHAR)")
+@dataclass(frozen=True)
+class Value:
+    """SQL of a value, its type, and SQL of its text in the file where that may not be of the type.
+
+    `written` is SQL of the JSON of the value as the file has it, for a value of a document.
+    """
+
+    sql: str
+    type: str
+    text: str | None = None
+    written: str | None = None
+
+
+def absent(reference: Reference) -> Value:
+    """Return the value of what a source does not have."""
+    kinds = {"number": EXACT, "total": EXACT, "instant": "TIMESTAMP"}
+    kind = kinds.get(reference.use, "VARCHAR")
+    return Value(f"CAST(NULL AS {kind})", kind)
 
 
 def broken_text(reason: str, text: bytes) -> str:
@@ -102,51 +81,122 @@ def broken_text(reason: str, text: bytes) -> str:
     return ",".join(json.dumps(part, ensure_ascii=False) for part in (reason, shown))
 
 
-def typed(text: str, type_name: str, formats: Formats) -> str:
-    """Return SQL that converts a text to a type; NULL if it is not exactly a value of it."""
-    kind = base(type_name)
-    if kind in FLOATS:
-        return f"TRY_CAST({text} AS {EXACT})"
-    if kind in INTEGERS:
-        whole = f"TRY_CAST({text} AS {type_name})"
-        return f"CASE WHEN {whole} = TRY_CAST({text} AS {EXACT}) THEN {whole} END"
-    if kind == "DATE" and formats.date:
-        return f"CAST(try_strptime({text}, {literal(formats.date)}) AS DATE)"
-    if kind == "TIMESTAMP" and formats.timestamp:
-        return f"try_strptime({text}, {literal(formats.timestamp)})"
-    if kind == "TIMESTAMP":
-        return f"TRY_CAST({text} AS {ZONED}) AT TIME ZONE 'UTC'"
-    if kind == "NESTED":
-        nested = type_name.replace("DOUBLE", EXACT)
-        return f"TRY(CAST(CAST({text} AS JSON) AS {nested}))"
-    return f"TRY_CAST({text} AS {type_name})"
+def value_of(column: Column, path: Path, reference: Reference, formats: Formats) -> Value:
+    """Return the value of a reference in a column, or at a path below it."""
+    if reference.use == "total" and column.kind == TEXT:
+        raise SettingsError(f"total() needs an array; {reference.name} is a text")
+    if reference.use == "total":
+        return _total(column, path, reference)
+    if column.kind == TEXT:
+        return _read(column.sql, reference.use, column.declared, formats)
+    if column.kind == JSON:
+        at = literal("".join(f"/{_escaped(step)}" for step in path))
+        text = f"json_extract_string({column.sql}, {at})"
+        value = _read(text, reference.use, column.declared if not path else None, formats)
+        written = f"nullif(CAST(json_extract({column.sql}, {at}) AS VARCHAR), 'null')"
+        return Value(value.sql, value.type, value.text, written)
+    sql = column.sql
+    for step in path:
+        sql += f"[{step + 1}]" if isinstance(step, int) else f".{quoted(step)}"
+    if path:
+        return Value(sql, "")
+    return typed_value(sql, column.kind, reference, formats)
 
 
-def _source(
-    file: str, rows: str, columns: list[Column], selected: list[str], line: str, broken: str
-) -> SourceRelation:
-    query = (
-        f"SELECT {literal(file)} AS file, {line} AS line, {broken} AS {quoted(BROKEN)}, "
-        f"{', '.join(selected)} FROM ({rows}) AS rows"
+def typed_value(sql: str, kind: str, reference: Reference, formats: Formats) -> Value:
+    """Return the value of a column with a type of its own; floats become decimals."""
+    text = f"CAST({sql} AS VARCHAR)"
+    if base(kind) in FLOATS:
+        return Value(f"TRY_CAST({text} AS {EXACT})", EXACT, text)
+    if kind == "VARCHAR" and reference.use in ("number", "instant"):
+        return _read(sql, reference.use, None, formats)
+    return Value(*without_nanoseconds(sql, kind))
+
+
+def array_of(column: Column, path: Path) -> str:
+    """Return SQL of the elements at a path; what is no array counts as its own only element."""
+    if column.kind != JSON:
+        return column.sql + "".join(f".{quoted(str(step))}" for step in path)
+    at = literal("".join(f"/{_escaped(step)}" for step in path))
+    found = f"json_extract({column.sql}, {at})"
+    return (
+        f"CASE coalesce(json_type({found}), 'NULL') WHEN 'NULL' THEN [] "
+        f"WHEN 'ARRAY' THEN CAST({found} AS JSON[]) ELSE [{found}] END"
     )
-    extra = (Column("file", "VARCHAR"), Column("line", "BIGINT"))
-    return SourceRelation(file, query, (*columns, *extra))
 
 
-def _free(name: str, taken: Iterable[str]) -> str:
-    """Return the name of a column; `file` and `line` of the source become file_1 and line_1."""
-    if name.lower() not in ("file", "line"):
-        return name
-    used, i = {name.lower() for name in taken}, 1
-    while f"{name}_{i}".lower() in used:
-        i += 1
-    return f"{name}_{i}"
+def lost(sql: str, text: str) -> str:
+    """Return SQL that is true where a text is not of the type that it is read as."""
+    return f"({sql} IS NULL AND nullif(trim({text}), '') IS NOT NULL)"
 
 
-def _plain(text: str, formats: Formats) -> str:
+def plain_number(text: str, formats: Formats) -> str:
     """Return SQL of a number with a decimal point and without separators of thousands."""
     if formats.thousands:
         text = f"replace({text}, {literal(formats.thousands)}, '')"
     if formats.decimal != ".":
         text = f"replace({text}, {literal(formats.decimal)}, '.')"
     return text
+
+
+def instant(text: str, formats: Formats) -> str:
+    """Return SQL of a time without a zone: in a format of the mapping, else as ISO 8601."""
+    given = [f for f in (formats.timestamp, formats.date) if f]
+    if given:
+        return f"try_strptime({text}, {literal(given)})"
+    return f"CASE WHEN regexp_full_match({text}, '{_ISO}') THEN TRY_CAST({text} AS TIMESTAMP) END"
+
+
+def _read(text: str, use: str, declared: str | None, formats: Formats) -> Value:
+    """Return a text as what it is used as, or else as the type that the mapping declares."""
+    if use == "number":
+        return Value(f"TRY_CAST({plain_number(text, formats)} AS {EXACT})", EXACT, text)
+    if use == "instant":
+        return Value(instant(text, formats), "TIMESTAMP", text)
+    if declared and declared.upper() not in ("VARCHAR", "JSON"):
+        kind = EXACT if base(declared) in FLOATS else declared
+        return Value(_converted(text, declared.upper(), formats), kind, text)
+    return Value(text, "VARCHAR")
+
+
+def _total(column: Column, path: Path, reference: Reference) -> Value:
+    """Return the exact sum of a member over the elements of an array; 0 where there are none."""
+    if not _MEMBER.fullmatch(reference.member):
+        raise SettingsError(
+            f"total({reference.name}, {reference.member!r}) must name a member of the elements, "
+            "such as 'amount' or 'tax_lines[*].price'"
+        )
+    steps = re.sub(r"[^.\[\]*]+", lambda part: f'"{part[0]}"', reference.member)
+    if column.kind == JSON:
+        at = literal("".join(f"/{_escaped(step)}" for step in path))
+        array = f"json_extract({column.sql}, {at})"
+    else:
+        below = "".join(f".{quoted(str(step))}" for step in path)
+        array = f"CAST(to_json({column.sql}{below}) AS JSON)"
+    texts = f"json_extract_string({array}, '$[*].{steps.replace(chr(39), chr(39) * 2)}')"
+    amount = f"TRY(coalesce(list_sum(CAST({texts} AS {EXACT}[])), 0))"
+    return Value(f"CAST({amount} AS {EXACT})", EXACT, f"CAST({array} AS VARCHAR)")
+
+
+def _converted(text: str, type_name: str, formats: Formats) -> str:
+    """Return SQL that converts a text to a type; NULL if it is not exactly a value of it."""
+    kind, number = base(type_name), plain_number(text, formats)
+    if kind in FLOATS:
+        return f"TRY_CAST({number} AS {EXACT})"
+    if kind in INTEGERS:
+        whole = f"TRY_CAST({number} AS {type_name})"
+        return f"CASE WHEN {whole} = TRY_CAST({number} AS {EXACT}) THEN {whole} END"
+    if kind == "DECIMAL":
+        return f"TRY_CAST({number} AS {type_name})"
+    if kind == "DATE":
+        return f"CAST({instant(text, formats)} AS DATE)"
+    if kind == "TIMESTAMP" and (formats.timestamp or formats.date):
+        return instant(text, formats)
+    if kind == "TIMESTAMP":
+        return f"TRY_CAST({text} AS {ZONED}) AT TIME ZONE 'UTC'"
+    return f"TRY_CAST({text} AS {type_name})"
+
+
+def _escaped(step: str | int) -> str:
+    """Return a step of a JSON pointer (RFC 6901)."""
+    return str(step).replace("~", "~0").replace("/", "~1")

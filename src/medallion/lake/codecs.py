@@ -1,23 +1,42 @@
-"""Compression codecs, known by the suffix of a key or by the first bytes of a file."""
+"""Compression codecs: known by the suffix of a key, or by the first bytes where it names none."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import pyarrow as pa
 
 SUFFIXES = {"gzip": ".gz", "zstd": ".zst"}
-"""The suffix of a key, by codec."""
+"""The suffix of a new key, by codec."""
+
+NAMES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+"""The codec that a suffix names."""
+
+HEAD_BYTES = 10
+"""First bytes of an object by which its codec is known."""
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_FOREIGN = {
+    "a zip archive": b"PK\x03\x04",
+    "compressed with xz": b"\xfd7zXZ\x00",
+    "a 7z archive": b"7z\xbc\xaf\x27\x1c",
+    "a rar archive": b"Rar!\x1a\x07",
+    "compressed with lz4": b"\x04\x22\x4d\x18",
+}
+_BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
 
 
 class DamagedArchive(Exception):
     """A compressed object that is damaged or truncated, so that nobody knows what is missing."""
+
+
+class ForeignArchive(OSError):
+    """An object that is packed in a way that is not read."""
 
 
 class ReadError(OSError):
@@ -59,36 +78,78 @@ class StoredBytes:
 def codec_of(key: str) -> str | None:
     """Return the codec that a key names by its suffix, in any case; None for plain bytes."""
     name = key.lower()
-    return next((codec for codec, suffix in SUFFIXES.items() if name.endswith(suffix)), None)
+    return next((codec for suffix, codec in NAMES.items() if name.endswith(suffix)), None)
 
 
-def codec_of_file(path: Path) -> str | None:
-    """Return the codec of a file by its first bytes; None for plain bytes."""
-    with path.open("rb") as file:
-        head = file.read(4)
+def codec_of_bytes(head: bytes) -> str | None:
+    """Return the codec of an object by its first HEAD_BYTES; None for plain bytes.
+
+    Raises:
+        ForeignArchive: it is packed in a way that is not read.
+    """
+    foreign = [what for what, magic in _FOREIGN.items() if head.startswith(magic)]
+    if foreign or _BZIP2.match(head):
+        what = foreign[0] if foreign else "compressed with bzip2"
+        raise ForeignArchive(f"it is {what}, which is not read: unpack it")
     return next((codec for codec, magic in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def codec_of_file(path: Path, key: str = "") -> str | None:
+    """Return the codec of a file: that which its key names, else that of its first bytes.
+
+    Raises:
+        ForeignArchive: it is packed in a way that is not read.
+    """
+    if codec := codec_of(key):
+        return codec
+    with path.open("rb") as file:
+        return codec_of_bytes(file.read(HEAD_BYTES))
+
+
+class _Rewound:
+    """A stream of which the first bytes have been read, from its beginning."""
+
+    closed = False
+
+    def __init__(self, head: bytes, rest: StoredBytes) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, size: int) -> bytes:
+        head, self._head = self._head[:size], self._head[size:]
+        return head + self._rest.read(size - len(head)) if head else self._rest.read(size)
+
+    def close(self) -> None:
+        """Leave the stream open: its owner closes it."""
 
 
 class Unpacked:
     """The decompressed bytes of a raw object."""
 
     def __init__(self, stored: StoredBytes, key: str) -> None:
-        codec, self._stored = codec_of(key), stored
-        self._plain: Any = stored
-        if codec:
-            self._plain = pa.CompressedInputStream(pa.PythonFile(stored, "r"), codec)
+        self._stored, self._key = stored, key
+        self._plain: Any = None
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, at most `size`; none at the end.
 
         Raises:
-            DamagedArchive: the object cannot be decompressed to its end.
+            DamagedArchive: the object cannot be decompressed to its end, or is packed in a way
+                that is not read.
             ReadError: the stored bytes cannot be read.
         """
         try:
+            self._plain = self._plain or self._opened()
             return self._plain.read(size) or b""
         except (OSError, EOFError) as error:
             raise self._stored.failure or DamagedArchive(str(error)) from error
+
+    def _opened(self) -> Any:
+        head = b""
+        while len(head) < HEAD_BYTES and (more := self._stored.read(HEAD_BYTES - len(head))):
+            head += more
+        codec = codec_of(self._key) or codec_of_bytes(head)
+        stream = _Rewound(head, self._stored)
+        return pa.CompressedInputStream(pa.PythonFile(stream, "r"), codec) if codec else stream
 
 
 def open_unpacked(path: Path, codec: str | None) -> IO[bytes]:

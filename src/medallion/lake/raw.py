@@ -10,9 +10,7 @@ from medallion.platforms.lake import Lake, LakeObject
 
 RAW = "raw/"
 SUFFIXES = tuple(
-    f"{kind}{packed}"
-    for kind in (".ndjson", ".jsonl", ".json")
-    for packed in ("", *codecs.SUFFIXES.values())
+    f"{kind}{packed}" for kind in (".ndjson", ".jsonl", ".json") for packed in ("", *codecs.NAMES)
 )
 
 
@@ -50,7 +48,8 @@ def _is_raw(stored: LakeObject) -> bool:
 def _advice(name: str) -> str:
     if name.endswith(_ARCHIVES):
         return "an archive that is not read: unpack it, or pack each file with gzip or zstd"
-    if name.removesuffix(codecs.SUFFIXES.get(codecs.codec_of(name) or "", "")).endswith(_TABLES):
+    unpacked = name.rpartition(".")[0] if codecs.codec_of(name) else name
+    if unpacked.endswith(_TABLES):
         return "no lines of JSON by its name: 'medallion import FILE --mapping FILE.toml' takes it"
     return "its name must end in .ndjson, .jsonl or .json (or these with .gz or .zst)"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +20,10 @@ from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.staging import Loader, staged_settings, take_over, waiting_objects
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import Warehouse
+from medallion.platforms.warehouse import Warehouse, relations
+
+if TYPE_CHECKING:
+    from medallion.importing import Failure, Preview
 
 COMPLETE_JOURNEY = "complete-journey"
 
@@ -30,16 +35,28 @@ COMPLETE_JOURNEY = "complete-journey"
     type=click.Path(path_type=Path),
     help="How the columns of your files become fields: a TOML file, see docs/importing.md.",
 )
+@click.option("--preview", is_flag=True, help="Show the first events and rejects; write nothing.")
 @as_json
 def import_(
-    platform: Platform, sources: tuple[str, ...], mapping: Path | None, as_json: bool
+    platform: Platform,
+    sources: tuple[str, ...],
+    mapping: Path | None,
+    preview: bool,
+    as_json: bool,
 ) -> None:
     """Put real data into raw/: the Complete Journey data set, or your own files."""
-    from medallion.importing import import_complete_journey, import_files
+    from medallion.importing import import_complete_journey, import_files, preview_files
 
     lake, now = platform.lake, datetime.now(UTC)
     if mapping is None and sources != (COMPLETE_JOURNEY,):
         raise SettingsError(_without_mapping(sources))
+    if preview:
+        if mapping is None:
+            raise SettingsError("--preview shows your own files, and needs --mapping FILE.toml")
+        with progress("reading"):
+            shown = preview_files(sources, mapping)
+        _print_preview(shown, as_json)
+        return
     with progress("reading") as tell:
         if mapping is None:
             report = import_complete_journey(lake, now=now, progress=tell)
@@ -52,10 +69,39 @@ def import_(
             more = f", {counts.present_rows:,} were there already" if counts.present_rows else ""
             more += f", {counts.broken:,} could not be read as rows" if counts.broken else ""
             say(f"imported   {counts.rows:,} {feed} in {counts.objects:,} objects{more}")
-        for failure in report.failures:
-            say(f"  not taken: {failure.path}: {failure.reason}", colour="yellow")
+        if report.events:
+            say("  events:    " + ", ".join(f"{n:,} {kind}" for kind, n in report.events.items()))
+        _say_left_out(report.left_out, report.failures)
     if report.failures:
         sys.exit(1)
+
+
+def _print_preview(preview: Preview, as_json: bool) -> None:
+    """Print a preview; exit with 1 when a file cannot be read."""
+    if as_json:
+        print_json(preview)
+    else:
+        rejected = sum(preview.rejected.values())
+        judged = "" if preview.is_whole else "the first lines of each file: "
+        say(
+            f"preview    {judged}{preview.accepted:,} lines would be accepted, {rejected:,} "
+            "rejected; nothing was written"
+        )
+        for kind, lines in preview.events.items():
+            say(f"  {kind}:", *(f"    {line}" for line in lines))
+        for reject in preview.rejects:
+            say(f"  {reject.reason}: {reject.why}", colour="yellow")
+            say(f"    {reject.line}")
+        _say_left_out(preview.left_out, preview.failures)
+    if preview.failures:
+        sys.exit(1)
+
+
+def _say_left_out(left_out: Mapping[str, int], failures: Iterable[Failure]) -> None:
+    for reason, rows in left_out.items():
+        say(f"  left out:  {rows:,}: {reason}")
+    for failure in failures:
+        say(f"  not taken: {failure.path}: {failure.reason}", colour="yellow")
 
 
 def _without_mapping(sources: tuple[str, ...]) -> str:
@@ -154,6 +200,7 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
     from medallion.layers.transform import SNOWFLAKE, Transformer
 
     platform.require_existing()
+    unbuilt: list[str] = []
     with platform.lock(), ExitStack() as opened:
         tell = opened.enter_context(progress("reading the dbt project"))
         if platform.snowflake:
@@ -172,15 +219,26 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
         if not platform.snowflake:
             tell("publishing")
             require_no_smaller_snapshot(platform.home, warehouse)
-            publish(platform.home, warehouse, transformer.published())
+            published = transformer.published()
+            unbuilt = sorted(published.keys() - relations(warehouse))
+            if not unbuilt:
+                publish(platform.home, warehouse, published)
         tested = transformer.test(select=select) if with_tests else None
         transformer.close()
         if not platform.snowflake:
             warehouse.execute("CHECKPOINT")
     say(f"built      {len(report.models)} models")
-    if tested and tested.failed_tests:
+    if unbuilt:
+        say(
+            f"published  nothing: {len(unbuilt)} relations were never built, {unbuilt[0]} among "
+            "them; 'medallion transform' builds them all",
+            colour="yellow",
+        )
+    if tested:
+        say(f"tested     {tested.tests} data tests, {len(tested.failed_tests)} failed")
         say(*tested.failed_tests, colour="red")
-        sys.exit(1)
+        if tested.failed_tests:
+            sys.exit(1)
 
 
 def _require_the_accounts_settings(platform: Platform, warehouse: Warehouse) -> None:

@@ -144,7 +144,10 @@ class Tally:
                     "where",
                     colour="yellow" if feed.share >= MANY else None,
                 )
-        cut = "the archive is damaged or cut: put a whole one under raw/"
+        cut = (
+            "the archive is damaged or cut, or of a kind that is not read: put a whole one, packed "
+            "with gzip or zstd, under raw/"
+        )
         for key, why in (dict.fromkeys(self.unreadable, cut) | self.failures).items():
             say(f"  not taken: {key}: {why}", colour="yellow")
 

@@ -17,7 +17,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
-from medallion.lake.codecs import codec_of
+from medallion.lake.codecs import HEAD_BYTES, ForeignArchive, codec_of, codec_of_bytes
 
 LONGEST_READ = 64 << 20
 """Bytes of the longest line that is read; an object with a longer one is unreadable."""
@@ -31,6 +31,8 @@ second before it reads a line."""
 _THREADS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
 _BOM_BYTES = 3
+_FOREIGN = "foreign"
+"""Stands for the codec of an archive that is not read."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,16 @@ def _stage(spark: SparkSession, raw: RawObject, copy: str) -> Staged | None:
     files = source.getFileSystem(conf)
     if not _is_as_listed(files, source, raw):
         return None
-    codec = codec_of(raw.key) if raw.size else None
     plain = source
     digest = jvm.java.security.MessageDigest.getInstance("SHA-256")
-    stored = jvm.java.security.DigestInputStream(files.open(source), digest)
+    stored = jvm.java.io.BufferedInputStream(
+        jvm.java.security.DigestInputStream(files.open(source), digest)
+    )
     try:
-        if codec or not _PLAIN_NAME.fullmatch(raw.path.partition(":")[2]):
+        codec = _codec(stored, raw)
+        if codec == _FOREIGN:
+            plain = None
+        elif codec or not _PLAIN_NAME.fullmatch(raw.path.partition(":")[2]):
             whole = _write(jvm, conf, codec, stored, files.create(target, True), source)
             plain = target if whole else None
         _copy(jvm, stored, jvm.java.io.OutputStream.nullOutputStream())
@@ -98,6 +104,19 @@ def _stage(spark: SparkSession, raw: RawObject, copy: str) -> Staged | None:
     return Staged(
         raw, files.makeQualified(plain).toString(), files.getFileStatus(plain).getLen(), checksum
     )
+
+
+def _codec(stored: Any, raw: RawObject) -> str | None:
+    """Return the codec of an object by its name or its first bytes, which stay in the stream."""
+    if codec := codec_of(raw.key):
+        return codec if raw.size else None
+    stored.mark(HEAD_BYTES)
+    head = bytes(stored.readNBytes(HEAD_BYTES))
+    stored.reset()
+    try:
+        return codec_of_bytes(head)
+    except ForeignArchive:
+        return _FOREIGN
 
 
 def _is_as_listed(files: Any, source: Any, raw: RawObject) -> bool:

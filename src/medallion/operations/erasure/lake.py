@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.contract import MAX_LINE_BYTES, feed_of
-from medallion.lake.codecs import StoredBytes, codec_of, create_packed
+from medallion.lake.codecs import StoredBytes, codec_of_file, create_packed
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import QUARANTINES, RECEIPTS, is_stem, receipt_key, stem
 from medallion.operations.erasure.pseudonym import Replacement
@@ -72,7 +72,7 @@ class LakeEraser:
         affected = (raw for raw in raw_objects(self._lake) if raw.key in before)
         for raw, stored in self._fetched(affected):
             path, count = self._scratch / "raw", 0
-            with create_packed(path, codec_of(raw.key)) as out:
+            with create_packed(path, codec_of_file(stored, raw.key)) as out:
                 for line, changed in lines(stored, raw.key, self._by):
                     out.write(line)
                     count += changed

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from medallion.cleaning.lines import BOM
 from medallion.contract import feed_of
-from medallion.lake.codecs import codec_of, open_unpacked
+from medallion.lake.codecs import codec_of_file, open_unpacked
 from medallion.operations.erasure.pseudonym import Replacement
 
 READ_ERRORS = (OSError, EOFError)
-"""The errors of reading a damaged or truncated object."""
+"""The errors of reading an object that is damaged, truncated or of an unknown kind."""
 
 
 def lines(path: Path, key: str, by: Replacement) -> Iterator[tuple[bytes, bool]]:
     """Yield the lines of an object with the id replaced, and whether each was changed."""
     feed = feed_of(key)
-    with open_unpacked(path, codec_of(key)) as stream:
+    with open_unpacked(path, codec_of_file(path, key)) as stream:
         for number, line in enumerate(stream):
             mark = BOM if number == 0 and line.startswith(BOM) else b""
             end = b"\n" if line.endswith(b"\n") else b""

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from medallion.contract import PURCHASES, feed_of
+from medallion.lake.codecs import codec_of_file, open_unpacked
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.raw_lines import READ_ERRORS, lines
 from medallion.platforms.lake import Lake, Version, batches
@@ -105,7 +106,8 @@ class Searcher:
                 return [*self._tables(path)]
             if kind == "raw objects":
                 return [""] if self._has_line(path, name) else []
-            text = path.read_bytes().decode("utf-8", "replace")
+            with open_unpacked(path, codec_of_file(path, name)) as stream:
+                text = stream.read().decode("utf-8", "replace")
             # A cluster keeps lines of raw objects in tmp/.
             is_held = self._by.text(text) != text
             is_held = is_held or (name.startswith("tmp/") and self._has_line(path, name))

@@ -10,6 +10,7 @@ from pathlib import Path
 from medallion.outputs.contract import dbt, snowflake
 from medallion.outputs.contract.catalog import catalog
 from medallion.outputs.contract.json_schema import schemas
+from medallion.outputs.contract.mapping_schema import mapping_schema
 from medallion.outputs.contract.odcs import odcs
 from medallion.outputs.contract.page import page
 from medallion.outputs.contract.regions import with_regions
@@ -33,6 +34,7 @@ def files() -> dict[str, str]:
         "dbt/models/sources.yml": dbt.sources(),
         "infra/terraform/tables.json": catalog(),
         "contracts/retail.odcs.yaml": odcs(),
+        "contracts/mapping.schema.json": mapping_schema(),
     }
     whole |= {f"contracts/{name}": text for name, text in schemas().items()}
     return whole | {
