@@ -178,6 +178,17 @@ def test_object_that_cannot_be_read_reaches_the_account(shop: Shop) -> None:
     )
 
 
+def test_text_that_looks_like_null_stays_a_text(shop: Shop) -> None:
+    r"""\N is a product like others, and not what Snowflake's file formats take for NULL."""
+    line = event(event_id="null", product_id=r"\N", ts=f"{DAYS[0]}T10:00:00Z")
+    shop.account.s3.put({"raw/null.ndjson": line.encode() + b"\n"})
+    shop.account.clean(shop.home)
+    shop.sold += 1
+    assert shop.state() == shop.whole()
+    sql = "SELECT product_id FROM STAGING.PURCHASES WHERE event_id = 'null'"
+    assert shop.account.rows(sql) == [(r"\N",)]
+
+
 def test_paused_pipe_goes_on(shop: Shop) -> None:
     """What came while it was paused waits, as PIPE_STATUS says, and is loaded then."""
     whole = shop.whole()
