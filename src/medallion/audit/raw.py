@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -18,17 +18,27 @@ from medallion.lake.receipts import RECEIPTS, receipt_key, stem
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
-OBJECTS_AT_A_TIME = 200
-"""The number of objects whose rejected lines are read by one query."""
+OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
+"""How many objects, and how many rejected lines, are read by one query."""
 
 TextByLine = dict[int, bytes]
 """The bytes of lines by their number, from 1."""
 
+LinesOf = Callable[[int, int], TextByLine]
+"""The rejected lines of an object between two numbers."""
+
 
 def raw_checks(
-    lake: Lake, db: Warehouse, waiting: dict[str, int], progress: Callable[[str], None]
+    lake: Lake,
+    db: Warehouse,
+    waiting: dict[str, int],
+    sound: list[str],
+    progress: Callable[[str], None],
 ) -> Iterator[Check]:
-    """Read each raw object again; check its receipt, and that each line is staged once."""
+    """Read each raw object again; check its receipt, and that each line is staged once.
+
+    `sound` gets the keys of the objects whose bytes are those of their receipts.
+    """
     receipts = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
@@ -50,6 +60,7 @@ def raw_checks(
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
+        sound.append(raw.key)
         if recount.lines != promised:
             broken.append(f"{raw.key}: {recount.lines} lines, receipt says {promised}")
         broken += recount.unlike
@@ -66,11 +77,20 @@ def raw_checks(
     yield _coverage(db)
 
 
-def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, TextByLine]]:
+def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, LinesOf]]:
     """Yield raw objects, each with its lines in the quarantine.
 
-    Keys are listed in their order, so one query serves many objects.
+    Keys are listed in their order, so one query serves many objects. An object with many rejected
+    lines has queries of its own, so that they need not fit into the memory.
     """
+    many: dict[str, set[datetime]] = {}
+    for key, arrived in rows(
+        db,
+        "SELECT source_file, ingested_at FROM staging.quarantine WHERE source_file IN ("
+        "SELECT source_file FROM staging.quarantine GROUP BY source_file "
+        f"HAVING count(*) > {LINES_AT_A_TIME}) GROUP BY source_file, ingested_at",
+    ):
+        many.setdefault(key, set()).add(arrived)
     objects = raw_objects(lake)
     while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
         keys = [raw.key for raw in batch]
@@ -78,15 +98,46 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
         for key, arrived, line, text in rows(
             db,
             "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
-            "WHERE source_file BETWEEN ? AND ? AND reason <> ?",
-            [min(keys), max(keys), UNREADABLE],
+            f"WHERE source_file BETWEEN ? AND ? AND reason <> ?{_without(many)}",
+            [min(keys), max(keys), UNREADABLE, *many],
         ):
             kept.setdefault(key, {}).setdefault(arrived, {})[line] = text
         for raw in batch:
             by_arrival = kept.pop(raw.key, {})
-            # A home that was copied or restored has other times of modification.
-            only = next(iter(by_arrival.values())) if len(by_arrival) == 1 else {}
-            yield raw, by_arrival.get(raw.modified.replace(tzinfo=None), only)
+            arrived = _version_of(raw, many.get(raw.key, by_arrival.keys()))
+            if raw.key in many and arrived:
+                yield raw, _queried(db, raw.key, arrived)
+            else:
+                yield raw, _among(by_arrival.get(arrived, {}) if arrived else {})
+
+
+def _version_of(raw: LakeObject, arrivals: Collection[datetime]) -> datetime | None:
+    """Return the arrival of the version of an object that lies in raw/."""
+    arrived = raw.modified.replace(tzinfo=None)
+    if arrived in arrivals:
+        return arrived
+    # A home that was copied or restored has other times of modification.
+    return next(iter(arrivals)) if len(arrivals) == 1 else None
+
+
+def _without(keys: Iterable[str]) -> str:
+    marks = ", ".join("?" for _ in keys)
+    return f" AND source_file NOT IN ({marks})" if marks else ""
+
+
+def _among(lines: TextByLine) -> LinesOf:
+    return lambda first, last: {n: lines[n] for n in lines if first <= n <= last} if lines else {}
+
+
+def _queried(db: Warehouse, key: str, arrived: datetime) -> LinesOf:
+    return lambda first, last: dict(
+        rows(
+            db,
+            "SELECT source_line, raw FROM staging.quarantine WHERE source_file = ? AND "
+            "ingested_at = CAST(? AS TIMESTAMP) AND source_line BETWEEN ? AND ?",
+            [key, arrived.isoformat(), first, last],
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +147,7 @@ class _Recount:
     unlike: list[str]
 
 
-def _recount(lake: Lake, raw: LakeObject, kept: TextByLine) -> _Recount:
+def _recount(lake: Lake, raw: LakeObject, lines_of: LinesOf) -> _Recount:
     """Read a raw object; return its lines, checksum, and quarantined lines of another text."""
     unlike, lines = [], 0
     with lake.open(raw.key) as stream:
@@ -104,10 +155,13 @@ def _recount(lake: Lake, raw: LakeObject, kept: TextByLine) -> _Recount:
         try:
             for block in read_blocks(Unpacked(stored, raw.key)):
                 lines += len(block)
-                numbers = range(block.first_line, block.first_line + len(block))
-                for number in [n for n in kept if n in numbers] if kept else []:
-                    if kept.pop(number) != block.line(number - block.first_line)[0]:
-                        unlike.append(f"{raw.key}: line {number} differs from the quarantine")
+                for first in range(
+                    block.first_line, block.first_line + len(block), LINES_AT_A_TIME
+                ):
+                    last = min(first + LINES_AT_A_TIME, block.first_line + len(block)) - 1
+                    for number, text in lines_of(first, last).items():
+                        if text != block.line(number - block.first_line)[0]:
+                            unlike.append(f"{raw.key}: line {number} differs from the quarantine")
         except DamagedArchive:
             lines = 1
         return _Recount(lines, stored.checksum(), unlike)

@@ -6,6 +6,7 @@ the next run completes one that was killed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import Counter
@@ -35,9 +36,12 @@ from medallion.lake.receipts import (
     key_stem,
     named_counts,
     quarantine_key,
+    reason,
     receipt_key,
     stem,
+    stored_receipts,
 )
+from medallion.lake.seals import Stamp
 from medallion.platforms.lake import Lake, LakeObject
 
 ROWS_PER_PART = 1 << 16
@@ -96,16 +100,19 @@ class Sweep:
         self._lake = lake
         self._done: set[tuple[str, str]] | None = None
         self._keys = set[str]()
+        self.failures: dict[str, str] = {}
+        """The reasons, by key, why objects could not be compared in the last search."""
 
     def waiting(self) -> list[LakeObject]:
         """Return the raw objects without a receipt, oldest arrival first."""
+        self.failures = {}
         objects = list(raw_objects(self._lake))
         if self._done is None:
             receipted = self._receipted(objects)
             self._done = {(o.key, o.version) for o in objects if stem(o) in receipted}
             self._keys = {name.partition("-")[0] for name in receipted}
         new = [o for o in objects if (o.key, o.version) not in self._done]
-        new = [o for o in new if key_stem(o.key) not in self._keys or not self._only_touched(o)]
+        new = [o for o in new if key_stem(o.key) not in self._keys or self._is_changed(o)]
         return sorted(new, key=lambda o: (o.modified, o.key))
 
     def _receipted(self, objects: list[LakeObject]) -> set[str]:
@@ -114,15 +121,13 @@ class Sweep:
         They are the names of the receipts. A cluster writes many receipts into one object: these
         are read.
         """
-        names = [
-            o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in self._lake.list(RECEIPTS)
-        ]
+        stored = list(self._lake.list(RECEIPTS))
+        names = [o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in stored]
         done = {name for name in names if is_stem(name)}
+        others = [o for o in stored if o.key not in map(receipt_key, done)]
         receipts = set()
-        for name in set(names) - done:
-            with self._lake.open(receipt_key(name)) as stream:
-                table = pq.read_table(stream)
-            receipts |= {(r["source_file"], r["size"], r["modified_at"]) for r in table.to_pylist()}
+        for _, rows in stored_receipts(self._lake, self.failures, others):
+            receipts |= {(r["source_file"], r["size"], r["modified_at"]) for r in rows}
         return done | {
             stem(o) for o in objects if (o.key, o.size, o.modified.replace(tzinfo=None)) in receipts
         }
@@ -133,17 +138,20 @@ class Sweep:
             self._done.add((raw.key, raw.version))
             self._keys.add(key_stem(raw.key))
 
-    def _only_touched(self, raw: LakeObject) -> bool:
-        """Return whether an earlier version had the same bytes, so that only its time changed."""
+    def _is_changed(self, raw: LakeObject) -> bool:
+        """Return whether no earlier version had the same bytes; note what cannot be compared."""
         prefix = f"{RECEIPTS}{key_stem(raw.key)}-"
-        with self._lake.open(raw.key) as stream:
-            checksum = StoredBytes(stream).checksum()
-        for receipt in self._lake.list(prefix):
-            with self._lake.open(receipt.key) as stream:
-                if pq.read_table(stream)["checksum"][0].as_py() == checksum:
-                    self.finished(raw)
-                    return True
-        return False
+        try:
+            with self._lake.open(raw.key) as stream:
+                checksum = StoredBytes(stream).checksum()
+        except OSError as error:
+            self.failures[raw.key] = reason(error)
+            return False
+        receipts = stored_receipts(self._lake, self.failures, self._lake.list(prefix))
+        if any(row["checksum"] == checksum for _, rows in receipts for row in rows):
+            self.finished(raw)
+            return False
+        return True
 
 
 def clean(
@@ -165,6 +173,7 @@ def clean(
     """
     sweep = sweep or Sweep(lake)
     waiting, report, scratch = sweep.waiting(), CleanReport(), lake.scratch()
+    report.failures |= sweep.failures
     if sum(o.size for o in waiting) >= COMPILED_FROM_BYTES:
         plain.load(notice)
     for raw, outcome in _clean_all(lake, waiting, scratch, workers or os.cpu_count() or 1):
@@ -230,8 +239,8 @@ class ObjectCleaner:
             tally = self._refuse()
         if source.checksum() and source.size != self._raw.size:
             raise Unfinished(None, "it was still being written; it is taken once it stays as it is")
-        for key, (path, _) in tally.files.items():
-            self._lake.publish(path, key)
+        for key, output in tally.files.items():
+            self._lake.publish(output.path, key)
         receipt = self._receipt(source, tally, started)
         _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")
         self._lake.publish(path, receipt_key(self._stem), keeps_first=True)
@@ -276,11 +285,11 @@ class ObjectCleaner:
 
     def _file(self, key: str, table: pa.Table, tally: _Tally) -> None:
         path = self._scratch / f"{self._stem}-{len(tally.files)}.parquet"
-        _write(table, path, use_dictionary=_repeating(self._feed, table), **PARQUET)
-        tally.files[key] = path, table.num_rows
+        stamp = _write(table, path, use_dictionary=_repeating(self._feed, table), **PARQUET)
+        tally.files[key] = _Output(path, table.num_rows, stamp)
 
     def _receipt(self, source: StoredBytes, tally: _Tally, started: datetime) -> Receipt:
-        outputs = {key: rows for key, (_, rows) in tally.files.items()}
+        outputs = {key: output.rows for key, output in tally.files.items()}
         quarantined = tally.reasons.total()
         return Receipt(
             feed=self._feed.name,
@@ -299,19 +308,29 @@ class ObjectCleaner:
             engine=ENGINE,
             started_at=started,
             finished_at=datetime.now(UTC),
+            stamps={key: output.stamp for key, output in tally.files.items()},
         )
+
+
+@dataclass(frozen=True)
+class _Output:
+    """A scratch file that will be an object of bronze."""
+
+    path: Path
+    rows: int
+    stamp: Stamp
 
 
 @dataclass
 class _Tally:
-    """The counts of one object, and its scratch files by final key, each with its rows."""
+    """The counts of one object, and its scratch files by final key."""
 
     lines: int = 0
     blank: int = 0
     parts: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
-    files: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    files: dict[str, _Output] = field(default_factory=dict)
 
 
 class _Part:
@@ -358,11 +377,13 @@ class _Part:
         return _with(table, "ingested_at", self._raw.modified.replace(tzinfo=None))
 
 
-def _write(table: pa.Table, path: Path, **options: Any) -> None:
+def _write(table: pa.Table, path: Path, **options: Any) -> Stamp:
     """Write a Parquet file in one go: a small one takes half the time of many small writes."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, **options)
-    path.write_bytes(sink.getvalue())
+    data = sink.getvalue()
+    path.write_bytes(data)
+    return Stamp(data.size, hashlib.sha256(data).hexdigest())
 
 
 def _with(table: pa.Table, name: str, value: object) -> pa.Table:
