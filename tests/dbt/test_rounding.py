@@ -1,4 +1,4 @@
-"""Amounts round once, on DuckDB and by Snowflake's rule for products."""
+"""Amounts are rounded alike on DuckDB and by Snowflake's rule for products."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def product(a: Decimal, a_scale: int, b: Decimal, b_scale: int) -> Decimal:
     return to_digits(a * b, min(a_scale + b_scale, max(a_scale, b_scale, 12)))
 
 
-def test_a_cost_is_converted_with_one_rounding() -> None:
-    """The cast in the model keeps all decimals of cost times rate; without it, Snowflake's result
-    is another one than DuckDB's."""
-    scales = {}
+def test_a_cost_is_rounded_alike_in_both_warehouses() -> None:
+    """Cost times rate has 14 decimals on DuckDB and 12 in Snowflake. The model casts the product to
+    12, so that DuckDB rounds where Snowflake does."""
+    scales = []
     for feed, name in (("products", "cost"), ("fx_rates", "rate")):
-        scales[name] = int(re.findall(r",(\d+)\)", TABLES[feed][name].snowflake)[0])
+        scales += re.findall(r",(\d+)\)", TABLES[feed][name].snowflake)
+    cost_scale, rate_scale = map(int, scales)
     model = (ROOT / "dbt" / "macros" / "sales_lines.sql").read_text()
-    ((precision, cast),) = re.findall(r"cast\(cost_rate as decimal\((\d+),(\d+)\)\) \*", model)
-    once = to_digits(COST * RATE, 4)
-    assert to_digits(product(COST, scales["cost"], RATE, int(cast)), 4) == once
-    assert to_digits(product(COST, scales["cost"], RATE, scales["rate"]), 4) != once
-    sql = f"round({RATE}::DECIMAL({precision},{cast}) * ({COST}::DECIMAL(18,6) * 1::BIGINT), 4)"
-    assert duckdb.sql(f"SELECT {sql}").fetchall() == [(once,)]
+    (cast,) = re.findall(r"if_money\('cost_rate \* cost_in_its_currency', '(.*?)'\)", model)
+    by_rule = to_digits(product(COST, cost_scale, RATE, rate_scale), 4)
+    sql = f"round(CAST({RATE}::DECIMAL(18,8) * {COST}::DECIMAL(18,6) AS {{}}), 4)"
+    assert duckdb.sql(f"SELECT {sql.format(cast)}").fetchall() == [(by_rule,)]
+    assert duckdb.sql(f"SELECT {sql.format('DECIMAL(28,14)')}").fetchall() != [(by_rule,)]

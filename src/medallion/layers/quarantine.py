@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medallion.lake.decisions import MENDED, WAIVED, states, text_checksum
+from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 
 OPEN = "open"
 AT_ONCE = 1000
 """How many lines are read at once."""
+_REJECTED = f"{current_rows('quarantine')} AS rejected"
 CHOSEN = (
-    "FROM staging.quarantine WHERE (? = '' OR feed = ?) AND (? = '' OR reason = ?) "
+    f"FROM {_REJECTED} WHERE (? = '' OR feed = ?) AND (? = '' OR reason = ?) "
     "AND (? = '' OR source_file = ?)"
 )
 """The quarantined lines of a choice, whose `parameters` it takes."""
@@ -71,7 +73,7 @@ def rejected_lines(lake: Lake, warehouse: Warehouse, choice: Choice) -> Iterator
 
 def rejected_counts(lake: Lake, warehouse: Warehouse) -> dict[str, int]:
     """Return how many rejected lines are open, mended and waived."""
-    ((count,),) = warehouse.execute("SELECT count(*) FROM staging.quarantine").fetchall()
+    ((count,),) = warehouse.execute(f"SELECT count(*) FROM {_REJECTED}").fetchall()
     counts = Counter[str]()
     for (_, _, state), lines in decided_counts(lake, warehouse).items():
         counts[state] += lines

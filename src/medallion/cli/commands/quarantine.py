@@ -15,6 +15,7 @@ from medallion.contract import FEEDS, PURCHASES
 from medallion.errors import SettingsError, did_you_mean
 from medallion.lake.decisions import MENDED, WAIVED
 from medallion.layers.quarantine import CHOSEN, OPEN, Choice, decided_counts
+from medallion.layers.staging import current_rows
 from medallion.operations.replay import ReplayReport, replay, waive
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse
@@ -43,7 +44,8 @@ def list_(platform: Platform, as_json: bool) -> None:
         counted = warehouse.execute(
             "SELECT feed, reason, count(*), "
             "min(source_file || ':' || CAST(source_line AS VARCHAR)) "
-            "FROM staging.quarantine GROUP BY feed, reason ORDER BY 3 DESC, 1, 2"
+            f"FROM {current_rows('quarantine')} AS rejected "
+            "GROUP BY feed, reason ORDER BY 3 DESC, 1, 2"
         ).fetchall()
         decided = decided_counts(platform.lake, warehouse)
     rows = []
