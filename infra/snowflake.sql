@@ -1,12 +1,13 @@
--- The warehouse, from an empty account to a build that runs when new data lies there. Run it again at
--- any time: what is there with a history stays, settings become what the variables say.
+-- The warehouse, from an empty account to a build that runs when new data arrives. Run it again at any
+-- time: nothing that has a history is replaced, and every setting becomes what the variables say. One
+-- setting cannot be changed: the topic of a pipe. To change it, make the pipe anew (docs/snowflake.md).
 --
 --     snow sql -f infra/snowflake.sql -D bucket=... -D storage_role_arn=... -D bronze_topic_arn=... \
 --         -D error_topic_arn=... -D error_role_arn=... -D dbt_public_key=... -D dbt_network=... \
---         -D credit_quota=20
+--         -D credit_quota=20 -D alert_user=... -D alert_email=...
 --
--- by somebody who has ACCOUNTADMIN. docs/snowflake.md says where each value comes from. Tags and masking
--- need the Enterprise edition.
+-- by somebody who has ACCOUNTADMIN. docs/snowflake.md says where each value comes from. The account must
+-- be hosted on AWS (its error topics are of SNS). Tags and masking need the Enterprise edition.
 
 -- Roles: who loads, who transforms, who reads, who watches. Administrators inherit all four.
 USE ROLE USERADMIN;
@@ -20,23 +21,27 @@ GRANT ROLE RETAIL_TRANSFORMER TO ROLE SYSADMIN;
 GRANT ROLE RETAIL_READER TO ROLE SYSADMIN;
 GRANT ROLE RETAIL_MONITOR TO ROLE SYSADMIN;
 
--- Warehouses, asleep after a minute, under one budget.
+-- Warehouses that suspend themselves after a minute. They are altered, not CREATE OR ALTERed: that would
+-- take their resource monitor away (docs.snowflake.com/en/sql-reference/sql/create-or-alter).
 USE ROLE SYSADMIN;
-CREATE WAREHOUSE IF NOT EXISTS RETAIL_TRANSFORM_WH
-    WAREHOUSE_SIZE = 'XSMALL' AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE
-    STATEMENT_TIMEOUT_IN_SECONDS = 3600;
-CREATE WAREHOUSE IF NOT EXISTS RETAIL_BI_WH
-    WAREHOUSE_SIZE = 'XSMALL' AUTO_SUSPEND = 60 AUTO_RESUME = TRUE INITIALLY_SUSPENDED = TRUE
-    STATEMENT_TIMEOUT_IN_SECONDS = 600;
+CREATE WAREHOUSE IF NOT EXISTS RETAIL_TRANSFORM_WH INITIALLY_SUSPENDED = TRUE;
+ALTER WAREHOUSE RETAIL_TRANSFORM_WH SET
+    WAREHOUSE_SIZE = 'XSMALL' AUTO_SUSPEND = 60 AUTO_RESUME = TRUE STATEMENT_TIMEOUT_IN_SECONDS = 3600;
+CREATE WAREHOUSE IF NOT EXISTS RETAIL_BI_WH INITIALLY_SUSPENDED = TRUE;
+ALTER WAREHOUSE RETAIL_BI_WH SET
+    WAREHOUSE_SIZE = 'XSMALL' AUTO_SUSPEND = 60 AUTO_RESUME = TRUE STATEMENT_TIMEOUT_IN_SECONDS = 600;
+-- Both share one quota for a calendar month: that is the schedule of a monitor without FREQUENCY. A
+-- monitor notifies nobody unless users are named or administrators switch notifications on, and it sees
+-- warehouses only (docs.snowflake.com/en/user-guide/resource-monitors); the budget below sees the rest.
 USE ROLE ACCOUNTADMIN;
-CREATE RESOURCE MONITOR IF NOT EXISTS RETAIL_BUDGET
-    WITH CREDIT_QUOTA = <% credit_quota %> FREQUENCY = MONTHLY START_TIMESTAMP = IMMEDIATELY
+CREATE RESOURCE MONITOR IF NOT EXISTS RETAIL_BUDGET WITH CREDIT_QUOTA = <% credit_quota %>;
+ALTER RESOURCE MONITOR RETAIL_BUDGET SET
+    CREDIT_QUOTA = <% credit_quota %> NOTIFY_USERS = (<% alert_user %>)
     TRIGGERS ON 80 PERCENT DO NOTIFY ON 95 PERCENT DO SUSPEND ON 100 PERCENT DO SUSPEND_IMMEDIATE;
-ALTER RESOURCE MONITOR RETAIL_BUDGET SET CREDIT_QUOTA = <% credit_quota %>;
 ALTER WAREHOUSE RETAIL_TRANSFORM_WH SET RESOURCE_MONITOR = RETAIL_BUDGET;
 ALTER WAREHOUSE RETAIL_BI_WH SET RESOURCE_MONITOR = RETAIL_BUDGET;
 
--- The bucket, raw/ and bronze/ of it, and the topic that hears of files that could not be loaded.
+-- The bucket, raw/ and bronze/ of it, and the topic that hears of files and tasks that failed.
 -- Both are altered, never replaced: a new integration has a new external id, which AWS does not trust.
 CREATE STORAGE INTEGRATION IF NOT EXISTS RETAIL_S3
     TYPE = EXTERNAL_STAGE
@@ -54,8 +59,12 @@ CREATE NOTIFICATION INTEGRATION IF NOT EXISTS RETAIL_PIPE_ERRORS
     ENABLED = TRUE
     AWS_SNS_TOPIC_ARN = '<% error_topic_arn %>'
     AWS_SNS_ROLE_ARN = '<% error_role_arn %>';
+ALTER NOTIFICATION INTEGRATION RETAIL_PIPE_ERRORS SET
+    AWS_SNS_TOPIC_ARN = '<% error_topic_arn %>'
+    AWS_SNS_ROLE_ARN = '<% error_role_arn %>';
 GRANT USAGE ON INTEGRATION RETAIL_S3 TO ROLE SYSADMIN;
 GRANT USAGE ON INTEGRATION RETAIL_PIPE_ERRORS TO ROLE RETAIL_LOADER;
+GRANT USAGE ON INTEGRATION RETAIL_PIPE_ERRORS TO ROLE RETAIL_TRANSFORMER;
 GRANT EXECUTE TASK ON ACCOUNT TO ROLE RETAIL_TRANSFORMER;
 GRANT APPLY MASKING POLICY ON ACCOUNT TO ROLE SYSADMIN;
 GRANT IMPORTED PRIVILEGES ON DATABASE SNOWFLAKE TO ROLE RETAIL_MONITOR;
@@ -310,9 +319,10 @@ GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA RETAIL.LANDING TO ROLE RETAIL_LOADE
 GRANT SELECT, INSERT ON FUTURE TABLES IN SCHEMA RETAIL.LANDING TO ROLE RETAIL_LOADER;
 
 -- The bronze layer in the bucket. Timestamps and bytes are what the Parquet files say they are.
-CREATE FILE FORMAT IF NOT EXISTS RETAIL.LANDING.BRONZE_PARQUET
-    TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE;
-CREATE STAGE IF NOT EXISTS RETAIL.LANDING.BRONZE
+CREATE OR ALTER FILE FORMAT RETAIL.LANDING.BRONZE_PARQUET
+    TYPE = PARQUET USE_VECTORIZED_SCANNER = TRUE USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE
+    NULL_IF = ();
+CREATE OR ALTER STAGE RETAIL.LANDING.BRONZE
     URL = 's3://<% bucket %>/bronze/'
     STORAGE_INTEGRATION = RETAIL_S3
     FILE_FORMAT = (FORMAT_NAME = 'RETAIL.LANDING.BRONZE_PARQUET');
@@ -387,15 +397,21 @@ ON_ERROR = SKIP_FILE;
 USE ROLE SYSADMIN;
 -- Generated from contract.py: pipe_grants
 GRANT MONITOR, OPERATE ON PIPE RETAIL.LANDING.PURCHASES TO ROLE RETAIL_MONITOR;
+GRANT REFERENCES ON TABLE RETAIL.LANDING.PURCHASES TO ROLE RETAIL_MONITOR;
 GRANT MONITOR, OPERATE ON PIPE RETAIL.LANDING.PRODUCTS TO ROLE RETAIL_MONITOR;
+GRANT REFERENCES ON TABLE RETAIL.LANDING.PRODUCTS TO ROLE RETAIL_MONITOR;
 GRANT MONITOR, OPERATE ON PIPE RETAIL.LANDING.STORES TO ROLE RETAIL_MONITOR;
+GRANT REFERENCES ON TABLE RETAIL.LANDING.STORES TO ROLE RETAIL_MONITOR;
 GRANT MONITOR, OPERATE ON PIPE RETAIL.LANDING.FX_RATES TO ROLE RETAIL_MONITOR;
+GRANT REFERENCES ON TABLE RETAIL.LANDING.FX_RATES TO ROLE RETAIL_MONITOR;
 GRANT MONITOR, OPERATE ON PIPE RETAIL.LANDING.QUARANTINE TO ROLE RETAIL_MONITOR;
+GRANT REFERENCES ON TABLE RETAIL.LANDING.QUARANTINE TO ROLE RETAIL_MONITOR;
 GRANT MONITOR, OPERATE ON PIPE RETAIL.LANDING.RECEIPTS TO ROLE RETAIL_MONITOR;
+GRANT REFERENCES ON TABLE RETAIL.LANDING.RECEIPTS TO ROLE RETAIL_MONITOR;
 -- End of what is generated
 
 -- What dbt reads. load_seq is the millisecond of the load: it rises, but loads may commit out of
--- order, so the models look again at the last hour (load_seq_lookback in dbt_project.yml).
+-- order, so the models look again at the last day (load_seq_lookback in dbt_project.yml).
 -- Generated from contract.py: staging
 CREATE OR REPLACE VIEW RETAIL.STAGING.PURCHASES COPY GRANTS AS
 SELECT
@@ -509,9 +525,8 @@ ALTER TABLE RETAIL.LANDING.PURCHASES MODIFY COLUMN customer_id
 GRANT APPLY ON TAG RETAIL.CONTROL.PERSONAL TO ROLE RETAIL_TRANSFORMER;
 
 -- The user that dbt signs in as from outside: by key pair, from one network.
-CREATE NETWORK RULE IF NOT EXISTS RETAIL.CONTROL.DBT_NETWORK
+CREATE OR ALTER NETWORK RULE RETAIL.CONTROL.DBT_NETWORK
     TYPE = IPV4 MODE = INGRESS VALUE_LIST = ('<% dbt_network %>');
-ALTER NETWORK RULE RETAIL.CONTROL.DBT_NETWORK SET VALUE_LIST = ('<% dbt_network %>');
 USE ROLE ACCOUNTADMIN;
 CREATE NETWORK POLICY IF NOT EXISTS RETAIL_DBT
     ALLOWED_NETWORK_RULE_LIST = ('RETAIL.CONTROL.DBT_NETWORK');
@@ -527,8 +542,8 @@ ALTER USER SVC_RETAIL_DBT SET NETWORK_POLICY = RETAIL_DBT;
 USE ROLE SECURITYADMIN;
 GRANT ROLE RETAIL_TRANSFORMER TO USER SVC_RETAIL_DBT;
 
--- dbt runs when new rows have landed: one stream over all that lands wakes a task, which books what
--- came and lets dbt build. `snow dbt deploy` puts the project there; see docs/snowflake.md.
+-- dbt runs when new rows have landed: one stream over all of LANDING triggers a task, which records what
+-- arrived, and then lets dbt build. `snow dbt deploy` uploads the project; see docs/snowflake.md.
 USE ROLE SYSADMIN;
 CREATE VIEW IF NOT EXISTS RETAIL.LANDING.ARRIVALS CHANGE_TRACKING = TRUE AS
 -- Generated from contract.py: arrivals
@@ -558,23 +573,27 @@ GRANT INSERT ON TABLE RETAIL.CONTROL.ARRIVED TO ROLE RETAIL_TRANSFORMER;
 GRANT SELECT ON TABLE RETAIL.CONTROL.ARRIVED TO ROLE RETAIL_MONITOR;
 USE ROLE RETAIL_TRANSFORMER;
 USE SCHEMA RETAIL.CONTROL;
--- Tasks that hang together can be changed only while the first one rests.
+-- A graph of tasks can be changed only while its root is suspended. The root has no schedule: a change in
+-- the stream triggers it, at most every 30 seconds (docs.snowflake.com/en/user-guide/tasks-triggered). The
+-- graph never overlaps itself (OVERLAP_POLICY is NO_OVERLAP), and a run that fails is reported, not
+-- repeated: the same data would fail the same tests.
 ALTER TASK IF EXISTS RETAIL.CONTROL.BOOK_ARRIVALS SUSPEND;
-CREATE TASK IF NOT EXISTS RETAIL.CONTROL.BOOK_ARRIVALS
+CREATE OR ALTER TASK RETAIL.CONTROL.BOOK_ARRIVALS
     WAREHOUSE = RETAIL_TRANSFORM_WH
-    SCHEDULE = '5 MINUTES'
-    ALLOW_OVERLAPPING_EXECUTION = FALSE
-    TASK_AUTO_RETRY_ATTEMPTS = 2
     SUSPEND_TASK_AFTER_NUM_FAILURES = 10
+    ERROR_INTEGRATION = RETAIL_PIPE_ERRORS
     WHEN SYSTEM$STREAM_HAS_DATA('RETAIL.CONTROL.NEW_ROWS')
 AS INSERT INTO RETAIL.CONTROL.ARRIVED (bronze_file, new_rows, scanned_at)
 SELECT bronze_file, COUNT(*), MAX(scanned_at) FROM RETAIL.CONTROL.NEW_ROWS GROUP BY bronze_file;
-CREATE TASK IF NOT EXISTS RETAIL.CONTROL.BUILD
+-- Without DBT_VERSION dbt 1.9.4 would run, which does not know `arguments:` of a data test
+-- (docs.snowflake.com/en/user-guide/data-engineering/dbt-projects-on-snowflake-dbt-core-versions).
+CREATE OR ALTER TASK RETAIL.CONTROL.BUILD
     WAREHOUSE = RETAIL_TRANSFORM_WH
     USER_TASK_TIMEOUT_MS = 3600000
     AFTER RETAIL.CONTROL.BOOK_ARRIVALS
 AS EXECUTE DBT PROJECT RETAIL.CONTROL.MEDALLION
-    ARGS = 'build --target snowflake --exclude-resource-type unit_test';
+    ARGS = 'build --target snowflake --exclude-resource-type unit_test'
+    DBT_VERSION = '1.11.11';
 ALTER TASK RETAIL.CONTROL.BUILD RESUME;
 ALTER TASK RETAIL.CONTROL.BOOK_ARRIVALS RESUME;
 USE ROLE SYSADMIN;
@@ -619,6 +638,38 @@ FROM (
     SELECT 'receipts' AS pipe, PARSE_JSON(SYSTEM$PIPE_STATUS('RETAIL.LANDING.RECEIPTS')) AS status
     -- End of what is generated
 ) AS pipes;
+-- What was loaded, now: the last 14 days. LOAD_HISTORY has a year, but up to two days late for a small
+-- table, and shows only tables on which this role holds a privilege, hence the grants of REFERENCES
+-- (docs.snowflake.com/en/sql-reference/functions/copy_history, .../account-usage/copy_history).
+CREATE OR REPLACE VIEW RETAIL.MONITORING.RECENT_LOADS COPY GRANTS AS
+SELECT table_name, pipe_name, file_name, status, row_count, first_error_message, last_load_time
+FROM (
+    -- Generated from contract.py: recent_loads
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.PURCHASES',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+    UNION ALL
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.PRODUCTS',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+    UNION ALL
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.STORES',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+    UNION ALL
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.FX_RATES',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+    UNION ALL
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.QUARANTINE',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+    UNION ALL
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.RECEIPTS',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+    -- End of what is generated
+) AS loads;
 CREATE OR REPLACE VIEW RETAIL.MONITORING.LOAD_HISTORY COPY GRANTS AS
 SELECT table_name, pipe_name, file_name, status, row_count, first_error_message, last_load_time
 FROM SNOWFLAKE.ACCOUNT_USAGE.COPY_HISTORY
@@ -632,5 +683,26 @@ SELECT 'warehouse' AS service, warehouse_name AS name, start_time, credits_used
 FROM SNOWFLAKE.ACCOUNT_USAGE.WAREHOUSE_METERING_HISTORY
 WHERE warehouse_name IN ('RETAIL_TRANSFORM_WH', 'RETAIL_BI_WH')
 UNION ALL
-SELECT 'pipe' AS service, pipe_name AS name, start_time, credits_used
-FROM SNOWFLAKE.ACCOUNT_USAGE.PIPE_USAGE_HISTORY;
+SELECT 'pipe' AS service, pipes.pipe_name AS name, uses.start_time, uses.credits_used
+FROM SNOWFLAKE.ACCOUNT_USAGE.PIPE_USAGE_HISTORY AS uses
+INNER JOIN SNOWFLAKE.ACCOUNT_USAGE.PIPES AS pipes ON uses.pipe_id = pipes.pipe_id
+WHERE pipes.pipe_catalog = 'RETAIL'
+UNION ALL
+SELECT 'clustering' AS service, table_name AS name, start_time, credits_used
+FROM SNOWFLAKE.ACCOUNT_USAGE.AUTOMATIC_CLUSTERING_HISTORY
+WHERE database_name = 'RETAIL';
+
+-- The monthly budget of everything: warehouses, and of the database its pipes and clustering. It sends
+-- an e-mail when the month will probably cost more, and stops nothing
+-- (docs.snowflake.com/en/user-guide/budgets/custom-budget).
+USE ROLE ACCOUNTADMIN;
+USE SCHEMA RETAIL.MONITORING;
+CREATE SNOWFLAKE.CORE.BUDGET IF NOT EXISTS RETAIL.MONITORING.MONTH();
+CALL RETAIL.MONITORING.MONTH!SET_SPENDING_LIMIT(<% credit_quota %>);
+CALL RETAIL.MONITORING.MONTH!SET_EMAIL_NOTIFICATIONS('<% alert_email %>');
+CALL RETAIL.MONITORING.MONTH!ADD_RESOURCE(
+    SELECT SYSTEM$REFERENCE('DATABASE', 'RETAIL', 'SESSION', 'APPLYBUDGET'));
+CALL RETAIL.MONITORING.MONTH!ADD_RESOURCE(
+    SELECT SYSTEM$REFERENCE('WAREHOUSE', 'RETAIL_TRANSFORM_WH', 'SESSION', 'APPLYBUDGET'));
+CALL RETAIL.MONITORING.MONTH!ADD_RESOURCE(
+    SELECT SYSTEM$REFERENCE('WAREHOUSE', 'RETAIL_BI_WH', 'SESSION', 'APPLYBUDGET'));

@@ -133,11 +133,25 @@ resource "aws_cloudwatch_log_resource_policy" "job_failures" {
   policy_document = data.aws_iam_policy_document.job_failures.json
 }
 
+# EventBridge creates the stream without naming a rule; only what it writes comes from one. So the condition
+# stands on PutLogEvents alone, as in the example "CloudWatch Log Group Usage" of the provider's
+# aws_cloudwatch_event_target.
 data "aws_iam_policy_document" "job_failures" {
   statement {
-    sid       = "RuleWrites"
-    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    sid       = "EventBridgeCreatesStreams"
+    actions   = ["logs:CreateLogStream"]
     resources = ["${aws_cloudwatch_log_group.job_failures.arn}:*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["events.amazonaws.com", "delivery.logs.amazonaws.com"]
+    }
+  }
+
+  statement {
+    sid       = "RuleWrites"
+    actions   = ["logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.job_failures.arn}:*:*"]
 
     principals {
       type        = "Service"

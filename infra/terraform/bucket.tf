@@ -119,6 +119,16 @@ resource "aws_s3_bucket_lifecycle_configuration" "retail" {
       expiration {
         days = rule.value
       }
+
+      # What a run leaves in tmp/ is unpacked lines. A deleted object is an old version, and would stay as
+      # long as one of raw/ or bronze/: a day is enough for a run to be taken up again.
+      dynamic "noncurrent_version_expiration" {
+        for_each = rule.key == "tmp" ? [1] : []
+
+        content {
+          noncurrent_days = noncurrent_version_expiration.value
+        }
+      }
     }
   }
 

@@ -63,11 +63,14 @@ resource "aws_glue_job" "glue_cleaner" {
   }
 
   default_arguments = merge({
-    "--job-language"                 = "python"
-    "--LAKE"                         = "s3://${var.bucket_name}"
-    "--extra-py-files"               = "s3://${aws_s3_object.package.bucket}/${aws_s3_object.package.key}"
-    "--additional-python-modules"    = var.glue_python_modules
-    "--TempDir"                      = "s3://${var.bucket_name}/tmp/glue/"
+    "--job-language"              = "python"
+    "--LAKE"                      = "s3://${var.bucket_name}"
+    "--extra-py-files"            = "s3://${aws_s3_object.package.bucket}/${aws_s3_object.package.key}"
+    "--additional-python-modules" = var.glue_python_modules
+    "--TempDir"                   = "s3://${var.bucket_name}/tmp/glue/"
+    # Glue 5.1 reads s3:// with S3A of Hadoop 3.4.1, which takes us-east-2 where no region is set
+    # (docs.aws.amazon.com/glue/latest/dg/migrating-version-51.html; DefaultS3ClientFactory of hadoop-aws).
+    "--conf"                         = "spark.hadoop.fs.s3a.endpoint.region=${var.region}"
     "--custom-logGroup-prefix"       = local.log_prefix
     "--enable-metrics"               = "true"
     "--enable-observability-metrics" = "true"

@@ -24,6 +24,13 @@ variable "region" {
     condition     = can(regex("^(af|ap|ca|cn|eu|il|me|mx|sa|us|us-gov)-(central|north|south|east|west|northeast|northwest|southeast|southwest)-[1-9]$", var.region))
     error_message = "region must be the code of an AWS region, such as eu-central-1."
   }
+
+  # Their buckets are s3china:// and s3gov:// to Snowflake, for accounts of the same region alone
+  # (docs.snowflake.com/en/sql-reference/sql/create-storage-integration).
+  validation {
+    condition     = !can(regex("^(cn|us-gov)-", var.region))
+    error_message = "region must not be in China or GovCloud: infra/snowflake.sql names the bucket as s3://, which Snowflake does not take there."
+  }
 }
 
 variable "name" {

@@ -344,7 +344,8 @@ QUARANTINE_COLUMNS = (
     Column(
         "raw",
         BYTES,
-        "Bytes of the line, without its line end; of a line that is too long, the first mebibyte.",
+        "Bytes of the line, without its line end; of a line that is too long, the first mebibyte; "
+        "empty (NULL) for a whole object that cannot be read.",
     ),
     Column("raw_size", INTEGER, "Length of the whole line in bytes."),
     _SOURCE_FILE,

@@ -155,7 +155,78 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+class SqlSource(Source):
+    """A semantic view of Snowflake, whose formulas are SQL."""
+
+    def metrics(self) -> dict[str, str]:
+        """Every metric as SQL; in it, the name of another metric means that metric."""
+        found: dict[str, str] = {}
+
+        def said(label: str) -> None:
+            if label in found:
+                return
+            own = next(name for name, other in self.names.items() if other == label)
+            text = re.sub(r"\b\w+\.\w+\b", lambda m: resolve(own, m[0]), self.formulas[label])
+            found[label] = f"{text} AS {_quoted(f'metric {label}')}"
+
+        def resolve(own: str, name: str) -> str:
+            if name == own or name not in self.names:
+                return name
+            said(self.names[name])
+            return _quoted(f"metric {self.names[name]}")
+
+        for label in self.formulas:
+            said(label)
+        return found
+
+
+_VIEW = re.compile(r"CREATE OR ALTER SEMANTIC VIEW (\S+)\n(.*?);\nGRANT", re.DOTALL)
+_CLAUSE = re.compile(r"^    (\w+) \(\n(.*?)\n    \)", re.DOTALL | re.MULTILINE)
+_NAMED = re.compile(r"(\w+\.\w+) AS (.*?) WITH SYNONYMS = \('((?:[^']|'')*)'\)")
+
+
+def snowflake(files: Files) -> dict[str, Source]:
+    """By the relation of the facts."""
+    found: dict[str, Source] = {}
+    for _, text in _VIEW.findall(files["snowflake/semantic_views.sql"]):
+        clauses = {name: body.split(",\n") for name, body in _CLAUSE.findall(text)}
+        tables = dict(
+            re.match(r"\s*(\w+) AS RETAIL\.MARTS\.(\w+)", line).groups()  # type: ignore[union-attr]
+            for line in clauses["TABLES"]
+        )
+        rows = ""
+        for alias, relation in tables.items():
+            rows += (
+                f" LEFT JOIN MARTS.{relation} AS {alias}"
+                if rows
+                else f"MARTS.{relation} AS {alias}"
+            )
+            for line in clauses.get("RELATIONSHIPS", ()):
+                one, column, other, key = re.findall(r"\w+", line.replace("REFERENCES", ""))
+                if other == alias:
+                    rows += f" ON {one}.{column} = {other}.{key}"
+        dimensions = [_NAMED.search(line) for line in clauses["DIMENSIONS"]]
+        columns = {_unquoted(m[3]): m[2] for m in dimensions if m}
+        metrics = [m for line in clauses["METRICS"] if (m := _NAMED.search(line))]
+        used = {
+            (tables[alias].lower(), column)
+            for m in [*dimensions, *metrics]
+            if m
+            for alias, column in re.findall(r"(\w+)\.(\w+)", m[2])
+        } - {(tables[m[1].split(".")[0]].lower(), m[1].split(".")[1]) for m in metrics}
+        names = {m[1]: _unquoted(m[3]) for m in metrics}
+        formulas = {_unquoted(m[3]): m[2] for m in metrics}
+        relation = next(iter(tables.values())).lower()
+        found[relation] = SqlSource(rows, columns, formulas, names, used, sql)
+    return found
+
+
+def _unquoted(text: str) -> str:
+    return text.replace("''", "'").replace("\\\\", "\\")
+
+
 TOOLS: dict[str, Callable[[Files], dict[str, Source]]] = {
+    "snowflake": snowflake,
     "power_bi": power_bi,
     "tableau": tableau,
     "quicksight": quicksight,

@@ -183,6 +183,8 @@ def test_every_metric_is_in_every_template(files: dict[str, str]) -> None:
         ("power_bi", "[Gross sales] - [Discounts]", "[Gross sales] + [Discounts]"),
         ("power_bi", "[is_return (input)] == FALSE()", "[is_return (input)] == TRUE()"),
         ("power_bi", "HASONEVALUE('Sales lines'[Currency])", "TRUE()"),
+        ("snowflake", "CASE WHEN NOT sales_lines.is_return", "CASE WHEN sales_lines.is_return"),
+        ("snowflake", "COUNT(DISTINCT sales_lines.currency) = 1", "1 = 1"),
         ("tableau", "IF NOT [IS_RETURN] THEN", "IF [IS_RETURN] THEN"),
         ("tableau", "COUNTD([CURRENCY]) = 1", "1 = 1"),
         ("quicksight", "WHEN NOT facts.is_return", "WHEN facts.is_return"),

@@ -98,7 +98,47 @@ def quicksight(files: dict[str, str]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("complaints", [power_bi, tableau, quicksight])
+_STRING = r"'(?:[^'\\\\]|''|\\\\.)*'"
+_EXPRESSION = (
+    rf"(\w+\.\w+) AS ((?:[\w.,=() +*/-])+?) WITH SYNONYMS = \({_STRING}\)(?: COMMENT = {_STRING})?"
+)
+_CLAUSES = {
+    "TABLES": rf"\w+ AS RETAIL\.MARTS\.\w+(?: PRIMARY KEY \(\w+\))?(?: COMMENT = {_STRING})?",
+    "RELATIONSHIPS": r"\w+ \(\w+\) REFERENCES \w+ \(\w+\)",
+    "DIMENSIONS": _EXPRESSION,
+    "METRICS": _EXPRESSION,
+}
+"""The clauses of CREATE SEMANTIC VIEW that are used, in the order that Snowflake demands."""
+
+
+def snowflake(files: dict[str, str]) -> list[str]:
+    """All complaints of the semantic views, by Snowflake's syntax and its rules for names."""
+    found = []
+    text = files["snowflake/semantic_views.sql"].partition("USE ROLE SYSADMIN;\n")[2]
+    view = "CREATE OR ALTER SEMANTIC VIEW (?P<name>RETAIL\\.MARTS\\.\\w+)\n"
+    for clause, item in _CLAUSES.items():
+        listed = rf"\n        {item}(?:,\n        {item})*\n    "
+        listed = re.sub(r"(?<!\\)\((?!\?)", "(?:", listed)
+        view += rf"(?:    {clause} \((?P<{clause}>{listed})\)\n)?"
+    view += rf"    COMMENT = {_STRING};\nGRANT SELECT ON SEMANTIC VIEW (?P=name) TO ROLE \w+;\n"
+    while match := re.match(view, text):
+        text = text[match.end() :]
+        tables = set(re.findall(r"(\w+) AS RETAIL", match["TABLES"]))
+        keys = set(re.findall(r"(\w+) AS \S+ PRIMARY KEY \((\w+)\)", match["TABLES"]))
+        expressions = re.findall(_EXPRESSION, (match["DIMENSIONS"] or "") + match["METRICS"])
+        names = [name for name, _ in expressions]
+        found += [f"{name} is defined twice" for name in {n for n in names if names.count(n) > 1}]
+        for name, expression in expressions:
+            for table in re.findall(r"(\w+)\.\w+", f"{name} {expression}"):
+                if table not in tables:
+                    found.append(f"{name}: there is no table {table}")
+        for target in re.findall(r"REFERENCES (\w+) \((\w+)\)", match["RELATIONSHIPS"] or ""):
+            if target not in keys:
+                found.append(f"{target} is no primary key")
+    return [*found, f"syntax error at {text[:60]!r}"] if text else found
+
+
+@pytest.mark.parametrize("complaints", [power_bi, tableau, quicksight, snowflake])
 def test_vendors_accept_the_templates(complaints: Complaints) -> None:
     """Microsoft's JSON schemas, Tableau's XSD, the service model of AWS."""
     assert complaints(committed()) == []
@@ -115,6 +155,9 @@ def test_vendors_accept_the_templates(complaints: Complaints) -> None:
         (power_bi, "sales_lines.tmdl", "\tmeasure Returns", "\tmeasure Discounts"),
         (power_bi, "sales_lines.tmdl", "\tcolumn Category", "column Category"),
         (power_bi, "relationships.tmdl", "Stores.'Store id'", "Stores.'Shop id'"),
+        (snowflake, ".sql", "METRICS (", "METRIC ("),
+        (snowflake, ".sql", "PRIMARY KEY (store_id)", "PRIMARY KEY (store)"),
+        (snowflake, ".sql", "SUM(sales_lines.reporting_tax)", "SUM(lines.reporting_tax)"),
         (tableau, ".twb", "<style />", "<styles />"),
         (tableau, ".twb", 'role="measure"', 'role="number"'),
         (tableau, "customers.tds", 'datatype="integer"', 'datatype="int"'),
@@ -230,7 +273,7 @@ def test_hostile_names_stay_what_they_are() -> None:
                 metric["label"], metric["description"] = f"\tM\n{HOSTILE}", f"-->\n]]> {HOSTILE}"
 
     files = templates(changed_model(spoil))
-    for complaints in (power_bi, tableau, quicksight):
+    for complaints in (power_bi, tableau, quicksight, snowflake):
         assert complaints(files) == []
     shown = HOSTILE.removesuffix("\u202e")
     for tool, read in TOOLS.items():

@@ -87,7 +87,9 @@ def _principals(statement: Statement) -> Iterator[str]:
         yield "anybody may do it"
     elif principal.get("Service") and "Resource" in statement:
         bounds = _conditions(statement)
-        if "aws:Source" not in bounds and "aws:logs:arn" not in bounds:
+        # EventBridge creates a log stream in no rule's name; what it writes there has one.
+        creates = statement["Action"] == "logs:CreateLogStream"
+        if not creates and "aws:Source" not in bounds and "aws:logs:arn" not in bounds:
             yield "a service may do it for any account"
 
 

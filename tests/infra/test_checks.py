@@ -21,7 +21,7 @@ from tests.infra.terraform_here import SOURCE, terraform_environment, terraform_
 
 WRONG: dict[str, list[Any]] = {
     "bucket_name": ["Retail_Lake", "ab", "-retail", "retail.lake", "retail-s3alias"],
-    "region": ["europe", "eu-central", "eu-central-1a", ""],
+    "region": ["europe", "eu-central", "eu-central-1a", "", "cn-north-1", "us-gov-west-1"],
     "name": ["Retail", "9lives", "r"],
     "tags": [{"aws:owner": "me"}],
     "allowed_account_ids": [["12345"], ["12345678901x"]],
@@ -66,7 +66,7 @@ USER = "arn:aws:iam::123456789012:user/abc1-b-self1234"
 
 RIGHT: list[dict[str, Any]] = [
     {},
-    {"region": "us-gov-west-1", "bucket_name": "a1b", "name": "ab", "log_days": 3653},
+    {"region": "ap-southeast-7", "bucket_name": "a1b", "name": "ab", "log_days": 3653},
     {"sweep_cron": "0/15 6-22 ? * MON-FRI *", "raw_days": {"infrequent": 30, "delete": 31}},
     {"sweep_cron": "5,35 0 L * ? 2027", "glue_flex": True, "glue_worker_type": "G.2X"},
     {"glue_python_modules": "s3://b/w/numba-0.68.1-cp311.whl,s3://b/all.gluewheels.zip,x==1.0+b"},
@@ -163,6 +163,19 @@ def test_the_configuration_is_formatted_and_valid(cloud: Cloud) -> None:
         (terraform.folder / "bootstrap" / name).symlink_to(terraform.folder / name)
     told = terraform.run("-chdir=bootstrap", "validate", "-json")
     assert json.loads(told)["diagnostics"] == []
+    assert "2 passed, 0 failed" in terraform.run("-chdir=bootstrap", "test", "-no-color")
+
+
+def test_only_what_a_rule_writes_is_tied_to_the_rule() -> None:
+    """EventBridge creates a log stream in no rule's name: its condition stands on PutLogEvents."""
+    text = (SOURCE / "alarms.tf").read_text()
+    (document,) = re.findall(r'"job_failures" \{\n  statement.*?\n}\n', text, re.DOTALL)
+    tied = {
+        action: "condition {" in statement
+        for statement in document.split("statement {")[1:]
+        for action in re.findall(r'"(logs:\w+)"', statement)
+    }
+    assert tied == {"logs:CreateLogStream": False, "logs:PutLogEvents": True}
 
 
 def test_the_configuration_s_own_tests_pass(cloud: Cloud) -> None:
@@ -205,10 +218,12 @@ def test_no_private_file_is_committed() -> None:
 
 
 def test_the_guide_shows_the_costs() -> None:
-    """README.md has the table that costs.py prints."""
+    """README.md has the table that costs.py prints, and the drawing is of the same figures."""
     command = [sys.executable, SOURCE / "costs.py"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed in (SOURCE / "README.md").read_text()
+    drawn = subprocess.run([*command, "--svg"], capture_output=True, text=True, check=True).stdout
+    assert drawn == (ROOT / "docs" / "images" / "costs.svg").read_text()
 
 
 def test_the_guide_leads_somewhere() -> None:
@@ -232,7 +247,9 @@ def test_the_workflow_deploys_without_keys() -> None:
         for step in job["steps"]:
             assert re.search(r"@[0-9a-f]{40}$", step.get("uses", "@" + "0" * 40)), step
             assert "${{" not in step.get("run", ""), "an expression in a script may be an injection"
-    plan, apply = workflow["jobs"]["plan"], workflow["jobs"]["apply"]
+    plan, apply, snowflake = (workflow["jobs"][name] for name in ("plan", "apply", "snowflake"))
+    assert snowflake["environment"] == "production" and "push" in snowflake["if"]
+    assert snowflake["env"]["SNOWFLAKE_AUTHENTICATOR"] == "WORKLOAD_IDENTITY"
     assert "pull_request" in plan["if"] and "push" in apply["if"]
     assert "terraform apply" not in str(plan) and "AWS_APPLY_ROLE" not in str(plan)
     assert workflow[True]["push"]["branches"] == ["main"]

@@ -57,7 +57,8 @@ def test_snowflake_s_script_gets_what_it_asks_for(again: dict[str, Any]) -> None
     script = (SOURCE.parent / "snowflake.sql").read_text()
     asked = set(re.findall(r"<% (\w+) %>", script))
     told = again["planned_values"]["outputs"]["snowflake_variables"]["value"]
-    assert asked - told.keys() == {"dbt_public_key", "dbt_network", "credit_quota"}
+    others = {"dbt_public_key", "dbt_network", "credit_quota", "alert_user", "alert_email"}
+    assert asked - told.keys() == others
     assert told.keys() <= asked
     assert told["bucket"] == BUCKET
     for name, service in (("role", "iam"), ("topic", "sns")):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ from tests.s3_here import S3, emulator
 from tests.snowflake import standin, tools
 
 SCRIPT = ROOT / "infra" / "snowflake.sql"
+PAGE = ROOT / "docs" / "snowflake.md"
 DBT = ROOT / "dbt"
 PIPES = tuple(table for table in TABLES if table not in ("loads", "settings", "superseded"))
 
@@ -101,12 +103,12 @@ class World:
             }
         )
 
-    def clean(self, home: Path) -> None:
+    def clean(self, home: Path, code: int = 0) -> None:
         """Cleans what waits in the bucket, by the embedded cleaner in this process."""
         s3._client.cache_clear()
         told = CliRunner().invoke(main, ["clean", "--home", str(home)], env=self.environment)
         s3._client.cache_clear()
-        assert told.exit_code == 0, told.output
+        assert told.exit_code == code, told.output
 
     def dbt(self, *arguments: str, project: Path = DBT, **variables: str) -> str:
         """Runs dbt on the account in a process of its own; what it printed."""
@@ -121,11 +123,27 @@ class World:
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
 
-    def deploy(self) -> None:
-        """Puts the dbt project into the account, as `snow dbt deploy` does."""
+    def deploy(self, project: Path | None = None) -> None:
+        """Puts the files of the dbt project that are in git, or another project, into the account,
+        as the page says and `snow dbt deploy` does."""
+        version = re.search(r"--dbt-version ([\d.]+)", PAGE.read_text())
+        assert version
         with self.session() as cursor:
-            cursor.execute("CREATE DBT PROJECT RETAIL.CONTROL.MEDALLION FROM '@deployed/dbt'")
-        self.server.control(deploy="RETAIL.CONTROL.MEDALLION", files=str(DBT))
+            cursor.execute(
+                "CREATE DBT PROJECT RETAIL.CONTROL.MEDALLION FROM '@deployed/dbt' "
+                f"DEFAULT_TARGET = 'snowflake' DBT_VERSION = '{version[1]}'"
+            )
+        folder = project or self._committed()
+        self.server.control(deploy="RETAIL.CONTROL.MEDALLION", files=str(folder))
+
+    def _committed(self) -> Path:
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "dbt"]
+        files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in filter(None, files.split("\0")):
+            target = self.folder / "deployed" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target)
+        return self.folder / "deployed" / "dbt"
 
     def settled(self, seconds: float = 180, apart_from: str = "") -> None:
         """Waits until no pipe, or none but one, has anything left to do."""
@@ -154,7 +172,7 @@ class World:
         """Waits until every announced object is loaded or known as failed; objects by pipe."""
         self.settled(seconds)
         sql = (
-            "SELECT table_name, count(DISTINCT file_name) FROM MONITORING.LOAD_HISTORY "
+            "SELECT table_name, count(DISTINCT file_name) FROM MONITORING.RECENT_LOADS "
             "GROUP BY table_name"
         )
         found = {name.lower(): n for name, n in self.rows(sql, "RETAIL_MONITOR")}
@@ -221,5 +239,7 @@ def world(folder: Path) -> Iterator[World]:
             "dbt_public_key": make_keys(folder),
             "dbt_network": "127.0.0.0/8",
             "credit_quota": "20",
+            "alert_user": "ADMIN",
+            "alert_email": "data@example.com",
         }
         yield World(server, s3, folder, values)

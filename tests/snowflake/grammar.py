@@ -23,7 +23,8 @@ FUNCTIONS = frozenset(
     re.findall(
         r"\S+",
         """
-        abs array_agg array_slice array_to_string cast ceil coalesce concat convert_timezone count
+        abs array_agg array_slice array_to_string cast ceil coalesce concat convert_timezone
+        copy_history count
         current_timestamp date_part date_trunc dateadd datediff dayofweekiso dense_rank extract
         first_value flatten floor greatest iff is_role_in_session lag last_value lead least left
         length listagg lower lpad max md5 md5_number_lower64 min mod ntile nullif parse_json
@@ -41,7 +42,7 @@ KEYWORDS = frozenset(
         all and any as between by distinct else except exclude exists from group in intersect is
         join lateral not on or over partition qualify recursive select then union using values
         when where with within decimal number varchar char numeric timestamp_ntz timestamp_ltz
-        timestamp_tz case cluster
+        timestamp_tz case cluster table
         """,
     )
 )

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.conftest import ROOT
-from tests.snowflake.account_here import World, statements
+from tests.snowflake.account_here import PAGE, World, statements
 
 GRAMMAR = Path(__file__).with_name("grammar.py")
-PAGE = ROOT / "docs" / "snowflake.md"
 _TITLE = re.compile(r"^(?:## (.+)|\*\*(.+?)\.?\*\*.*)$")
 
 

@@ -17,7 +17,7 @@ from tests.snowflake.test_two_homes import LAYERS
 
 PLACE = {"warehouse": "RETAIL_TRANSFORM_WH", "database": "RETAIL"}
 INCREMENTAL = ("--select", "config.materialized:incremental")
-FIRST_LOAD, APART = datetime(2026, 6, 1, tzinfo=UTC), timedelta(hours=3)
+FIRST_LOAD, APART = datetime(2026, 6, 1, tzinfo=UTC), timedelta(hours=25)
 """When the first load was, and how long after it the next: longer than an increment looks back."""
 
 

@@ -20,6 +20,7 @@ NOT_SHOWN = (
     ("MONITOR", "WAREHOUSE", "RETAIL_MONITOR"),  # load and queries, of which there are none here
     ("MONITOR", "TASK", "RETAIL_MONITOR"),  # runs; the stand-in has TASK_HISTORY only
     ("MONITOR", "PIPE", "RETAIL_MONITOR"),  # the owner of a view asks for the status here
+    ("REFERENCES", "TABLE", "RETAIL_MONITOR"),  # without it loads are hidden, see below
 )
 """Privilege, kind and role: grants whose lack the stand-in cannot show."""
 
@@ -47,6 +48,10 @@ DUTIES: dict[str, list[str]] = {
         "CREATE TASK IF NOT EXISTS CONTROL.PROBE WAREHOUSE = RETAIL_TRANSFORM_WH "
         "SCHEDULE = '5 MINUTES' AS INSERT INTO CONTROL.ARRIVED SELECT * FROM CONTROL.ARRIVED; "
         "ALTER TASK CONTROL.PROBE RESUME",
+        "ALTER TASK IF EXISTS CONTROL.TOLD SUSPEND; CREATE OR ALTER TASK CONTROL.TOLD "
+        "WAREHOUSE = RETAIL_TRANSFORM_WH ERROR_INTEGRATION = RETAIL_PIPE_ERRORS "
+        "WHEN SYSTEM$STREAM_HAS_DATA('CONTROL.NEW_ROWS') AS INSERT INTO CONTROL.ARRIVED "
+        "SELECT * FROM CONTROL.ARRIVED",
         "CREATE OR REPLACE DBT PROJECT CONTROL.PROBE FROM '@nowhere/project'; "
         "DROP DBT PROJECT CONTROL.PROBE",
         "CREATE OR REPLACE TABLE MARTS.TAGGED (customer_id VARCHAR); "
@@ -60,7 +65,7 @@ DUTIES: dict[str, list[str]] = {
     ],
     "RETAIL_MONITOR": [
         *(f"SELECT * FROM MONITORING.{view}" for view in ("LOAD_HISTORY", "TASK_RUNS", "CREDITS")),
-        "SELECT * FROM MONITORING.PIPE_STATUS",
+        "SELECT * FROM MONITORING.PIPE_STATUS; SELECT * FROM MONITORING.RECENT_LOADS",
         "SELECT * FROM CONTROL.FRESHNESS",
         "SELECT * FROM CONTROL.ARRIVED",
         *(f"ALTER PIPE LANDING.{pipe} SET PIPE_EXECUTION_PAUSED = FALSE" for pipe in PIPES),
@@ -160,6 +165,28 @@ def test_each_privilege_is_needed(cursors: dict[str, Any]) -> None:
         cursors[role].execute(f"USE ROLE {role}")
     assert not idle, "\n".join(map(str, idle))
     test_each_role_can_do_its_duty(cursors)
+
+
+def test_monitoring_sees_loads_of_tables_with_a_grant_alone(account: World) -> None:
+    """Both views of loads: without any privilege on a table, its loads are not shown. COPY_HISTORY
+    shows them hours late."""
+    account.s3.put({"bronze/stores/broken.parquet": b"PAR1 is not all that a file needs"})
+    account.settled()
+    count = "SELECT count(*) FROM MONITORING.{} WHERE table_name = 'STORES'"
+
+    def shown() -> list[int]:
+        views = ("RECENT_LOADS", "LOAD_HISTORY")
+        return [account.rows(count.format(view), "RETAIL_MONITOR")[0][0] for view in views]
+
+    assert shown() == [1, 0]
+    account.server.control(days=1)
+    assert shown() == [1, 1]
+    grant = "REFERENCES ON TABLE RETAIL.LANDING.STORES {} ROLE RETAIL_MONITOR"
+    with account.session("SECURITYADMIN") as cursor:
+        cursor.execute(f"REVOKE {grant.format('FROM')}")
+        assert shown() == [0, 0]
+    account.run_script()
+    assert shown() == [1, 1]
 
 
 @pytest.mark.parametrize(

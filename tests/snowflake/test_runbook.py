@@ -4,6 +4,7 @@ page, mends each mishap on the account."""
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,17 +12,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from snowflake.connector.errors import Error, ProgrammingError
 
 from tests.conftest import event
 from tests.snowflake import runbook, tools
-from tests.snowflake.account_here import World, announce, make_keys, world
+from tests.snowflake.account_here import (
+    DBT,
+    World,
+    announce,
+    make_keys,
+    rendered,
+    statements,
+    world,
+)
 
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 AGAIN = "run --full-refresh --select silver+"
 """What the page has dbt do when a day was loaded again."""
+FIELDS = ("name", "receipt", "day", "time", "new", "old", "subject", "audience")
+"""The placeholders of the page."""
 FOLLOWED: set[str] = set()
 """The paragraphs whose SQL some test has run."""
 
@@ -113,15 +128,18 @@ def test_replayed_object_is_loaded_once(shop: Shop, tmp_path: Path) -> None:
     assert shop.state() == shop.whole()
 
 
-def test_failed_object_is_told_and_taken_when_it_is_mended(shop: Shop, tmp_path: Path) -> None:
-    """It stops nothing else; monitoring and the topic name it; its mended version is loaded."""
+def test_failed_object_is_told_and_loaded_by_name_when_it_is_mended(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """It stops nothing else; monitoring and the topic name it. The pipe knows its name, so neither
+    the notice of its mended version nor a refresh loads that; COPY does."""
     account, whole = shop.account, shop.whole()
     key = min(account.s3.objects("bronze/purchases/"))
     account.s3.download([key], tmp_path)
     broken = "bronze/purchases/dt=2026-01-01/broken.parquet"
     account.s3.put({broken: b"PAR1 is not all that a file needs"})
     account.settled()
-    sql = f"SELECT status, pipe_name FROM MONITORING.LOAD_HISTORY WHERE file_name = '{broken}'"
+    sql = f"SELECT status, pipe_name FROM MONITORING.RECENT_LOADS WHERE file_name = '{broken}'"
     assert account.rows(sql, "RETAIL_MONITOR") == [("Load failed", "PURCHASES")]
     (told,) = account.told_errors()
     assert told["pipeName"] == "RETAIL.LANDING.PURCHASES"
@@ -129,6 +147,10 @@ def test_failed_object_is_told_and_taken_when_it_is_mended(shop: Shop, tmp_path:
     assert shop.staged() == whole
 
     account.s3.put({broken: (tmp_path / key).read_bytes()})
+    assert shop.state() == whole
+    shop.pipe("RETAIL_LOADER", "REFRESH")
+    assert shop.state() == whole
+    shop.follow("A file failed", name=broken.removeprefix("bronze/purchases/"))
     rows, not_held = shop.state()
     assert rows > whole[0] and not_held  # the mended one is a copy: its rows are there twice
     with account.session("SYSADMIN") as cursor:
@@ -136,6 +158,35 @@ def test_failed_object_is_told_and_taken_when_it_is_mended(shop: Shop, tmp_path:
         cursor.execute(f"DELETE FROM LANDING.PURCHASES WHERE bronze_file = '{broken}'")
     account.s3._s3.delete_object(Bucket=account.s3.bucket, Key=broken)
     assert shop.staged() == whole
+
+
+def test_object_that_cannot_be_read_reaches_the_account(shop: Shop) -> None:
+    """A damaged archive is one rejected line without a text: an empty one would stop its file."""
+    account = shop.account
+    account.s3.put({"raw/cut.ndjson.gz": b"\x1f\x8b\x08 and no more"})
+    account.clean(shop.home, code=1)
+    assert shop.state() == shop.whole()
+    sql = "SELECT raw, raw_size FROM STAGING.QUARANTINE WHERE reason = 'unreadable_file'"
+    assert account.rows(sql) == [(None, 15)]
+    assert (
+        account.rows(
+            "SELECT status FROM MONITORING.RECENT_LOADS WHERE status = 'Load failed' "
+            "AND table_name = 'QUARANTINE'",
+            "RETAIL_MONITOR",
+        )
+        == []
+    )
+
+
+def test_text_that_looks_like_null_stays_a_text(shop: Shop) -> None:
+    r"""\N is a product like others, and not what Snowflake's file formats take for NULL."""
+    line = event(event_id="null", product_id=r"\N", ts=f"{DAYS[0]}T10:00:00Z")
+    shop.account.s3.put({"raw/null.ndjson": line.encode() + b"\n"})
+    shop.account.clean(shop.home)
+    shop.sold += 1
+    assert shop.state() == shop.whole()
+    sql = "SELECT product_id FROM STAGING.PURCHASES WHERE event_id = 'null'"
+    assert shop.account.rows(sql) == [(r"\N",)]
 
 
 def test_paused_pipe_goes_on(shop: Shop) -> None:
@@ -232,14 +283,58 @@ def test_day_is_loaded_again(shop: Shop) -> None:
     assert prices == 0
 
 
+def test_objects_that_came_while_it_was_shut_out_are_loaded_by_name(shop: Shop) -> None:
+    """They failed, so notices and refreshes pass them over; monitoring names them."""
+    before = shop.account.s3.objects("bronze/receipts/")
+    shop.account.server.control(shut_out=True)
+    key = shop.sell(DAYS[0])
+    shop.account.settled()
+    shop.account.server.control(shut_out=False)
+    shop.pipe("RETAIL_LOADER", "REFRESH")
+    assert shop.state() == (shop.sold - 2, 0)
+    (receipt,) = set(shop.account.s3.objects("bronze/receipts/")) - set(before)
+    names = {"receipt": receipt.removeprefix("bronze/receipts/")}
+    names |= {"name": key.removeprefix("bronze/purchases/")}
+    failed = shop.follow("Snowflake was shut out", **names)[2]
+    assert {("PURCHASES", key), ("RECEIPTS", receipt)} <= set(failed)
+    assert shop.state() == shop.whole()
+
+
+def test_failed_builds_are_told_and_suspend_the_tasks(shop: Shop, tmp_path: Path) -> None:
+    """Each of ten failures goes to the topic, once; then nothing runs until somebody has built and
+    resumed. One model stands for the project, which the task itself builds in test_two_homes."""
+    account = shop.account
+    root, build = "RETAIL.CONTROL.BOOK_ARRIVALS", "RETAIL.CONTROL.BUILD"
+    account.told_errors()
+    for _ in range(10):
+        with account.session("SYSADMIN") as cursor:
+            cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
+            cursor.execute("INSERT INTO LANDING.FX_RATES (currency) SELECT 'EUR'")
+        runs = account.server.control(tick=True)
+        assert runs[root] == "SUCCEEDED" and runs[build].startswith("FAILED")
+    assert [m["taskName"] for m in account.told_errors()] == [build] * 10
+    assert account.server.control(tick=True) == {}
+    with account.session("SYSADMIN") as cursor:
+        cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
+        cursor.execute("DELETE FROM LANDING.FX_RATES")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "built.sql").write_text("select 1 as one")
+    (tmp_path / "dbt_project.yml").write_text("{name: one, profile: medallion, version: 1.0.0}")
+    shutil.copy(DBT / "dbt_projects_profiles.yml", tmp_path)
+    account.deploy(tmp_path)
+    shop.follow("Builds fail")
+    assert account.rows("SELECT one FROM OPS.BUILT") == [(1,)]
+    assert account.server.control(tick=True) == {root: "SKIPPED"}
+
+
 def test_currency_and_time_zone_are_set_in_the_account(shop: Shop) -> None:
     """The next build reports by them, all of history."""
-    account = shop.account
-    account.dbt("run")
+    account, reports = shop.account, ("run", "--select", "+live_clock", "+sales_hourly")
+    account.dbt(*reports)
     reported = "SELECT currency, time_zone FROM MARTS.LIVE_CLOCK"
     assert account.rows(reported) == [("USD", "UTC")]
     shop.follow("Currency and time zone")
-    account.dbt("run")
+    account.dbt(*reports)
     assert account.rows(reported) == [("EUR", "Europe/Berlin")]
     unconverted = "SELECT sum(unconverted_lines), sum(lines) FROM MARTS.SALES_HOURLY"
     ((without_rate, lines),) = account.rows(unconverted)
@@ -278,6 +373,39 @@ def test_key_is_rotated_without_locking_anybody_out(shop: Shop) -> None:
     assert signs_in("new") and not signs_in("dbt")
 
 
+def test_workflow_signs_in_by_its_identity(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub's token for the environment of the workflow is enough to run the script; a token for
+    another subject, another audience, or of another key is not."""
+    account, issuer = shop.account, "https://token.actions.githubusercontent.com"
+    subject, audience = "repo:octocat@1/retail@2:environment:production", "https://a.example"
+    shop.follow("Deploying from GitHub", subject=subject, audience=audience)
+    keys = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
+    public = keys[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    account.server.control(issuer=issuer, key=public.decode())
+    monkeypatch.setenv("SNOWFLAKE_WIF_ALLOWED_HOST_SUFFIXES", "127.0.0.1")
+
+    def sign_in(key: rsa.RSAPrivateKey = keys[0], **changes: str) -> Any:
+        now = int(time.time())
+        claims = {"iss": issuer, "sub": subject, "aud": audience, "iat": now, "exp": now + 300}
+        return account.server.connect(
+            "SVC_RETAIL_DEPLOY",
+            authenticator="WORKLOAD_IDENTITY",
+            workload_identity_provider="OIDC",
+            token=jwt.encode(claims | changes, key, algorithm="RS256"),
+        )
+
+    for wrong in ({"sub": "repo:octocat/retail:pull_request"}, {"aud": "snowflakecomputing.com"}):
+        with pytest.raises(Error):
+            sign_in(**wrong)
+    with pytest.raises(Error):
+        sign_in(keys[1])
+    before = account.server.state()
+    with sign_in() as connection:
+        for sql in statements(rendered(account.values)):
+            connection.cursor().execute(sql)
+    assert account.server.state() == before
+
+
 def test_stale_pipe_is_forced_and_what_it_missed_is_loaded_by_name(shop: Shop) -> None:
     """After more than 14 days it refuses to go on as if nothing had been; notices that are older
     are gone, younger ones are not; a refresh reaches back for seven days only."""
@@ -302,11 +430,27 @@ def test_stale_pipe_is_forced_and_what_it_missed_is_loaded_by_name(shop: Shop) -
     assert shop.state() == shop.whole()
 
 
+def test_stale_stream_is_made_anew(shop: Shop) -> None:
+    """Nobody has read it for 14 days: runs fail until it is dropped and created again."""
+    account, root = shop.account, "RETAIL.CONTROL.BOOK_ARRIVALS"
+    with account.session("RETAIL_MONITOR") as cursor:
+        cursor.execute(f"ALTER TASK {root} SUSPEND")
+    shop.sell(DAYS[0])
+    account.settled()
+    account.server.control(days=15)
+    with account.session("RETAIL_MONITOR") as cursor:
+        cursor.execute(f"ALTER TASK {root} RESUME")
+    assert "stale" in account.server.control(tick=True)[root]
+    shop.follow("The stream is stale")
+    account.run_script()
+    assert account.server.control(tick=True) == {root: "SKIPPED"}
+
+
 def test_grammar_of_the_page(tmp_path: Path) -> None:
     """Snowflake's grammar and its functions, as far as the checker knows them."""
     for title, found in runbook.blocks().items():
         for n, sql in enumerate(found):
-            texts = runbook.filled(sql, **dict.fromkeys(("name", "day", "time", "new", "old"), "x"))
+            texts = runbook.filled(sql, **dict.fromkeys(FIELDS, "x"))
             (tmp_path / f"{title.replace(' ', '-')}-{n}.sql").write_text("\n".join(texts))
     command = [tools.python(), runbook.GRAMMAR, *tmp_path.glob("*.sql")]
     told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)

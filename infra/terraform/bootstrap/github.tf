@@ -1,9 +1,19 @@
 # Who deploys: a pull request plans, the environment `production` applies; GitHub signs which of them asks.
 
+# Repositories made or renamed since 15 July 2026 sign their ids behind the names, as in
+# repo:octocat@123456/my-repo@456789:pull_request; others sign the names alone
+# (github.blog/changelog/2026-04-23-immutable-subject-claims-for-github-actions-oidc-tokens). With ids given,
+# both forms are trusted, so that the change of one to the other stops no deployment.
 locals {
+  names = split("/", var.repository)
+  ids   = split("/", var.repository_ids)
+  signed = compact([
+    "repo:${var.repository}",
+    var.repository_ids == "" ? "" : "repo:${local.names[0]}@${local.ids[0]}/${local.names[1]}@${local.ids[1]}",
+  ])
   subjects = {
-    plan  = "repo:${var.repository}:pull_request"
-    apply = "repo:${var.repository}:environment:production"
+    plan  = [for who in local.signed : "${who}:pull_request"]
+    apply = [for who in local.signed : "${who}:environment:production"]
   }
   issuer = "token.actions.githubusercontent.com"
 }
@@ -42,7 +52,7 @@ data "aws_iam_policy_document" "trust" {
     condition {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"
-      values   = [each.value]
+      values   = each.value
     }
   }
 }

@@ -39,8 +39,8 @@ variable "region" {
   default     = "us-east-1"
 
   validation {
-    condition     = can(regex("^[a-z]{2}(-gov)?-[a-z]+-[1-9]$", var.region))
-    error_message = "region must be the code of an AWS region, such as eu-central-1."
+    condition     = can(regex("^[a-z]{2}-[a-z]+-[1-9]$", var.region)) && !startswith(var.region, "cn-")
+    error_message = "region must be the code of an AWS region outside China and GovCloud, such as eu-central-1."
   }
 }
 
@@ -52,5 +52,17 @@ variable "repository" {
   validation {
     condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.repository))
     error_message = "repository must be owner/name, such as example/retail."
+  }
+}
+
+variable "repository_ids" {
+  description = "Ids of owner and repository as owner/name, which GitHub signs with the names since July 2026: `gh api repos/OWNER/NAME --jq '\"\\(.owner.id)/\\(.id)\"'`. Empty for an older repository."
+  type        = string
+  nullable    = false
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([0-9]+/[0-9]+)?$", var.repository_ids))
+    error_message = "repository_ids must be two numbers, such as 123456/456789, or empty."
   }
 }

@@ -159,3 +159,24 @@ run "package_must_be_there" {
 
   expect_failures = [aws_s3_object.package]
 }
+
+run "what_the_services_documents_ask_for" {
+  command = plan
+
+  variables {
+    region = "eu-central-1"
+  }
+
+  assert {
+    condition     = aws_glue_job.glue_cleaner.default_arguments["--conf"] == "spark.hadoop.fs.s3a.endpoint.region=eu-central-1"
+    error_message = "S3A would look for the bucket in its default region."
+  }
+
+  assert {
+    condition = anytrue([
+      for rule in aws_s3_bucket_lifecycle_configuration.retail.rule :
+      rule.filter[0].prefix == "tmp/" && one(rule.noncurrent_version_expiration[*].noncurrent_days) == 1
+    ])
+    error_message = "What was deleted from tmp/ would stay as an old version."
+  }
+}

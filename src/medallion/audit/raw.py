@@ -207,7 +207,9 @@ _STAGED = " UNION ALL ".join(
     ]
     + [
         "SELECT source_file, ingested_at, source_line, "
-        "CASE WHEN raw IS NULL OR reason IS NULL THEN 1 END AS flaw FROM staging.quarantine"
+        "CASE WHEN reason IS NULL "
+        f"OR (raw IS NULL AND reason <> '{UNREADABLE}') THEN 1 END AS flaw "
+        "FROM staging.quarantine"
     ]
 )
 

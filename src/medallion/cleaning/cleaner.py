@@ -34,10 +34,15 @@ _WHITE_SPACE = WHITE_SPACE.encode()
 
 
 class Rejected(NamedTuple):
-    """A rejected line, as the quarantine keeps it."""
+    """A rejected line, as the quarantine keeps it.
+
+    `raw` is None for a whole object that cannot be read. An empty value would not do: Snowflake
+    cannot load one from Parquet by column name, and would skip the file (a note under
+    MATCH_BY_COLUMN_NAME in docs.snowflake.com/en/sql-reference/sql/copy-into-table).
+    """
 
     reason: str
-    raw: bytes
+    raw: bytes | None
     raw_size: int
     source_line: int
 

@@ -321,7 +321,7 @@ class ObjectCleaner:
         stay in raw/.
         """
         part, tally = _Part(self._feed, self._raw), _Tally(lines=1)
-        part.rejected.append(Rejected(UNREADABLE, b"", self._raw.size, 1))
+        part.rejected.append(Rejected(UNREADABLE, None, self._raw.size, 1))
         self._write(part, tally)
         return tally
 
@@ -399,7 +399,7 @@ class _Part:
             self._rows.append(cleaned)
             self._count += len(cleaned.lines)
         self.rejected += cleaned.rejected
-        self._rejected_bytes += sum(len(line.raw) + 100 for line in cleaned.rejected)
+        self._rejected_bytes += sum(len(line.raw or b"") + 100 for line in cleaned.rejected)
 
     def is_full(self) -> bool:
         """Return whether the part has reached a limit."""

@@ -20,6 +20,7 @@ CONTAINED = (
     "STREAM",
     "TASK",
     "DBT PROJECT",
+    "BUDGET",
     "TAG",
     "MASKING POLICY",
     "NETWORK RULE",

@@ -9,15 +9,25 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from tests.snowflake.standin import access, fixes, grants, masks, objects, usage
-from tests.snowflake.standin.account import Account, Thing, denied, missing, plain, refusal
+from tests.snowflake.standin import access, budgets, fixes, grants, masks, objects, usage
+from tests.snowflake.standin.account import (
+    Account,
+    Thing,
+    denied,
+    missing,
+    plain,
+    read_properties,
+    refusal,
+)
 from tests.snowflake.standin.buckets import Aws
+from tests.snowflake.standin.dbt_projects import check_version, runs_dbt
 from tests.snowflake.standin.loading import Loader
 from tests.snowflake.standin.pipes import Pipes
 from tests.snowflake.standin.rewriting import rewritten
@@ -46,14 +56,21 @@ class Standin:
         self.loader = Loader(fakesnow.duck_conn, aws)
         self.pipes = Pipes(account, self.loader, lock, self.system_session)
         self._lock, self.port = lock, 0
+        self.issuers: dict[str, str] = {}
+        for name, function, arguments, result in (
+            ("system_pipe_status", self.pipes.told, ["VARCHAR"], "VARCHAR"),
+            ("standin_sees", self._sees, ["VARCHAR", "VARCHAR"], "BOOLEAN"),
+            ("standin_now", self.loader.now, [], "TIMESTAMP"),
+        ):
+            fakesnow.duck_conn.create_function(name, function, arguments, result, side_effects=True)
         fakesnow.duck_conn.execute(usage.CREATION)
-        fakesnow.duck_conn.create_function(
-            "system_pipe_status", self.pipes.told, ["VARCHAR"], "VARCHAR", side_effects=True
-        )
         for name in usage.VIEWS:
             account.things["VIEW", f"SNOWFLAKE.ACCOUNT_USAGE.{name}"] = Thing("ACCOUNTADMIN")
         account.things["SCHEMA", "SNOWFLAKE.ACCOUNT_USAGE"] = Thing("ACCOUNTADMIN")
         self.tasks = Tasks(self)
+
+    def _sees(self, role: str, table: str) -> bool:
+        return self.account.sees(role, ("TABLE", table))
 
     # ---- signing in
 
@@ -65,6 +82,8 @@ class Standin:
             raise ProgrammingError(msg="Incorrect username or password was specified.")
         if data.get("AUTHENTICATOR") == "SNOWFLAKE_JWT":
             _check_token(name, user, data["TOKEN"])
+        elif data.get("AUTHENTICATOR") == "WORKLOAD_IDENTITY":
+            _check_identity(user, data, self.issuers)
         elif user.properties.get("TYPE", "").upper() == "SERVICE" or data.get(
             "PASSWORD"
         ) != user.properties.get("PASSWORD"):
@@ -133,7 +152,10 @@ class Standin:
             (r"(CREATE\s+(OR\s+REPLACE\s+)?|ALTER\s+|DROP\s+)PIPE\s", self.pipes.run),
             (r"SELECT\s+SYSTEM\$PIPE_FORCE_RESUME\s*\(", self.pipes.force_resume),
             (r"CREATE\s+STREAM\s", self.tasks.stream),
-            (r"(CREATE|ALTER)\s+TASK\s", self.tasks.task),
+            (r"DROP\s+STREAM\s", self.tasks.drop_stream),
+            (r"(CREATE(\s+OR\s+ALTER)?|ALTER)\s+TASK\s", self.tasks.task),
+            (r"CREATE\s+SNOWFLAKE\.CORE\.BUDGET\s", budgets.create),
+            (r"CALL\s+[\w.]+!\w+\s*\(", budgets.call),
             (r"EXECUTE\s+DBT\s+PROJECT\s", self.tasks.dbt),
             (r"ALTER\s+(TABLE|VIEW)\s+[\w.]+\s+MODIFY\s+COLUMN\s", masks.set_tag),
             (r"ALTER\s+SESSION\s", _alter_session),
@@ -175,6 +197,8 @@ class Standin:
         if session.search_path and access.found_by_path(session, statement := statement.copy()):
             sql = statement.sql("snowflake")
         access.check(session, statement)
+        for name in self._streams(session, statement):
+            self.tasks.check_stale(name)
         if isinstance(statement, (*access.READS, exp.Insert, exp.Merge)) or (
             isinstance(statement, exp.Create) and statement.args["kind"] == "TABLE"
         ):
@@ -199,7 +223,7 @@ class Standin:
 
     def execute(self, session: Session, sql: str) -> None:
         """Runs a statement for the account itself."""
-        if re.match(r"EXECUTE\s+DBT\s", sql, re.I):  # signs in again, so nothing may be held
+        if runs_dbt(sql):  # signs in again, so nothing may be held
             self.tasks.dbt(session, sql)
             return
         with self._lock:
@@ -208,12 +232,19 @@ class Standin:
             prepared.after()
 
     def control(self, order: dict[str, Any]) -> dict[str, Any]:
-        """What tests may do to the world around: let days pass, put the files of a dbt
-        project there as `snow dbt deploy` does, let tasks fall due."""
+        """What tests may do to the world around: publish an issuer's key, let days pass, shut the
+        account out of the bucket, put the files of a dbt project there as `snow dbt deploy` does,
+        let tasks fall due."""
         if "days" in order:
             self.loader.pass_time(timedelta(days=order["days"]))
+        if "issuer" in order:
+            self.issuers[order["issuer"]] = order["key"]
+        if "shut_out" in order:
+            self.loader.aws.shut_out = order["shut_out"]
         if "deploy" in order:
-            self.account.things["DBT PROJECT", order["deploy"]].state["files"] = order["files"]
+            project = self.account.things["DBT PROJECT", order["deploy"]]
+            check_version(plain(project.properties.get("DBT_VERSION")), Path(order["files"]))
+            project.state["files"] = order["files"]
         if order.get("tick"):
             return self.tasks.tick()
         return {"now": str(self.loader.now())}
@@ -235,6 +266,34 @@ def _check_token(name: str, user: Thing, token: str) -> None:
             if claims["iss"].endswith(f"{name}.SHA256:{print_}"):
                 return
     raise ProgrammingError(msg="JWT token is invalid.")
+
+
+def _check_identity(user: Thing, data: dict[str, Any], issuers: dict[str, str]) -> None:
+    """Raise unless a token is of the issuer, subject and audience of a user
+    (docs.snowflake.com/en/user-guide/workload-identity-federation)."""
+    import jwt
+
+    text = user.properties.get("WORKLOAD_IDENTITY", "")
+    known = read_properties(text[1:-1], {"TYPE", "ISSUER", "SUBJECT", "OIDC_AUDIENCE_LIST"})
+    audiences = re.findall(
+        r"'([^']*)'", known.get("OIDC_AUDIENCE_LIST", "'snowflakecomputing.com'")
+    )
+    try:
+        if not text or (data.get("PROVIDER"), known["TYPE"].upper()) != ("OIDC", "OIDC"):
+            raise jwt.InvalidTokenError
+        issuer = plain(known["ISSUER"])
+        claims = jwt.decode(
+            data["TOKEN"],
+            issuers.get(issuer, ""),
+            algorithms=["RS256"],
+            audience=audiences,
+            issuer=issuer,
+            options={"require": ["iat", "exp"]},
+        )
+        if claims["sub"] != plain(known["SUBJECT"]):
+            raise jwt.InvalidTokenError
+    except jwt.PyJWTError:
+        raise ProgrammingError(msg="The workload identity token is invalid.") from None
 
 
 def _alter_session(session: Session, sql: str) -> str:

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from snowflake.connector.errors import ProgrammingError
 
 from tests.snowflake.standin.account import missing, plain, read_properties, refusal
 from tests.snowflake.standin.buckets import Aws, S3Object
+from tests.snowflake.standin.objects import PROPERTIES
 from tests.snowflake.standin.session import Session, rows_sql, said
 
 HISTORY = "_fs_global.main.load_history"
@@ -108,9 +110,7 @@ def read_copy(session: Session, sql: str, *, pipe: bool = False) -> Copy:
 
 
 def _format(session: Session, text: str) -> dict[str, str]:
-    given = read_properties(
-        text[1:-1], {"FORMAT_NAME", "TYPE", "USE_LOGICAL_TYPE", "BINARY_AS_TEXT", "COMPRESSION"}
-    )
+    given = read_properties(text[1:-1], {"FORMAT_NAME"} | PROPERTIES["FILE FORMAT"])
     if "FORMAT_NAME" not in given:
         return given
     name = session.full_name(plain(given["FORMAT_NAME"]))
@@ -191,15 +191,17 @@ class Loader:
         return [row + [None] * (len(RESULT) - len(row)) for row in found]
 
     def _known(self, table: str, pipe: str | None, file: S3Object, refresh: bool) -> bool:
-        """A pipe knows a file by its name, whatever it holds now; a table by name and content."""
+        """A pipe knows a file by its name, whatever it holds now, and also where it could not load
+        it (docs.snowflake.com/en/user-guide/data-load-snowpipe-ts, "Unable to reload modified
+        data"); a table knows by name and content what a COPY has loaded into it."""
         now = self.now()
         by_pipe, by_table = (
             self._db.cursor()
             .execute(
                 f"""SELECT count(*) FILTER (pipe_name IS NOT DISTINCT FROM $pipe AND pipe_name IS
                 NOT NULL AND last_load_time > $pipe_since), count(*) FILTER (pipe_name IS NULL AND
-                etag = $etag AND last_load_time > $table_since) FROM {HISTORY}
-                WHERE table_name = $table AND file_name = $file AND status = 'Loaded'""",
+                status = 'Loaded' AND etag = $etag AND last_load_time > $table_since) FROM {HISTORY}
+                WHERE table_name = $table AND file_name = $file""",
                 {
                     "pipe": pipe,
                     "etag": file.etag,
@@ -241,8 +243,8 @@ class Loader:
                 chosen[name] = _METADATA_SQL[includes[name.upper()]]
             elif name.upper() in columns:
                 source = columns[name.upper()]
-                _readable(rows.schema.field(source), kind, copy.format)
-                chosen[name] = f'CAST("{source}" AS {kind})'
+                _readable(rows.column(source), source, kind, copy.format)
+                chosen[name] = f"CAST({_value(rows.schema.field(source), copy)} AS {kind})"
             elif nullable == "NO":
                 raise ValueError(f"NULL result in a non-nullable column {name}")
         if not set(columns) & {name.upper() for name in chosen}:
@@ -270,13 +272,37 @@ _METADATA_SQL = {
 }
 
 
-def _readable(column: pa.Field, kind: str, file_format: dict[str, str]) -> None:
-    """Raises where the account would read a column otherwise than it was written."""
+def _value(column: pa.Field, copy: Copy) -> str:
+    r"""Return SQL for a column of a file, with NULL for the texts of NULL_IF: \N unless the format
+    names others (docs.snowflake.com/en/sql-reference/sql/copy-into-table, TYPE = PARQUET)."""
+    value = f'"{column.name}"'
+    if _is_text(column.type):
+        for text in re.findall(r"'((?:[^']|'')*)'", copy.format.get("NULL_IF", r"('\N')")):
+            value = f"NULLIF({value}, '{text}')"
+    return value
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _readable(column: pa.ChunkedArray, name: str, kind: str, file_format: dict[str, str]) -> None:
+    """Raise where the account would read a column otherwise than it was written, or not at all.
+
+    An empty value in a column that is matched by name is an error (copy-into-table, Note under
+    MATCH_BY_COLUMN_NAME, "Parquet data only"). The vectorized scanner reads logical types, and
+    bytes as bytes, whatever else the format says (USE_VECTORIZED_SCANNER there).
+    """
+    if file_format.get("USE_VECTORIZED_SCANNER", "FALSE").upper() == "TRUE":
+        file_format = {"USE_LOGICAL_TYPE": "TRUE", "BINARY_AS_TEXT": "FALSE"}
     if pa.types.is_timestamp(column.type):
         if file_format.get("USE_LOGICAL_TYPE", "FALSE").upper() != "TRUE":
-            raise ValueError(f"{column.name}: a number without USE_LOGICAL_TYPE = TRUE")
+            raise ValueError(f"{name}: a number without USE_LOGICAL_TYPE = TRUE")
         if column.type.tz and kind == "TIMESTAMP":
-            raise ValueError(f"{column.name}: its zone would be that of the session")
+            raise ValueError(f"{name}: its zone would be that of the session")
     is_binary = pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)
     if is_binary and file_format.get("BINARY_AS_TEXT", "TRUE").upper() != "FALSE":
-        raise ValueError(f"{column.name}: read as text without BINARY_AS_TEXT = FALSE")
+        raise ValueError(f"{name}: read as text without BINARY_AS_TEXT = FALSE")
+    has_length = is_binary or _is_text(column.type)
+    if has_length and pc.any(pc.equal(pc.binary_length(column), 0)).as_py():
+        raise ValueError(f"{name}: an empty value cannot be loaded by column name")

@@ -21,12 +21,12 @@ PROPERTIES: dict[str, set[str]] = {
     "ROLE": _COMMENT,
     "USER": _COMMENT
     | {"TYPE", "DEFAULT_ROLE", "DEFAULT_WAREHOUSE", "DEFAULT_NAMESPACE", "DEFAULT_SECONDARY_ROLES"}
-    | {"RSA_PUBLIC_KEY", "RSA_PUBLIC_KEY_2", "NETWORK_POLICY", "DISABLED"},
+    | {"RSA_PUBLIC_KEY", "RSA_PUBLIC_KEY_2", "NETWORK_POLICY", "DISABLED", "WORKLOAD_IDENTITY"},
     "WAREHOUSE": _COMMENT
     | {"WAREHOUSE_SIZE", "AUTO_SUSPEND", "AUTO_RESUME", "INITIALLY_SUSPENDED"}
     | {"RESOURCE_MONITOR", "STATEMENT_TIMEOUT_IN_SECONDS", "WAREHOUSE_TYPE"}
     | {"STATEMENT_QUEUED_TIMEOUT_IN_SECONDS"},
-    "RESOURCE MONITOR": {"CREDIT_QUOTA", "FREQUENCY", "START_TIMESTAMP"},
+    "RESOURCE MONITOR": {"CREDIT_QUOTA", "FREQUENCY", "START_TIMESTAMP", "NOTIFY_USERS"},
     "STORAGE INTEGRATION": _COMMENT
     | {"TYPE", "STORAGE_PROVIDER", "ENABLED", "STORAGE_AWS_ROLE_ARN", "STORAGE_AWS_EXTERNAL_ID"}
     | {"STORAGE_ALLOWED_LOCATIONS", "STORAGE_BLOCKED_LOCATIONS"},
@@ -36,13 +36,24 @@ PROPERTIES: dict[str, set[str]] = {
     "NETWORK POLICY": _COMMENT | {"ALLOWED_NETWORK_RULE_LIST", "BLOCKED_NETWORK_RULE_LIST"},
     "NETWORK RULE": _COMMENT | {"TYPE", "MODE", "VALUE_LIST"},
     "AUTHENTICATION POLICY": _COMMENT | {"AUTHENTICATION_METHODS", "CLIENT_TYPES"},
-    "FILE FORMAT": _COMMENT | {"TYPE", "COMPRESSION", "USE_LOGICAL_TYPE", "BINARY_AS_TEXT"},
+    "FILE FORMAT": _COMMENT
+    | {"TYPE", "COMPRESSION", "USE_LOGICAL_TYPE", "BINARY_AS_TEXT"}
+    | {"USE_VECTORIZED_SCANNER", "NULL_IF"},
     "STAGE": _COMMENT | {"URL", "STORAGE_INTEGRATION", "FILE_FORMAT", "DIRECTORY", "ENCRYPTION"},
     "TAG": _COMMENT,
     "MASKING POLICY": _COMMENT,
-    "DBT PROJECT": _COMMENT | {"DEFAULT_TARGET", "DBT_VERSION", "DEFAULT_ARGS"},
+    "DBT PROJECT": _COMMENT
+    | {"DEFAULT_TARGET", "DBT_VERSION", "AUTO_COMPILE", "DEFAULT_WRITEBACK"},
 }
 """By kind: the properties that the stand-in knows."""
+OR_ALTER = {"ROLE", "WAREHOUSE", "NETWORK POLICY", "NETWORK RULE", "AUTHENTICATION POLICY"} | {
+    "FILE FORMAT",
+    "STAGE",
+    "TAG",
+    "MASKING POLICY",
+}
+"""Kinds with CREATE OR ALTER, of those known here
+(docs.snowflake.com/en/sql-reference/sql/create-or-alter)."""
 
 _KINDS = "|".join(k.replace(" ", r"\s+") for k in sorted(PROPERTIES, key=len, reverse=True))
 _CREATE = re.compile(
@@ -84,7 +95,12 @@ def _key(session: Session, kind: str, name: str) -> Key:
 
 def _create(session: Session, how: str, kind: str, if_missing: bool, name: str, text: str) -> str:
     account, key = session.account, _key(session, kind, name)
-    if kind in CONTAINED:
+    alters = how.startswith("OR ALTER") and key in account.things
+    if how.startswith("OR ALTER") and kind not in OR_ALTER:
+        raise refusal(f"syntax error: CREATE OR ALTER {kind} does not exist")
+    if alters:
+        session.require("OWNERSHIP", key)
+    elif kind in CONTAINED:
         session.require(f"CREATE {kind}", ("SCHEMA", key[1].rpartition(".")[0]))
     else:
         session.require(f"CREATE {key[0]}", ACCOUNT)
@@ -111,6 +127,12 @@ def _create(session: Session, how: str, kind: str, if_missing: bool, name: str, 
         thing.state["from"], text = found[1], text[found.end() :]
     thing.properties = read_properties(text, PROPERTIES[kind])
     _valid(session, kind, thing)
+    if alters:  # what is not named is unset; grants, tags and policies stay
+        old = account.things[key]
+        attached = {n: v for n, v in old.properties.items() if n not in PROPERTIES[kind]}
+        old.properties, old.body = attached | thing.properties, thing.body
+        old.state |= thing.state
+        return said(f"{kind.title()} {key[1]} successfully altered.")
     if key in account.things:
         thing.owner = account.things[key].owner
     account.add(key, thing)
@@ -140,6 +162,9 @@ def _valid(session: Session, kind: str, thing: Thing) -> None:
         for name in re.findall(r"'([^']*)'", properties["ALLOWED_NETWORK_RULE_LIST"]):
             if ("NETWORK RULE", session.full_name(name)) not in session.account.things:
                 raise missing("NETWORK RULE", name)
+    for name in re.findall(r"\w+", properties.get("NOTIFY_USERS", "")):
+        if ("USER", name.upper()) not in session.account.things:
+            raise missing("USER", name)
     for named in ("RESOURCE MONITOR", "NETWORK POLICY"):
         name = properties.get(named.replace(" ", "_"))
         if name and (named, name.upper()) not in session.account.things:
@@ -166,6 +191,8 @@ def _alter(session: Session, verb: str, kind: str, if_there: bool, name: str, te
         return _attach(session, thing, "AUTHENTICATION POLICY", found[1], bool(found[2]))
     if found := re.fullmatch(r"SET\s+MASKING\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
         return _attach(session, thing, "MASKING POLICY", found[1], bool(found[2]))
+    if kind == "RESOURCE MONITOR" and (found := _TRIGGERS.search(text)):
+        thing.body, text = " ".join(found[1].split()), text[: found.start()].rstrip()
     if not (found := re.fullmatch(r"(SET|UNSET)\s+(.*)", text, re.I | re.S)):
         raise refusal(f"syntax error: unexpected '{text[:60]}'")
     allowed = PROPERTIES.get(kind) or PROPERTIES["STORAGE INTEGRATION"]

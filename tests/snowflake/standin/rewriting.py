@@ -10,6 +10,12 @@ from tests.snowflake.standin.session import Session
 _TEMPORARY = re.compile(
     r"(CREATE\s+(?:OR\s+REPLACE\s+)?)(?:TEMPORARY|TEMP)\s+(?=(?:TABLE|VIEW)\s)", re.I
 )
+_RECENT = re.compile(
+    r"TABLE\(\s*[\w.]*INFORMATION_SCHEMA\.COPY_HISTORY\(\s*TABLE_NAME\s*=>\s*'([\w.]+)'\s*,\s*"
+    r"START_TIME\s*=>\s*DATEADD\('day',\s*-14,\s*CURRENT_TIMESTAMP\(\)\)\s*\)\s*\)",
+    re.I,
+)
+_HISTORY = re.compile(r"\bSNOWFLAKE\.ACCOUNT_USAGE\.COPY_HISTORY\b", re.I)
 _PIPE_STATUS = re.compile(r"SYSTEM\$PIPE_STATUS\s*\(\s*'([^']+)'\s*\)", re.I)
 
 
@@ -19,4 +25,22 @@ def rewritten(standin: Any, session: Session, sql: str) -> str:
     sql = _TEMPORARY.sub(r"\1", sql)
     for name in _PIPE_STATUS.findall(sql):
         session.require("MONITOR", ("PIPE", session.full_name(name)))
-    return _PIPE_STATUS.sub(r"system_pipe_status('\1')", sql)
+    sql = _PIPE_STATUS.sub(r"system_pipe_status('\1')", sql)
+    sql = _RECENT.sub(lambda match: _recent(session, match[1]), sql)
+    # COPY_HISTORY shows only tables on which the role (of a view: its owner) holds a privilege
+    # (docs.snowflake.com/en/sql-reference/account-usage/copy_history).
+    return _HISTORY.sub(
+        rf"(SELECT * FROM \g<0> WHERE standin_sees('{session.role}', TABLE_CATALOG_NAME || '.' || "
+        "TABLE_SCHEMA_NAME || '.' || TABLE_NAME)) AS copies",
+        sql,
+    )
+
+
+def _recent(session: Session, table: str) -> str:
+    """COPY_HISTORY of one table, at once, of the last 14 days."""
+    name = session.full_name(table)
+    session.account.reach(session.role, ("TABLE", name))
+    return (
+        f"(SELECT * FROM SNOWFLAKE.ACCOUNT_USAGE.ALL_COPIES WHERE full_name = '{name}' "
+        f"AND standin_sees('{session.role}', full_name))"
+    )

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from tests.snowflake.standin import fixes
 from tests.snowflake.standin.account import Account
 from tests.snowflake.standin.buckets import Aws
+from tests.snowflake.standin.dbt_projects import runs_dbt
 from tests.snowflake.standin.dispatch import Standin
 from tests.snowflake.standin.session import Session
 
@@ -73,8 +74,11 @@ class Server:
             token = fakes.to_token(request)
             fakes.to_conn(token)
             session = self._sessions[token]
+            prepare = run_in_threadpool(self.standin.prepare, session, body["sqlText"])
+            # dbt signs in again, so nothing may be held while it runs.
+            prepared = await prepare if runs_dbt(body["sqlText"]) else None
             async with _turn():
-                prepared = await run_in_threadpool(self.standin.prepare, session, body["sqlText"])
+                prepared = prepared or await prepare
                 answer = await fakes.query_request(
                     _replayed(request, body | {"sqlText": prepared.sql})
                 )

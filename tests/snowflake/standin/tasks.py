@@ -1,26 +1,23 @@
-"""Streams, tasks and dbt projects: what runs when new rows lie there."""
+"""Streams and tasks: what runs when new rows have landed. Rules are those of
+docs.snowflake.com/en/sql-reference/sql/create-task and .../user-guide/tasks-triggered."""
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
+from tests.snowflake.standin.account import (
+    ACCOUNT,
+    Key,
+    Thing,
+    plain,
+    read_properties,
+    refusal,
 )
-
-from tests.snowflake.standin.account import ACCOUNT, Key, Thing, missing, read_properties, refusal
+from tests.snowflake.standin.dbt_projects import DbtProjects
 from tests.snowflake.standin.session import DONE, Session, said
 
 RUNS = "SNOWFLAKE.ACCOUNT_USAGE.TASK_HISTORY"
@@ -29,22 +26,25 @@ _STREAM = re.compile(
     re.I | re.S,
 )
 _TASK = re.compile(
-    r"CREATE\s+TASK\s+(IF\s+NOT\s+EXISTS\s+)?([\w.]+)\s(.*?)"
+    r"CREATE\s+(?P<alters>OR\s+ALTER\s+)?TASK\s+(IF\s+NOT\s+EXISTS\s+)?([\w.]+)\s(.*?)"
     r"(?:\bAFTER\s+([\w.]+)\s+)?(?:\bWHEN\s+(.*?)\s+)?\bAS\s+((?:INSERT|EXECUTE)\s.*)",
     re.I | re.S,
 )
 _ALTER = re.compile(r"ALTER\s+TASK\s+(IF\s+EXISTS\s+)?([\w.]+)\s+(RESUME|SUSPEND)", re.I)
 _WHEN = re.compile(r"SYSTEM\$STREAM_HAS_DATA\(\s*'([\w.]+)'\s*\)", re.I)
-_DBT = re.compile(r"EXECUTE\s+DBT\s+PROJECT\s+([\w.]+)(?:\s+ARGS\s*=\s*'([^']*)')?", re.I)
 PROPERTIES = {
     "WAREHOUSE",
     "SCHEDULE",
-    "ALLOW_OVERLAPPING_EXECUTION",
+    "OVERLAP_POLICY",
     "SUSPEND_TASK_AFTER_NUM_FAILURES",
     "TASK_AUTO_RETRY_ATTEMPTS",
+    "ERROR_INTEGRATION",
     "USER_TASK_TIMEOUT_MS",
     "COMMENT",
 }
+OF_THE_ROOT = {"SCHEDULE", "OVERLAP_POLICY", "TASK_AUTO_RETRY_ATTEMPTS", "ERROR_INTEGRATION"}
+DAYS_OF_A_STREAM = 14
+"""How long a stream that nobody consumes can be read (streams-intro, Data retention period)."""
 
 
 class Tasks:
@@ -53,6 +53,7 @@ class Tasks:
     def __init__(self, standin: Any) -> None:
         self._standin, self._account = standin, standin.account
         self._db = standin.loader._db
+        self.dbt = DbtProjects(standin).execute
 
     # ---- streams
 
@@ -77,7 +78,7 @@ class Tasks:
             f"SELECT * FROM {source} EXCEPT ALL SELECT * FROM {seen}"
         )
         thing = Thing(session.role, properties, f"ON {match[3].upper()} {source}")
-        thing.state |= {"reads": [key], "source": source}
+        thing.state |= {"reads": [key], "source": source, "read_at": self._now()}
         self._account.add(("STREAM", name), thing)
         return said(f"Stream {name} successfully created.")
 
@@ -91,17 +92,41 @@ class Tasks:
     def _seen(self, name: str) -> str:
         return f'_fs_global.main."seen_{name}"'
 
+    def _now(self) -> Any:
+        return self._standin.loader.now()
+
+    def check_stale(self, name: str) -> None:
+        """Raise when a stream was not consumed, nor found empty, for longer than its table keeps
+        changes: then it can only be created anew."""
+        read_at = self._account.things["STREAM", name].state["read_at"]
+        if read_at < self._now() - timedelta(days=DAYS_OF_A_STREAM):
+            raise refusal(f"Stream {name} is stale. Recreate the stream.", 91901, "42601")
+
+    def drop_stream(self, session: Session, sql: str) -> str:
+        """DROP STREAM."""
+        name = session.full_name(sql.split()[-1])
+        session.require("OWNERSHIP", ("STREAM", name))
+        self._account.forget(("STREAM", name))
+        self._db.execute(f"DROP VIEW {name}")
+        return said(f"{name} successfully dropped.")
+
     def consumed(self, name: str) -> None:
         """Moves a stream to the present, as DML that reads it does."""
+        self._account.things["STREAM", name].state["read_at"] = self._now()
         source = self._account.things["STREAM", name].state["source"]
         self._db.cursor().execute(
             f"CREATE OR REPLACE TABLE {self._seen(name)} AS SELECT * FROM {source}"
         )
 
     def _has_data(self, session: Session, name: str) -> bool:
-        session.require("SELECT", ("STREAM", session.full_name(name)))
-        found = self._db.cursor().execute(f"SELECT count(*) FROM {session.full_name(name)}")
-        return bool(found.fetchall()[0][0])
+        key = ("STREAM", session.full_name(name))
+        session.require("SELECT", key)
+        self.check_stale(key[1])
+        found = self._db.cursor().execute(f"SELECT count(*) FROM {key[1]}")
+        has_data = bool(found.fetchall()[0][0])
+        if not has_data:  # asking an empty stream keeps it from becoming stale
+            self._account.things[key].state["read_at"] = self._now()
+        return has_data
 
     # ---- tasks
 
@@ -114,26 +139,45 @@ class Tasks:
             return self._resume(session, name, match[3].upper() == "RESUME")
         if not (match := _TASK.fullmatch(sql)):
             raise refusal(f"syntax error or unknown to the stand-in: '{sql[:80]}'")
-        name = session.full_name(match[2])
-        session.require("CREATE TASK", ("SCHEMA", name.rpartition(".")[0]))
-        if ("TASK", name) in self._account.things and match[1]:
-            return said(f"{name} already exists, statement succeeded.")
-        thing = Thing(
-            session.role, read_properties(match[3], PROPERTIES), " ".join(match[6].split())
-        )
+        _, if_missing, name, properties, parent, condition, body = match.groups()
+        key = ("TASK", session.full_name(name))
+        old = self._account.things.get(key)
+        if old and match["alters"]:
+            session.require("OWNERSHIP", key)
+            self._rests(key[1], old)
+        else:
+            session.require("CREATE TASK", ("SCHEMA", key[1].rpartition(".")[0]))
+            if old and if_missing:
+                return said(f"{key[1]} already exists, statement succeeded.")
+        thing = Thing(session.role, read_properties(properties, PROPERTIES), " ".join(body.split()))
         session.require("USAGE", ("WAREHOUSE", thing.properties["WAREHOUSE"].upper()))
-        if parent := match[4]:
+        if integration := thing.properties.get("ERROR_INTEGRATION"):
+            session.require("USAGE", ("INTEGRATION", integration.upper()))
+        if parent:
+            if wrong := OF_THE_ROOT & set(thing.properties):
+                raise refusal(f"{sorted(wrong)} can be set on the root task of a graph only")
             session.require("OWNERSHIP", ("TASK", session.full_name(parent)))
             thing.state["after"] = session.full_name(parent)
             self._root_rests(thing)
-        elif "SCHEDULE" not in thing.properties:
-            raise refusal("a root task needs a SCHEDULE")
-        if match[5]:
-            if not (condition := _WHEN.fullmatch(match[5].strip())):
+        elif "SCHEDULE" not in thing.properties and not condition:
+            raise refusal("a root task needs a SCHEDULE, or a stream that triggers it")
+        if condition:
+            if not (stream := _WHEN.fullmatch(condition.strip())):
                 raise refusal("the stand-in knows WHEN SYSTEM$STREAM_HAS_DATA('...') only")
-            thing.state["when"] = session.full_name(condition[1])
-        self._account.add(("TASK", name), thing)
-        return said(f"Task {name} successfully created.")
+            thing.state["when"] = session.full_name(stream[1])
+        if old and match["alters"]:  # grants stay, and whether it runs
+            thing.state["started"] = old.state.get("started", False)
+            thing.owner = old.owner
+            self._account.things[key] = thing
+            return said(f"Task {key[1]} successfully altered.")
+        self._account.add(key, thing)
+        return said(f"Task {key[1]} successfully created.")
+
+    def _rests(self, name: str, thing: Thing) -> None:
+        """A task must be suspended before it is altered (create-or-alter, Limitations)."""
+        if "after" not in thing.state and thing.state.get("started"):
+            raise refusal(f"Task {name} must be suspended first.")
+        self._root_rests(thing)
 
     def _resume(self, session: Session, name: str, resumes: bool) -> str:
         session.require("OPERATE", ("TASK", name))
@@ -141,6 +185,8 @@ class Tasks:
         self._account.require(thing.owner, "EXECUTE TASK", ACCOUNT)
         self._root_rests(thing)
         thing.state["started"] = resumes
+        if resumes:
+            thing.state["failures"] = 0
         return DONE
 
     def _root_rests(self, thing: Thing) -> None:
@@ -159,10 +205,40 @@ class Tasks:
         told: dict[str, str] = {}
         for (kind, name), thing in list(self._account.things.items()):
             if kind == "TASK" and "after" not in thing.state and thing.state.get("started"):
-                for task, state, problem in self._graph(name):
-                    told[task] = f"{state} {problem}".strip()
-                    self._book(task, state, problem)
+                told |= self._run(name, thing)
         return told
+
+    def _run(self, name: str, root: Thing) -> dict[str, str]:
+        """Run a graph; what each of its tasks did. A failure goes to the root's topic; so many in a
+        row suspend the root."""
+        told: dict[str, str] = {}
+        for task, state, problem in self._graph(name):
+            told[task] = f"{state} {problem}".strip()
+            self._book(task, state, problem)
+            if state == "FAILED":
+                self._announce(root, task, problem)
+        if any(text.startswith("FAILED") for text in told.values()):
+            root.state["failures"] = root.state.get("failures", 0) + 1
+            limit = int(root.properties.get("SUSPEND_TASK_AFTER_NUM_FAILURES", 10))
+            if limit and root.state["failures"] >= limit:
+                root.state["started"] = False
+        elif "SKIPPED" not in told.values():
+            root.state["failures"] = 0
+        return told
+
+    def _announce(self, root: Thing, task: str, problem: str) -> None:
+        """Tell the topic of the error integration of the root (tasks-errors-integrate)."""
+        if not (integration := root.properties.get("ERROR_INTEGRATION", "").upper()):
+            return
+        topic = self._account.things["INTEGRATION", integration].properties["AWS_SNS_TOPIC_ARN"]
+        message = {
+            "version": "1.0",
+            "messageId": str(uuid4()),
+            "messageType": "USER_TASK_FAILED",
+            "taskName": task,
+            "messages": [{"errorMessage": problem}],
+        }
+        self._standin.loader.aws.publish(plain(topic), message)
 
     def _graph(self, name: str) -> Iterator[tuple[str, str, str]]:
         thing = self._account.things["TASK", name]
@@ -189,48 +265,3 @@ class Tasks:
             f"INSERT INTO {RUNS} VALUES (?, ?, ?, ?, ?, ?, ?)",
             [name, database, schema, state, problem or None, now, now],
         )
-
-    # ---- dbt
-
-    def dbt(self, session: Session, sql: str) -> str:
-        """EXECUTE DBT PROJECT: the real dbt, in the role and on the warehouse of the session."""
-        if not (match := _DBT.fullmatch(sql)):
-            raise refusal(f"syntax error: '{sql[:80]}'")
-        key = ("DBT PROJECT", session.full_name(match[1]))
-        if key not in self._account.things:
-            raise missing(*key)
-        session.require("USAGE", key)
-        session.compute()
-        project = Path(self._account.things[key].state["files"])
-        with tempfile.TemporaryDirectory() as folder:
-            environment = self._signed_in(session, Path(folder))
-            arguments = shlex.split(match[2] or "run")
-            options = ["--project-dir", project, "--profiles-dir", project]
-            options += ["--target-path", folder, "--log-path", folder]
-            command = [sys.executable, "-m", "dbt.cli.main", *arguments, *map(str, options)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise refusal(f"dbt {match[2]} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-        return said("dbt succeeded")
-
-    def _signed_in(self, session: Session, folder: Path) -> dict[str, str]:
-        """A user of the account itself that has the role of the session and no other."""
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        path = folder / "key.p8"
-        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        text = "".join(public.decode().splitlines()[1:-1])
-        self._account.things["USER", "SYSTEM_TASK"] = Thing(
-            "SYSTEM", {"TYPE": "SERVICE", "RSA_PUBLIC_KEY": f"'{text}'"}
-        )
-        self._account.users["SYSTEM_TASK"] = {session.role}
-        return os.environ | {
-            "SNOWFLAKE_ACCOUNT": "standin",
-            "SNOWFLAKE_HOST": "127.0.0.1",
-            "SNOWFLAKE_PORT": str(self._standin.port),
-            "SNOWFLAKE_PROTOCOL": "http",
-            "SNOWFLAKE_USER": "SYSTEM_TASK",
-            "SNOWFLAKE_ROLE": session.role,
-            "SNOWFLAKE_WAREHOUSE": session.warehouse or "",
-            "SNOWFLAKE_PRIVATE_KEY_PATH": str(path),
-        }

@@ -92,10 +92,11 @@ def show(
 
 
 def _explained(
-    file: str, line: int, reason: str, raw: bytes, feed: str, size: int
+    file: str, line: int, reason: str, raw: bytes | None, feed: str, size: int
 ) -> dict[str, Any]:
     """Return a rejected line with what breaks it."""
-    explanation = explain(FEEDS[feed], reason, bytes(raw), size)
+    raw = bytes(raw or b"")
+    explanation = explain(FEEDS[feed], reason, raw, size)
     row = {"source_file": file, "source_line": line, "reason": reason, "raw": raw}
     return row | {
         "why": str(explanation),

@@ -165,7 +165,7 @@ def _rejected(packets: DataFrame, feed: Feed, measured: _Measured) -> DataFrame:
     if not measured.unreadable:
         return rows
     whole = [
-        (feed.name, UNREADABLE, b"", s.raw.size, s.raw.key, 1, s.raw.modified)
+        (feed.name, UNREADABLE, None, s.raw.size, s.raw.key, 1, s.raw.modified)
         for s in measured.unreadable
     ]
     return rows.unionByName(packets.sparkSession.createDataFrame(whole, schema(QUARANTINE)))

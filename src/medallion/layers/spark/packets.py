@@ -177,7 +177,7 @@ class _Split:
             self._accepted.append(rows)
             self.held += rows.nbytes
         self._rejected += cleaned.rejected
-        self.held += sum(len(line.raw) + 100 for line in cleaned.rejected)
+        self.held += sum(len(line.raw or b"") + 100 for line in cleaned.rejected)
 
     def packets(self) -> Iterator[dict[str, Any]]:
         """Yield the collected results as packets, and forget them."""

@@ -191,6 +191,8 @@ class LakeEraser:
             rows = table.to_pylist()
             changed = 0
             for row in rows:
+                if row["raw"] is None:  # an object that cannot be read: its bytes are in raw/ only
+                    continue
                 new = self._by.line(row["raw"], feed_of(row["source_file"]))
                 if new != row["raw"]:
                     row["raw_size"] += len(new) - len(row["raw"])

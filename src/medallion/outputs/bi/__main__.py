@@ -5,6 +5,7 @@ from __future__ import annotations
 from medallion.outputs.bi.powerbi import power_bi
 from medallion.outputs.bi.quicksight import quicksight
 from medallion.outputs.bi.semantics import Model, read_model
+from medallion.outputs.bi.snowflake import semantic_views
 from medallion.outputs.bi.tableau import tableau_sources
 from medallion.outputs.bi.tableau_workbook import tableau_workbook
 from medallion.settings import DBT_PROJECT
@@ -19,6 +20,7 @@ def templates(model: Model) -> dict[str, str]:
         {f"tableau/{path}": text for path, text in tableau.items()}
         | {f"powerbi/{path}": text for path, text in power_bi(model).items()}
         | {"quicksight/retail.template.json": quicksight(model)}
+        | {"snowflake/semantic_views.sql": semantic_views(model)}
     )
 
 

@@ -33,6 +33,7 @@ def regions() -> dict[str, str]:
             "AS status",
             "    UNION ALL",
         ),
+        "recent_loads": "    UNION ALL\n".join(map(_recent_loads, TABLES)),
     }
 
 
@@ -67,7 +68,18 @@ ON_ERROR = SKIP_FILE;
 
 def _pipe_grant(table: Table) -> str:
     name = f"RETAIL.LANDING.{table.name.upper()}"
-    return f"GRANT MONITOR, OPERATE ON PIPE {name} TO ROLE RETAIL_MONITOR;\n"
+    return (
+        f"GRANT MONITOR, OPERATE ON PIPE {name} TO ROLE RETAIL_MONITOR;\n"
+        f"GRANT REFERENCES ON TABLE {name} TO ROLE RETAIL_MONITOR;\n"
+    )
+
+
+def _recent_loads(table: Table) -> str:
+    return f"""\
+    SELECT * FROM TABLE(RETAIL.INFORMATION_SCHEMA.COPY_HISTORY(
+        TABLE_NAME => 'RETAIL.LANDING.{table.name.upper()}',
+        START_TIME => DATEADD('day', -14, CURRENT_TIMESTAMP())))
+"""
 
 
 def _staging(table: Table) -> str:
