@@ -23,8 +23,9 @@ from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
-IDLE = 0.05
-"""Seconds between two listings of raw/ when nothing waits."""
+IDLE, IDLE_TO_LISTING = 0.05, 4
+"""Seconds between two listings of raw/ when nothing waits: at least IDLE, and at least so many
+times the seconds of a listing, so that many objects do not keep a processor busy."""
 
 ALL = None
 LIVE = "tag:spine tag:live,config.materialized:incremental"
@@ -239,8 +240,9 @@ def stream(
 
 def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> None:
     while not ended():
-        if not advance().changes:
-            time.sleep(IDLE)
+        batch = advance()
+        if not batch.changes:
+            time.sleep(max(IDLE, min(1.0, IDLE_TO_LISTING * batch.seconds["clean"])))
 
 
 def _produce(

@@ -15,6 +15,7 @@ from medallion.errors import SettingsError, did_you_mean
 DEFAULT_HOME = Path("data")
 DBT_PROJECT = Path(__file__).parents[2] / "dbt"
 EXAMPLES = DBT_PROJECT.with_name("examples")
+_UNUSABLE = set("?#\n\r\0")
 FILE = "medallion.toml"
 """The settings file of a home."""
 
@@ -114,6 +115,11 @@ class Settings:
         chosen = home or Path(environment.get("MEDALLION_HOME") or DEFAULT_HOME)
         if chosen.exists() and not chosen.is_dir():
             raise SettingsError(f"the home {chosen} is a file; give a directory with --home")
+        if strange := sorted(_UNUSABLE & set(str(chosen.absolute()))):
+            raise SettingsError(
+                f"the path of the home {chosen} holds {strange[0]!r}, which DuckDB "
+                "cannot open: choose another with --home"
+            )
         bucket = _bucket(environment.get("MEDALLION_LAKE"))
         written = read_file(chosen / FILE)
         options = {name: value for name, value in (given or {}).items() if value is not None}

@@ -6,10 +6,11 @@ the next run completes one that was killed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -35,9 +36,12 @@ from medallion.lake.receipts import (
     key_stem,
     named_counts,
     quarantine_key,
+    reason,
     receipt_key,
     stem,
+    stored_receipts,
 )
+from medallion.lake.seals import Stamp
 from medallion.platforms.lake import Lake, LakeObject, milliseconds
 
 ROWS_PER_PART = 1 << 16
@@ -101,9 +105,12 @@ class Sweep:
         self._cleaned: dict[str, str] | None = None
         self._receipts = Counter[str]()
         self._of_clusters = dict[str, list[_Earlier]]()
+        self.failures: dict[str, str] = {}
+        """The reasons, by key, why objects could not be compared in the last search."""
 
     def waiting(self) -> list[LakeObject]:
         """Return the raw objects without a receipt, oldest arrival first."""
+        self.failures = {}
         objects = list(raw_objects(self._lake))
         if self._cleaned is None:
             self._cleaned = self._receipted(objects)
@@ -117,13 +124,11 @@ class Sweep:
         Receipts are named after key and version. A cluster writes many receipts into one object:
         these are read.
         """
-        names = {
-            o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in self._lake.list(RECEIPTS)
-        }
-        stems = {name for name in names if is_stem(name)}
-        for name in names - stems:
-            for earlier in _receipts_in(self._lake, receipt_key(name)):
-                self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
+        stored = list(self._lake.list(RECEIPTS))
+        stems = {name for o in stored if is_stem(name := _name(o.key))}
+        others = [o for o in stored if _name(o.key) not in stems]
+        for earlier in self._earlier(others):
+            self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
         self._receipts = Counter(name.partition("-")[0] for name in stems)
         return {
             o.key: o.version
@@ -140,21 +145,35 @@ class Sweep:
             self._receipts[key_stem(raw.key)] += 1
 
     def _new_version(self, raw: LakeObject) -> LakeObject | None:
-        """Return an object with its arrival; None when its newest receipt is of the same bytes."""
+        """Return an object with its arrival; None when its newest receipt is of the same bytes.
+
+        None stands for an object that cannot be compared, too; `failures` says why.
+        """
         assert self._cleaned is not None
         earlier = [*self._of_clusters.get(raw.key, ())]
         if self._receipts[key_stem(raw.key)]:
-            for receipt in self._lake.list(f"{RECEIPTS}{key_stem(raw.key)}-"):
-                earlier += _receipts_in(self._lake, receipt.key)
+            earlier += self._earlier(self._lake.list(f"{RECEIPTS}{key_stem(raw.key)}-"))
         if not earlier:
             return raw
         newest = max(earlier)
         if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
-            with self._lake.open(raw.key) as stream:
-                if StoredBytes(stream).checksum() != newest.checksum:
-                    return _after(raw, newest.arrived)
+            try:
+                with self._lake.open(raw.key) as stream:
+                    checksum = StoredBytes(stream).checksum()
+            except OSError as error:
+                self.failures[raw.key] = reason(error)
+                return None
+            if checksum != newest.checksum:
+                return _after(raw, newest.arrived)
         self._cleaned[raw.key] = raw.version
         return None
+
+    def _earlier(self, objects: Iterable[LakeObject]) -> Iterator[_Earlier]:
+        """Yield the versions that objects of receipts tell of; note those that cannot be read."""
+        for key, rows in stored_receipts(self._lake, self.failures, objects):
+            for row in rows:
+                arrived = row["modified_at"].replace(tzinfo=UTC)
+                yield _Earlier(arrived, row["size"], row["checksum"], row["source_file"], key)
 
 
 @dataclass(frozen=True, order=True)
@@ -169,23 +188,14 @@ class _Earlier:
 
     def has_place_of(self, raw: LakeObject) -> bool:
         """Return whether a cluster, which names no receipt after its object, has cleaned `raw`."""
-        is_of_cluster = not is_stem(self.key.removeprefix(RECEIPTS).removesuffix(".parquet"))
-        return is_of_cluster and (self.size, self.arrived) == (raw.size, raw.modified)
-
-
-def _receipts_in(lake: Lake, key: str) -> list[_Earlier]:
-    with lake.open(key) as stream:
-        rows = pq.read_table(stream).to_pylist()
-    return [
-        _Earlier(
-            row["modified_at"].replace(tzinfo=UTC),
-            row["size"],
-            row["checksum"],
-            row["source_file"],
-            key,
+        return not is_stem(_name(self.key)) and (self.size, self.arrived) == (
+            raw.size,
+            raw.modified,
         )
-        for row in rows
-    ]
+
+
+def _name(key: str) -> str:
+    return key.removeprefix(RECEIPTS).removesuffix(".parquet")
 
 
 def _after(raw: LakeObject, arrived: datetime) -> LakeObject:
@@ -219,6 +229,7 @@ def clean(
     """
     sweep = sweep or Sweep(lake)
     waiting, report, scratch = sweep.waiting(), CleanReport(), lake.scratch()
+    report.failures |= sweep.failures
     if sum(o.size for o in waiting) >= COMPILED_FROM_BYTES:
         plain.load(notice)
     for raw, outcome in _clean_all(lake, waiting, scratch, workers or os.cpu_count() or 1):
@@ -284,8 +295,8 @@ class ObjectCleaner:
             tally = self._refuse()
         if source.checksum() and source.size != self._raw.size:
             raise Unfinished(None, "it was still being written; it is taken once it stays as it is")
-        for key, (path, _) in tally.files.items():
-            self._lake.publish(path, key)
+        for key, output in tally.files.items():
+            self._lake.publish(output.path, key)
         receipt = self._receipt(source, tally, started)
         _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")
         self._lake.publish(path, receipt_key(self._stem), keeps_first=True)
@@ -330,11 +341,11 @@ class ObjectCleaner:
 
     def _file(self, key: str, table: pa.Table, tally: _Tally) -> None:
         path = self._scratch / f"{self._stem}-{len(tally.files)}.parquet"
-        _write(table, path, use_dictionary=_repeating(self._feed, table), **PARQUET)
-        tally.files[key] = path, table.num_rows
+        stamp = _write(table, path, use_dictionary=_repeating(self._feed, table), **PARQUET)
+        tally.files[key] = _Output(path, table.num_rows, stamp)
 
     def _receipt(self, source: StoredBytes, tally: _Tally, started: datetime) -> Receipt:
-        outputs = {key: rows for key, (_, rows) in tally.files.items()}
+        outputs = {key: output.rows for key, output in tally.files.items()}
         quarantined = tally.reasons.total()
         return Receipt(
             feed=self._feed.name,
@@ -353,19 +364,29 @@ class ObjectCleaner:
             engine=ENGINE,
             started_at=started,
             finished_at=datetime.now(UTC),
+            stamps={key: output.stamp for key, output in tally.files.items()},
         )
+
+
+@dataclass(frozen=True)
+class _Output:
+    """A scratch file that will be an object of bronze."""
+
+    path: Path
+    rows: int
+    stamp: Stamp
 
 
 @dataclass
 class _Tally:
-    """The counts of one object, and its scratch files by final key, each with its rows."""
+    """The counts of one object, and its scratch files by final key."""
 
     lines: int = 0
     blank: int = 0
     parts: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
-    files: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    files: dict[str, _Output] = field(default_factory=dict)
 
 
 class _Part:
@@ -412,11 +433,13 @@ class _Part:
         return _with(table, "ingested_at", self._raw.modified.replace(tzinfo=None))
 
 
-def _write(table: pa.Table, path: Path, **options: Any) -> None:
+def _write(table: pa.Table, path: Path, **options: Any) -> Stamp:
     """Write a Parquet file in one go: a small one takes half the time of many small writes."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, **options)
-    path.write_bytes(sink.getvalue())
+    data = sink.getvalue()
+    path.write_bytes(data)
+    return Stamp(data.size, hashlib.sha256(data).hexdigest())
 
 
 def _with(table: pa.Table, name: str, value: object) -> pa.Table:

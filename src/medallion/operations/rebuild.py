@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import duckdb
 
@@ -25,6 +26,7 @@ from medallion.lake.orphans import (
     retired,
 )
 from medallion.lake.raw import raw_objects
+from medallion.lake.receipts import receipt_key, stem
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.snapshots import publish
 from medallion.layers.staging import Loader, take_over
@@ -97,8 +99,18 @@ def rebuild(
             "--full-refresh' builds again from staging"
         )
     started, beside = time.monotonic(), platform.home / BESIDE
-    receipts, consented = _all_receipts(platform), retired(platform.lake)
-    existing = {raw.key for raw in raw_objects(platform.lake)}
+    damaged = dict[str, str]()
+    receipts, consented = _all_receipts(platform, damaged), retired(platform.lake)
+    objects = list(raw_objects(platform.lake))
+    existing = {raw.key for raw in objects}
+    made_again = {receipt_key(stem(raw)) for raw in objects} | {r.receipts for r in receipts}
+    unknown = sorted(damaged.keys() - made_again)
+    if unknown and missing != DROP:
+        raise LossError(
+            "nobody knows which rows these damaged receipts name, so everything stays as it was: "
+            "bring them back from a backup, or leave out what only they name by --drop-missing:",
+            shortened(unknown),
+        )
     gone = [r for r in receipts if r.source_file not in existing | consented]
     if gone and missing is None:
         raise _refusal(gone)
@@ -108,7 +120,7 @@ def rebuild(
     if cleaned.failures:
         key, why = next(iter(cleaned.failures.items()))
         raise LakeError(f"cannot rebuild, and everything stays as it was: {key}: {why}")
-    again = {receipt.version for receipt in known_receipts(lake, None)}
+    again = {receipt.version for receipt in known_receipts(lake, None, {})}
     orphans = [r for r in receipts if r.version not in again]
     carried = [r for r in orphans if missing == KEEP or r.source_file in consented - existing]
     carry_over(platform.lake, lake, carried)
@@ -137,13 +149,13 @@ def rebuild(
     return report
 
 
-def _all_receipts(platform: Platform) -> list[Provenance]:
+def _all_receipts(platform: Platform, damaged: dict[str, str]) -> list[Provenance]:
     """Return the receipts of bronze and, if it can be opened, of the warehouse."""
     try:
         with open_warehouse(platform.home, read_only=True) as warehouse:
-            return known_receipts(platform.lake, warehouse)
+            return known_receipts(platform.lake, warehouse, damaged)
     except WarehouseError:
-        return known_receipts(platform.lake, None)
+        return known_receipts(platform.lake, None, damaged)
 
 
 def _refusal(orphans: Sequence[Provenance]) -> LossError:
@@ -184,13 +196,16 @@ def build(
     take_over(warehouse, reporting)
     progress("loading")
     loaded = Loader(lake, warehouse).load()
+    if loaded.failures:
+        key, why = next(iter(loaded.failures.items()))
+        raise LakeError(f"bronze cannot be loaded, and everything stays as it was: {key}: {why}")
     progress("building the models")
     transformer = Transformer(beside)
     models = transformer.run().models
     relations = transformer.published()
     transformer.close()
     progress("auditing")
-    report = audit(lake, warehouse, progress=progress)
+    report = audit(lake, warehouse, chance=Random(), progress=progress)
     return Built(loaded.rows, len(models), relations, report)
 
 

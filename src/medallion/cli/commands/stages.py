@@ -15,7 +15,7 @@ from medallion.cli.commands.verbs import as_json, max_rejected, reporting, verb
 from medallion.cli.printing.progress import progress
 from medallion.cli.printing.report import Tally, print_json, say, say_aside
 from medallion.errors import SettingsError, did_you_mean
-from medallion.lake.raw import not_taken
+from medallion.lake.raw import not_taken, unreadable
 from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.staging import Loader, LoadReport, staged_settings, take_over, waiting_objects
@@ -127,6 +127,7 @@ def clean_(platform: Platform, max_rejected: float | None, as_json: bool) -> Non
             tell(f"cleaning: {tally.lines:,} lines so far, last of {receipt.source_file}")
 
         report = clean(platform.lake, progress=count, notice=say_aside)
+    report.failures |= unreadable(platform.lake)
     tally.failures = report.failures
     if as_json:
         print_json(report)
