@@ -82,9 +82,6 @@ def raw_checks(
     yield _coverage(db)
 
 
-_REJECTED = f"{current_rows('quarantine')} AS rejected"
-
-
 def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, LinesOf]]:
     """Yield raw objects, each with its lines in the quarantine.
 
@@ -95,8 +92,8 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
         key
         for (key,) in rows(
             db,
-            f"SELECT source_file FROM {_REJECTED} GROUP BY source_file "
-            f"HAVING count(*) > {LINES_AT_A_TIME}",
+            f"SELECT source_file FROM {current_rows('quarantine')} AS rejected "
+            f"GROUP BY source_file HAVING count(*) > {LINES_AT_A_TIME}",
         )
     ]
     objects = raw_objects(lake)
@@ -105,13 +102,16 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
         kept: dict[str, TextByLine] = {}
         for key, line, text in rows(
             db,
-            f"SELECT source_file, source_line, raw FROM {_REJECTED} "
+            f"SELECT source_file, source_line, raw FROM {current_rows('quarantine')} AS rejected "
             f"WHERE source_file BETWEEN ? AND ? AND reason <> ?{_without(many)}",
             [min(keys), max(keys), UNREADABLE, *many],
         ):
             kept.setdefault(key, {})[line] = text
         for raw in batch:
-            yield raw, _queried(db, raw.key) if raw.key in many else _among(kept.pop(raw.key, {}))
+            if raw.key in many:
+                yield raw, _queried(db, raw.key)
+            else:
+                yield raw, _among(kept.pop(raw.key, {}))
 
 
 def _without(keys: Iterable[str]) -> str:
@@ -127,8 +127,8 @@ def _queried(db: Warehouse, key: str) -> LinesOf:
     return lambda first, last: dict(
         rows(
             db,
-            f"SELECT source_line, raw FROM {_REJECTED} WHERE source_file = ? "
-            "AND source_line BETWEEN ? AND ?",
+            f"SELECT source_line, raw FROM {current_rows('quarantine')} AS rejected "
+            "WHERE source_file = ? AND source_line BETWEEN ? AND ?",
             [key, first, last],
         )
     )

@@ -125,9 +125,10 @@ class Sweep:
         these are read.
         """
         stored = list(self._lake.list(RECEIPTS))
-        stems = {name for o in stored if is_stem(name := _name(o.key))}
-        others = [o for o in stored if _name(o.key) not in stems]
-        for earlier in self._earlier(others):
+        names = [o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in stored]
+        stems = {name for name in names if is_stem(name)}
+        of_clusters = [o for o, name in zip(stored, names, strict=True) if name not in stems]
+        for earlier in self._earlier(of_clusters):
             self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
         self._receipts = Counter(name.partition("-")[0] for name in stems)
         return {
@@ -147,7 +148,7 @@ class Sweep:
     def _new_version(self, raw: LakeObject) -> LakeObject | None:
         """Return an object with its arrival; None when its newest receipt is of the same bytes.
 
-        None stands for an object that cannot be compared, too; `failures` says why.
+        An object that cannot be compared is noted.
         """
         assert self._cleaned is not None
         earlier = [*self._of_clusters.get(raw.key, ())]
@@ -169,7 +170,7 @@ class Sweep:
         return None
 
     def _earlier(self, objects: Iterable[LakeObject]) -> Iterator[_Earlier]:
-        """Yield the versions that objects of receipts tell of; note those that cannot be read."""
+        """Yield what objects of receipts say; note those that cannot be read."""
         for key, rows in stored_receipts(self._lake, self.failures, objects):
             for row in rows:
                 arrived = row["modified_at"].replace(tzinfo=UTC)
@@ -188,14 +189,8 @@ class _Earlier:
 
     def has_place_of(self, raw: LakeObject) -> bool:
         """Return whether a cluster, which names no receipt after its object, has cleaned `raw`."""
-        return not is_stem(_name(self.key)) and (self.size, self.arrived) == (
-            raw.size,
-            raw.modified,
-        )
-
-
-def _name(key: str) -> str:
-    return key.removeprefix(RECEIPTS).removesuffix(".parquet")
+        is_of_cluster = not is_stem(self.key.removeprefix(RECEIPTS).removesuffix(".parquet"))
+        return is_of_cluster and (self.size, self.arrived) == (raw.size, raw.modified)
 
 
 def _after(raw: LakeObject, arrived: datetime) -> LakeObject:

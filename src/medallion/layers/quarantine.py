@@ -14,9 +14,10 @@ from medallion.platforms.warehouse import Warehouse
 OPEN = "open"
 AT_ONCE = 1000
 """How many lines are read at once."""
+_REJECTED = f"{current_rows('quarantine')} AS rejected"
 CHOSEN = (
-    f"FROM {current_rows('quarantine')} AS rejected "
-    "WHERE (? = '' OR feed = ?) AND (? = '' OR reason = ?) AND (? = '' OR source_file = ?)"
+    f"FROM {_REJECTED} WHERE (? = '' OR feed = ?) AND (? = '' OR reason = ?) "
+    "AND (? = '' OR source_file = ?)"
 )
 """The quarantined lines of a choice, whose `parameters` it takes."""
 
@@ -72,9 +73,7 @@ def rejected_lines(lake: Lake, warehouse: Warehouse, choice: Choice) -> Iterator
 
 def rejected_counts(lake: Lake, warehouse: Warehouse) -> dict[str, int]:
     """Return how many rejected lines are open, mended and waived."""
-    ((count,),) = warehouse.execute(
-        f"SELECT count(*) FROM {current_rows('quarantine')} AS rejected"
-    ).fetchall()
+    ((count,),) = warehouse.execute(f"SELECT count(*) FROM {_REJECTED}").fetchall()
     counts = Counter[str]()
     for (_, _, state), lines in decided_counts(lake, warehouse).items():
         counts[state] += lines
