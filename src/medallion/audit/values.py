@@ -13,6 +13,7 @@ from medallion.contract import FEEDS, Feed
 from medallion.errors import shortened
 from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.receipts import reason
+from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -55,7 +56,7 @@ def value_check(lake: Lake, db: Warehouse, keys: Sequence[str], chance: Random |
         lines, unlike = _compare(lake, db, key, FEEDS[feed], arrived, most)
         compared += lines
         wrong += unlike
-    ((lines,),) = rows(db, f"SELECT {total('lines')} FROM staging.receipts")
+    ((lines,),) = rows(db, f"SELECT {total('lines')} FROM {current_rows('receipts')} AS r")
     figure = f"{compared:,} of {lines:,} lines"
     return Check(MONEY, "staged values = raw values, cleaned anew", figure, shortened(wrong))
 
