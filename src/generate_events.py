@@ -24,13 +24,19 @@ def leave_without(module: str) -> None:
     sys.exit(f"{module} is not installed here: run `make setup`, then use .venv/bin/python")
 
 
-try:
-    from medallion.cli import main
-except ModuleNotFoundError as missing:
-    leave_without(str(missing.name))
+def main() -> None:
+    """Run `medallion simulate` with the given options; 500 events a second unless they say."""
+    os.environ.setdefault("MEDALLION_HOME", str(PROJECT / "data"))
+    options = sys.argv[1:]
+    is_paced = any(option.partition("=")[0] in ("--rate", "--events") for option in options)
+    try:
+        # A part of what it needs may be missing: it is imported when a verb wants it.
+        from medallion.cli import main as medallion
+
+        medallion(["simulate", *options, *([] if is_paced else ["--rate", "500"])])
+    except ModuleNotFoundError as missing:
+        leave_without(str(missing.name))
+
 
 if __name__ == "__main__":
-    os.environ.setdefault("MEDALLION_HOME", str(PROJECT / "data"))
-    given = sys.argv[1:]
-    is_paced = any(option.partition("=")[0] in ("--rate", "--events") for option in given)
-    main(["simulate", *given, *([] if is_paced else ["--rate", "500"])])
+    main()

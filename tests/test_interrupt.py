@@ -171,14 +171,26 @@ def test_sigterm_ends_a_stream_as_a_service(small: Path, tmp_path: Path) -> None
         assert outcome[0] == code and outcome[2].count("\n") == 1, outcome
 
 
+LACKING_NUMPY = """
+import runpy, sys
+sys.modules["numpy"] = None
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_the_owners_script_takes_the_projects_python(tmp_path: Path) -> None:
-    """Started by a Python without the requirements; and where there is no .venv it says so."""
+    """Started by a Python without the requirements, or without some; and where there is no .venv it
+    says so."""
     (project := tmp_path / "project/src").mkdir(parents=True)
     shutil.copy(ROOT / "src/generate_events.py", project)
-    bare = [os.path.realpath(sys.executable), "-S", "generate_events.py", "--events", "10"]
-    command = [*bare, "--home", str(tmp_path / "home")]
-    said = subprocess.run(command, cwd=project, capture_output=True, text=True)
-    assert said.returncode == 1 and "make setup" in said.stderr and said.stderr.count("\n") == 1
+    script = ["generate_events.py", "--events", "10", "--home", str(tmp_path / "home")]
+    command = [os.path.realpath(sys.executable), "-S", *script]
+    lacking = [sys.executable, "-c", LACKING_NUMPY, *script]
+    for python in (command, lacking):
+        said = subprocess.run(python, cwd=project, capture_output=True, text=True)
+        assert said.returncode == 1 and "make setup" in said.stderr, said
+        assert said.stderr.count("\n") == 1
     python = tmp_path / "project/.venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

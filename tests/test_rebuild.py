@@ -223,6 +223,7 @@ def test_what_is_dropped_on_purpose_stays_in_the_old_copy(
     assert refused.exit_code == 2 and "--remove-old" in refused.stderr
     assert cli(copy, "rebuild", "--remove-old").exit_code == 0
     assert not old.exists() and "old copy" not in cli(copy, "status").output
+    assert "nothing" in cli(copy, "rebuild", "--remove-old").stdout
 
 
 def test_an_object_with_other_bytes_by_now(tmp_path: Path, cli: Cli, query: Query) -> None:

@@ -295,3 +295,16 @@ def test_the_profile_names_the_plugin_that_refuses_an_empty_home() -> None:
     assert [plugin["module"] for plugin in profile["local"]["plugins"]] == [
         "medallion.layers.dbt_plugin"
     ]
+
+
+def test_a_part_of_a_warehouse_is_not_published(tmp_path: Path, cli: Cli) -> None:
+    """A home of which only two layers are built has no snapshot, and hears how to get one."""
+    drop(tmp_path, "one.json", event(event_id="one"))
+    for verb in (("clean",), ("load",)):
+        assert cli(tmp_path, *verb).exit_code == 0
+    result = cli(tmp_path, "transform", "--select", "bronze silver")
+    assert result.exit_code == 0, result.output
+    assert "published  nothing" in result.stdout and "'medallion transform'" in result.stdout
+    assert not (tmp_path / "gold").exists()
+    assert "published" not in cli(tmp_path, "transform").stdout
+    assert (tmp_path / "gold" / "CURRENT").exists()

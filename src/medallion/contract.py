@@ -177,7 +177,8 @@ class Total:
 class Feed:
     """One kind of event: its folder under raw/ and bronze/, its fields in order, and its key.
 
-    `total` says which field is a total of others.
+    `total` says which field is a total of others. With `by_day` bronze has a folder for each UTC
+    day of `ts`; without, the rows of a raw object stay together, whatever their days.
     """
 
     name: str
@@ -185,6 +186,7 @@ class Feed:
     key: str
     fields: tuple[Field, ...]
     total: Total | None = None
+    by_day: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -280,6 +282,7 @@ PURCHASES = Feed(
     description="One line of a receipt: a product bought, or returned.",
     key="event_id",
     total=Total(),
+    by_day=True,
     fields=(
         Field("event_id", TEXT, "Identity of the event, given by the producer.", required=True),
         Field(

@@ -75,7 +75,7 @@ def test_a_run_publishes_bronze_quarantine_and_receipts(run: Clean, lake: Path) 
         f"bronze/purchases/dt=2026-03-02/{name}-0000.parquet",
         f"bronze/quarantine/{name}-0000.parquet",
         f"bronze/receipts/{name}.parquet",
-        f"bronze/stores/dt=2026-01-01/{name}-0000.parquet",
+        f"bronze/stores/{name}-0000.parquet",
     ]
     outputs = {k: json.loads(o) for k, o in rows(lake, "receipts", "source_file, outputs")}
     assert sum(outputs["raw/purchases/a.ndjson"].values()) == 7

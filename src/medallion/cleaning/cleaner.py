@@ -132,6 +132,11 @@ def table_of(rejected: Iterable[Rejected]) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=Rejected._fields)
 
 
+def day_of(rows: pa.Table | pa.RecordBatch) -> pa.Array:
+    """Return the UTC date of each row's ts."""
+    return rows["ts"].cast(pa.date32(), safe=False)
+
+
 def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """Yield each UTC day with its rows, in their order."""
     days = rows["ts"].to_numpy().astype("datetime64[D]")

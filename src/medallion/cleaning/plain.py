@@ -66,10 +66,10 @@ class PlainLane:
         assert _scan, "load() comes first"
         first, size, lines = int(offsets[0]), int(offsets[-1] - offsets[0]), len(offsets) - 1
         room = lines * len(self._tables.texts) + ROOM * size + 16
-        bytes_, cells = _scratch.of(self._feed, size + room, lines)
+        bytes_, cells, known_cells = _scratch.of(self._feed, size + room, lines)
         bytes_[:size] = np.frombuffer(data, np.uint8, size, first)
         places = offsets - np.int32(first)
-        rows, left, blank = _scan(*flat((bytes_, places, size)), *self._known, *flat(cells))
+        rows, left, blank = _scan(*flat((bytes_, places, size)), *self._known, *known_cells)
         columns = [
             _column(field.type, cells, number, rows, bytes_)
             for number, field in enumerate(self._feed.fields)
@@ -92,16 +92,20 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
-        self._cells: dict[int, Cells] = {}
+        self._cells: dict[int, tuple[Cells, tuple[int, ...]]] = {}
 
-    def of(self, feed: Feed, size: int, rows: int) -> tuple[np.ndarray, Cells]:
-        """Return at least so many bytes, and cells for at least so many rows of a feed."""
+    def of(self, feed: Feed, size: int, rows: int) -> tuple[np.ndarray, Cells, tuple[int, ...]]:
+        """Return at least so many bytes, and cells for at least so many rows of a feed.
+
+        The cells come as arrays and as the compiled pass takes them.
+        """
         if len(self._bytes) < size:
             self._bytes = np.empty(size, np.uint8)
         fields = len(feed.fields)
-        if fields not in self._cells or len(self._cells[fields].lines) < rows:
-            self._cells[fields] = cells_for(feed, rows)
-        return self._bytes, self._cells[fields]
+        if fields not in self._cells or len(self._cells[fields][0].lines) < rows:
+            cells = cells_for(feed, rows)
+            self._cells[fields] = cells, flat(cells)
+        return self._bytes, *self._cells[fields]
 
 
 _scratch = _Scratch()

@@ -18,7 +18,7 @@ from medallion.process import ending_on_signals
 
 MODULES = {
     "starting": ("init",),
-    "streaming": ("run", "up", "simulate", "dashboard"),
+    "streaming": ("run", "up", "simulate", "collect", "dashboard"),
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
     "quarantine": ("quarantine",),

@@ -83,9 +83,10 @@ def _digest(text: str, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def accepted_key(feed: str, day: str, stem: str, part: int) -> str:
-    """Return the key of accepted rows of one UTC day."""
-    return f"bronze/{feed}/dt={day}/{stem}-{part:04d}.parquet"
+def accepted_key(feed: str, day: str | None, stem: str, part: int) -> str:
+    """Return the key of accepted rows, of one UTC day or of all."""
+    folder = f"bronze/{feed}/dt={day}" if day else f"bronze/{feed}"
+    return f"{folder}/{stem}-{part:04d}.parquet"
 
 
 def quarantine_key(stem: str, part: int) -> str:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from medallion import __version__
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, table_of
+from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, day_of, table_of
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
 from medallion.lake.codecs import DamagedArchive, ReadError, StoredBytes, Unpacked
@@ -266,8 +266,8 @@ class ObjectCleaner:
         return tally
 
     def _write(self, part: _Part, tally: _Tally) -> None:
-        """Write a part to scratch files: one for each UTC day, and one of rejected lines."""
-        for day, table in part.days():
+        """Write a part to scratch files: of each UTC day or of all, and of rejected lines."""
+        for day, table in part.accepted():
             self._file(accepted_key(self._feed.name, day, self._stem, tally.parts), table, tally)
         if part.rejected:
             tally.reasons.update(line.reason for line in part.rejected)
@@ -335,15 +335,18 @@ class _Part:
         """Return whether the part has reached a limit."""
         return self._count >= ROWS_PER_PART or self._rejected_bytes >= REJECTED_BYTES_PER_PART
 
-    def days(self) -> Iterator[tuple[str, pa.Table]]:
-        """Yield each UTC day with its accepted rows."""
+    def accepted(self) -> Iterator[tuple[str | None, pa.Table]]:
+        """Yield the accepted rows: each UTC day with its own, or None with all."""
         if not self._rows:
             return
         fields = pa.Table.from_batches([c.accepted for c in self._rows])
         lines = pa.array(np.concatenate([c.lines for c in self._rows]), pa.int64())
         table = self._with_origin(fields.append_column("source_line", lines))
+        if not self._feed.by_day:
+            yield None, table.append_column("dt", day_of(table)).select(list(self._feed.columns))
+            return
         for day, rows in by_day(table):
-            yield str(day), _with(rows, "dt", day).select([*self._feed.names, *TECHNICAL])
+            yield str(day), _with(rows, "dt", day).select(list(self._feed.columns))
 
     def quarantine(self) -> pa.Table:
         """Return the rejected lines."""

@@ -28,6 +28,7 @@ class TransformReport:
     """What one dbt invocation did: by name, the seconds of each model, and the failed tests."""
 
     models: dict[str, float] = field(default_factory=dict)
+    tests: int = 0
     failed_tests: list[str] = field(default_factory=list)
 
 
@@ -114,7 +115,7 @@ class Transformer:
         return (folder / node.original_file_path).read_text(encoding="utf-8")
 
     def test(self, *, select: str | None = None) -> TransformReport:
-        """Runs the data tests; what fails is in the report."""
+        """Run the data tests; what fails is in the report."""
         return self._invoke("test", select, [])
 
     def published(self, select: str | None = None) -> dict[str, bool]:
@@ -132,7 +133,7 @@ class Transformer:
         }
 
     def close(self) -> None:
-        """Lets go of the warehouse, which dbt keeps open between two runs."""
+        """Close the warehouse, which dbt keeps open between two runs."""
         if self._runner is None or self._target != EMBEDDED:
             return
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Connections
@@ -149,7 +150,7 @@ class Transformer:
         return self._runner
 
     def _hear(self, event: Any) -> None:
-        """Hands on which model dbt begins to build."""
+        """Report which model dbt begins to build."""
         if event.info.name == "LogStartLine":
             node = event.data
             self.progress(f"building {node.index} of {node.total}: {node.description.split()[-1]}")
@@ -200,6 +201,7 @@ def _report(outcome: Any) -> TransformReport:
         name = result.node.name
         if result.node.resource_type == "model":
             report.models[name] = result.execution_time
+        report.tests += result.node.resource_type == "test"
         if result.status == "fail":
             report.failed_tests.append(f"{name}: {_first_line(result.message)}")
         elif result.status in ("error", "runtime error"):

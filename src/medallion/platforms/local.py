@@ -185,6 +185,17 @@ def make_folder(folder: Path) -> None:
     sync(folder.parent)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add bytes to the end of a file, durably; the folder is there."""
+    is_new = not path.exists()
+    with path.open("ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Flush the content of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -29,6 +29,8 @@ from medallion.simulation.world import World
 
 LOOK_BACK_MS = 31 * 86_400_000
 """How far back the reference feeds reach when there are late events."""
+AHEAD_MS = 31 * 86_400_000
+"""How far ahead of the purchases a run over the past writes the reference feeds, in few objects."""
 KEY_EVERY = 60.0
 """Seconds between two updates of the answer key during a run."""
 
@@ -57,7 +59,8 @@ class Producer:
         self._lake, self._options, self._now, self._clock = lake, options, now, clock
         self._opened = self._named = now().astimezone(UTC)
         begin = options.begins(self._opened)
-        self._begin, end = _ms(begin), _ms(self._opened)
+        self._begin, self._end = _ms(begin), _ms(self._opened)
+        self._described = self._begin
         self._world, identity = the_world(), _identity(options, begin)
         self.run = f"{_stamp(self._opened)}-{options.seed}-{token or secrets.token_hex(4)}"
         source = np.random.SeedSequence([options.seed, *identity])
@@ -69,7 +72,7 @@ class Producer:
         self._backfill: Backfill | None = None
         self._paced: Paced | None = None
         if options.rate is None:
-            self._backfill = Backfill(self._world, self._begin, end, options.events or 0)
+            self._backfill = Backfill(self._world, self._begin, self._end, options.events or 0)
         else:
             tick = min(options.tick, options.lines_per_object / options.rate)
             self._paced = Paced(options.rate, tick, options.events, options.duration, clock)
@@ -99,7 +102,8 @@ class Producer:
         pieces = self._pieces()
         if not pieces:
             return 0
-        self._put_reference(pieces[-1].end)
+        if pieces[-1].end > self._described:
+            self._describe(pieces[-1].end)
         tally = Tally()
         chunks = [self._spoiler.turn(tally)]
         for piece in pieces:
@@ -166,8 +170,11 @@ class Producer:
         self._shoppers.remember(both[0], usable(None if kinds is None else kinds[: len(both[0])]))
         return chunks
 
-    def _put_reference(self, until: int) -> None:
-        """Write the reference rows up to a time, before the purchases that refer to them."""
+    def _describe(self, until: int) -> None:
+        """Write the reference rows up to a time or later, before purchases refer to them."""
+        if self._backfill:
+            until = max(until, min(until + AHEAD_MS, self._end))
+        self._described = until
         since = self._begin - (LOOK_BACK_MS if self._options.faults else 0)
         for feed, rows in self._reference.until(since, until).items():
             self._put(feed, b"\n".join(rows) + b"\n", None)

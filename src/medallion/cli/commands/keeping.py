@@ -46,8 +46,10 @@ def rebuild_(platform: Platform, missing: str | None, remove_old: bool, as_json:
             copies = remove_replaced(platform.home)
         if as_json:
             print_json({str(folder): size for folder, size in copies.items()})
-        else:
+        elif copies:
             say_copies("removed", copies)
+        else:
+            say("removed    nothing: no rebuild has kept a copy")
         return
     with platform.lock(), progress("rebuilding") as tell:
         report = rebuild(platform, missing, progress=tell)

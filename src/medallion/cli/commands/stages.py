@@ -20,7 +20,7 @@ from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.staging import Loader, staged_settings, take_over, waiting_objects
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import Warehouse
+from medallion.platforms.warehouse import Warehouse, relations
 
 if TYPE_CHECKING:
     from medallion.importing import Failure, Preview
@@ -200,6 +200,7 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
     from medallion.layers.transform import SNOWFLAKE, Transformer
 
     platform.require_existing()
+    unbuilt: list[str] = []
     with platform.lock(), ExitStack() as opened:
         tell = opened.enter_context(progress("reading the dbt project"))
         if platform.snowflake:
@@ -218,15 +219,26 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
         if not platform.snowflake:
             tell("publishing")
             require_no_smaller_snapshot(platform.home, warehouse)
-            publish(platform.home, warehouse, transformer.published())
+            published = transformer.published()
+            unbuilt = sorted(published.keys() - relations(warehouse))
+            if not unbuilt:
+                publish(platform.home, warehouse, published)
         tested = transformer.test(select=select) if with_tests else None
         transformer.close()
         if not platform.snowflake:
             warehouse.execute("CHECKPOINT")
     say(f"built      {len(report.models)} models")
-    if tested and tested.failed_tests:
+    if unbuilt:
+        say(
+            f"published  nothing: {len(unbuilt)} relations were never built, {unbuilt[0]} among "
+            "them; 'medallion transform' builds them all",
+            colour="yellow",
+        )
+    if tested:
+        say(f"tested     {tested.tests} data tests, {len(tested.failed_tests)} failed")
         say(*tested.failed_tests, colour="red")
-        sys.exit(1)
+        if tested.failed_tests:
+            sys.exit(1)
 
 
 def _require_the_accounts_settings(platform: Platform, warehouse: Warehouse) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -37,6 +38,7 @@ from medallion.process import NOTHING_LOST, Duration, current_ending, exit_when_
 from medallion.simulation import Producer, SimulationOptions, calm_tick, simulate
 
 DEFAULT_EVENTS = 300_000
+HOST, COLLECT_PORT = "127.0.0.1", 8787
 
 port = click.option(
     "--port",
@@ -113,6 +115,12 @@ def run(
 @port
 @click.option("--no-dashboard", is_flag=True, help="Stream without the dashboard.")
 @click.option("--no-simulator", is_flag=True, help="Only what other producers put into raw/.")
+@click.option(
+    "--collect",
+    "collects",
+    is_flag=True,
+    help=f"Also take events by HTTP, on {HOST}:{COLLECT_PORT}, as 'medallion collect' does.",
+)
 @seed
 @faults
 @reporting
@@ -124,6 +132,7 @@ def up(
     port: int,
     no_dashboard: bool,
     no_simulator: bool,
+    collects: bool,
     seed: int,
     faults: float,
     max_rejected: float | None,
@@ -141,6 +150,11 @@ def up(
         pipeline = opened.enter_context(open_pipeline(platform, say_aside))
         if not no_dashboard:
             served = opened.enter_context(dashboard(platform.home, port))
+        if collects:
+            from medallion.collector import Keys, collector
+
+            keys = Keys.from_environment(os.environ)
+            opened.enter_context(collector(platform.lake, platform.home, HOST, COLLECT_PORT, keys))
         producer = None
         if not no_simulator:
             options = SimulationOptions(
@@ -156,6 +170,33 @@ def up(
     exit_when_stopped()
     tally.print()
     tally.exit_when_refused(max_rejected)
+
+
+@verb(stopped="stopped; every event that was acknowledged is in raw/")
+@click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=COLLECT_PORT,
+    show_default=True,
+    help="The port to listen on; 0 for one that is free.",
+)
+def collect(platform: Platform, host: str, port: int) -> None:
+    """Take events by HTTP into raw/, until Ctrl-C; an answer says that they are safe there."""
+    from medallion.collector import Keys, collector
+
+    stop = current_ending().stop()
+    keys = Keys.from_environment(os.environ)
+    with collector(platform.lake, platform.home, host, port, keys) as collecting:
+        say(f"collecting at {collecting.url}/v1/purchases; Ctrl-C stops")
+        sys.stdout.flush()
+        while collecting.thread.is_alive() and not stop.wait(0.2):
+            pass
+    counts = collecting.counts
+    current_ending().message = (
+        f"stopped after {counts.requests:,} requests with {counts.lines:,} lines, now in "
+        f"{counts.objects:,} objects under raw/"
+    )
 
 
 @verb(stopped="stopped")

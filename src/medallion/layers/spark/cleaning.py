@@ -49,10 +49,10 @@ class Counts:
 class CleanedFeed:
     """The result of some objects of one feed.
 
-    `accepted` has the columns of the feed and `day`, sorted in its partitions; `rejected` has those
-    of the quarantine. `counts` and `unknown_fields` are by key. An object with a line that is too
-    long to read is rejected whole and counts as one line. `hindrance` says why workers could not
-    use the compiled pass.
+    `accepted` has the columns of the feed, and `day` where bronze has a folder for each, sorted in
+    its partitions; `rejected` has those of the quarantine. `counts` and `unknown_fields` are by
+    key. An object with a line that is too long to read is rejected whole and counts as one line.
+    `hindrance` says why workers could not use the compiled pass.
     """
 
     packets: DataFrame
@@ -152,7 +152,7 @@ def _accepted(packets: DataFrame, feed: Feed, places: Places) -> DataFrame:
     rows = by_day.sortWithinPartitions("day", "path", "block", "line").mapInArrow(
         lambda batches: unpack(batches, feed, feed.columns, places), schema(feed.columns)
     )
-    return rows.selectExpr("*", "dt AS day")
+    return rows.selectExpr("*", "dt AS day") if feed.by_day else rows
 
 
 def _rejected(packets: DataFrame, feed: Feed, measured: _Measured) -> DataFrame:

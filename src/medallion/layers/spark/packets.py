@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, table_of
+from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, day_of, table_of
 from medallion.cleaning.lines import BLOCK_BYTES, Block
 from medallion.contract import MAX_LINE_BYTES, Feed, Type
 
 ACCEPTED, REJECTED, SPLIT = "accepted", "rejected", "split"
-"""Kinds of packets: rows of one day, rejected lines, and the summary of a split: its lines, how
-many are blank, their bytes with a line feed each, the number of lines of each unknown field, and
-why the worker could not use the compiled pass."""
+"""Kinds of packets: accepted rows (of one day, if the feed is by day), rejected lines, and the
+summary of a split: its lines, how many are blank, their bytes with a line feed each, the number of
+lines of each unknown field, and why the worker could not use the compiled pass."""
 
 PACKET = pa.schema(
     [
@@ -116,18 +116,21 @@ def unpack(
     """Yield the rows of packets; those of splits without a place are left out."""
     kinds = {name: plain.arrow_type(kind) for name, kind in columns.items()}
     for batch in batches:
-        labels = [batch[name].to_pylist() for name in ("path", "block", "day")]
-        for rows, path, block, day in zip(batch["rows"], *labels, strict=True):
+        labels = [batch[name].to_pylist() for name in ("path", "block")]
+        for rows, path, block in zip(batch["rows"], *labels, strict=True):
             if not (place := places.get((path, block))):
                 continue
-            of_all = {"feed": feed.name, "dt": day, "source_file": place.source_file}
+            of_all: dict[str, Any] = {"feed": feed.name, "source_file": place.source_file}
             of_all["ingested_at"] = place.ingested_at
             for part in pa.ipc.open_stream(rows.as_buffer()):
-                of_each = {"source_line": pc.add(part["source_line"], place.before)}
+                values = dict(zip(part.schema.names, part.columns, strict=True))
+                values["source_line"] = pc.add(part["source_line"], place.before)
+                if "dt" in kinds:
+                    values["dt"] = day_of(part)
                 arrays = [
                     pa.repeat(pa.scalar(of_all[name], kind), len(part))
                     if name in of_all
-                    else of_each.get(name, part[name])
+                    else values[name]
                     for name, kind in kinds.items()
                 ]
                 yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(kinds))
@@ -151,7 +154,7 @@ class _Split:
         self, path: str, block: int, feed: Feed, is_compiled: bool, hindrance: str | None
     ) -> None:
         self.path, self.block = path, block
-        self._cleaner = Cleaner(feed, is_compiled=is_compiled)
+        self._feed, self._cleaner = feed, Cleaner(feed, is_compiled=is_compiled)
         self._hindrance = hindrance
         self._lines = self._blank = self._bytes = 0
         self._accepted: list[pa.RecordBatch] = []
@@ -179,7 +182,8 @@ class _Split:
     def packets(self) -> Iterator[dict[str, Any]]:
         """Yield the collected results as packets, and forget them."""
         if self._accepted:
-            for day, rows in by_day(pa.Table.from_batches(self._accepted)):
+            accepted = pa.Table.from_batches(self._accepted)
+            for day, rows in by_day(accepted) if self._feed.by_day else [(None, accepted)]:
                 yield self._packet(ACCEPTED, rows) | {"day": day}
         if self._rejected:
             yield self._packet(REJECTED, table_of(self._rejected))

@@ -71,7 +71,8 @@ class Run:
         """Write the accepted and rejected lines of a feed; return the counts by object."""
         cleaned = clean_feed(self._spark, feed, staged, is_compiled)
         folder = f"{self._out}/{feed.name}"
-        cleaned.accepted.write.partitionBy("day").parquet(self._lake.path(folder))
+        folders = ["day"] if feed.by_day else []
+        cleaned.accepted.write.partitionBy(*folders).parquet(self._lake.path(folder))
         cleaned.rejected.write.parquet(self._lake.path(f"{self._out}/quarantine/{feed.name}"))
         cleaned.packets.unpersist()
         self._unknown |= cleaned.unknown_fields
@@ -81,10 +82,10 @@ class Run:
 
     def _place_accepted(self, feed: Feed, folder: str) -> None:
         """Choose the final keys of the files of a feed, and count their rows."""
-        parts: Counter[str] = Counter()
+        parts: Counter[str | None] = Counter()
         finals = {}
         for key in self._written(folder):
-            day = key.removeprefix(f"{folder}/day=").partition("/")[0]
+            day = key.removeprefix(f"{folder}/day=").partition("/")[0] if feed.by_day else None
             finals[key] = accepted_key(feed.name, day, self._name, parts[day])
             parts[day] += 1
         for key, source, rows in self._count(finals, schema(feed.columns), ["source_file"]):

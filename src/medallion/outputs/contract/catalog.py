@@ -24,12 +24,13 @@ def catalog() -> str:
 def _table(table: Table) -> dict[str, Any]:
     """Return the entry of a table.
 
-    A feed is partitioned by its day `dt`, which the catalog then does not list as a column.
+    A feed by day is partitioned by `dt`, which the catalog then does not list as a column.
     """
+    by_day = bool(table.feed and table.feed.by_day)
     columns = [
         {"name": c.name, "type": _HIVE.get(c.type.kind, c.type.duckdb.lower())}
         for c in table.columns
-        if not (table.feed and c.name == "dt")
+        if not (by_day and c.name == "dt")
     ]
     description = table.feed.description if table.feed else table.grain
-    return {"description": description, "by_day": bool(table.feed), "columns": columns}
+    return {"description": description, "by_day": by_day, "columns": columns}

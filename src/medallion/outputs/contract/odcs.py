@@ -45,7 +45,7 @@ def odcs() -> str:
                 "server": "home",
                 "type": "local",
                 "description": "Bronze in a home on this machine.",
-                "path": "data/bronze/{model}/dt=*/*.parquet",
+                "path": "data/bronze/{model}/**/*.parquet",
                 "format": "parquet",
             },
             {
