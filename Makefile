@@ -23,6 +23,8 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	@touch $@
 test: setup  ## all tests, two files at a time
 	$(BIN)/python -m pytest --numprocesses 2
+chaos: setup  ## every byte of a small home flipped, every file cut: named or harmless (hours)
+	$(BIN)/python -m tests.chaos
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 lock:  ## resolve the requirements anew (needs uv)
@@ -30,4 +32,4 @@ lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra dashboard -c requirements.lock $(LOCK) -o requirements-dashboard.lock
 	uv pip compile pyproject.toml --extra test -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-.PHONY: run live setup test check lock
+.PHONY: run live setup test chaos check lock

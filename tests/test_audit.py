@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from medallion.lake.receipts import SCHEMA
 from medallion.platforms.warehouse import warehouse_path
 from tests.conftest import Cli, drop, event
 
@@ -51,6 +54,21 @@ def rewrite_raw(home: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def flip(path: Path) -> None:
+    """Flips a bit in the middle of a file, which may have other names."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(data)
+
+
+def alter_receipt(home: Path) -> None:
+    path = first(home, "bronze/receipts/*.parquet")
+    rows = pq.read_table(path).to_pylist()
+    rows[0]["engine"] = "another"
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path)
+
+
 def shorten_parquet(home: Path) -> None:
     path = first(home, "bronze/purchases/**/*.parquet")
     pq.write_table(pq.ParquetFile(path).read().slice(1), path)
@@ -62,6 +80,19 @@ PLANTED: dict[str, Callable[[Path], None]] = {
     "bronze object removed": lambda home: first(home, "bronze/purchases/**/*.parquet").unlink(),
     "bronze object cut": lambda home: first(home, "bronze/purchases/**/*.parquet").write_bytes(b""),
     "bronze row removed": shorten_parquet,
+    "receipt altered": alter_receipt,
+    "published file altered": lambda home: flip(first(home, "gold/v1/*.parquet")),
+    "checksums altered": lambda home: flip(first(home, "gold/v1/SHA256SUMS")),
+    "pointer to no snapshot": lambda home: flip(home / "gold/CURRENT"),
+    "a value that raw does not hold": lambda home: change(
+        home, "UPDATE staging.purchases SET store_id = 'S?' WHERE rowid = 0"
+    ),
+    "a value of a reference feed": lambda home: change(
+        home, "UPDATE staging.stores SET store_name = 'other' WHERE rowid = 0"
+    ),
+    "a staged receipt of other objects": lambda home: change(
+        home, "UPDATE staging.receipts SET engine = 'another' WHERE rowid = 0"
+    ),
     "staged row lost": lambda home: change(home, "DELETE FROM staging.purchases WHERE rowid = 0"),
     "staged object twice": lambda home: change(
         home,
@@ -128,6 +159,14 @@ PLANTED: dict[str, Callable[[Path], None]] = {
         home, "ALTER TABLE gold.purchases_gold ALTER net_sales TYPE DOUBLE"
     ),
 }
+
+
+def test_a_snapshot_before_its_pointer_waits(copy: Path, cli: Cli) -> None:
+    """A publication that was killed between the two renamings."""
+    shutil.copytree(copy / "gold/v1", copy / "gold/v2")
+    result = cli(copy, "audit")
+    assert result.exit_code == 0, result.output
+    assert "1 snapshots not yet current" in result.output
 
 
 def test_what_the_live_model_has_not_seen_waits(copy: Path, cli: Cli) -> None:

@@ -23,8 +23,9 @@ from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
-IDLE = 0.05
-"""Seconds between two listings of raw/ when nothing waits."""
+IDLE, IDLE_TO_LISTING = 0.05, 4
+"""Seconds between two listings of raw/ when nothing waits: at least IDLE, and at least so many
+times the seconds of a listing, so that many objects do not keep a processor busy."""
 
 ALL = None
 LIVE = "tag:spine tag:live,config.materialized:incremental"
@@ -65,6 +66,11 @@ class BatchReport:
     @property
     def rows(self) -> int:
         return self.loaded.rows
+
+    @property
+    def changes(self) -> int:
+        """The number of rows and superseded versions that the models have to take in."""
+        return self.loaded.rows + self.loaded.superseded
 
     @property
     def failures(self) -> dict[str, str]:
@@ -119,15 +125,15 @@ class Pipeline:
         with self._stage("load", seconds):
             loaded = self._loader.load(cleaned.receipts)
         report = BatchReport(cleaned, loaded, seconds=seconds, events=events)
-        if loaded.rows:
+        if report.changes:
             self._last_rows = time.monotonic()
         if build is not Build.DUE:
             self._build(build, report)
         elif self._marts_built is None:
             self._build(ALL, report)
-        elif loaded.rows and time.monotonic() - self._marts_built < MARTS_EVERY:
+        elif report.changes and time.monotonic() - self._marts_built < MARTS_EVERY:
             self._build(LIVE, report)
-        elif loaded.rows or (self._marts_due and self._is_resting()):
+        elif report.changes or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
         return report
 
@@ -234,8 +240,9 @@ def stream(
 
 def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> None:
     while not ended():
-        if not advance().rows:
-            time.sleep(IDLE)
+        batch = advance()
+        if not batch.changes:
+            time.sleep(max(IDLE, min(1.0, IDLE_TO_LISTING * batch.seconds["clean"])))
 
 
 def _produce(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-import zoneinfo
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from medallion.contract import CURRENCIES
+from medallion.contract import CURRENCIES, TIME_ZONES
 from medallion.errors import SettingsError, did_you_mean
 
 DEFAULT_HOME = Path("data")
 DBT_PROJECT = Path(__file__).parents[2] / "dbt"
 EXAMPLES = DBT_PROJECT.with_name("examples")
+_UNUSABLE = set("?#\n\r\0")
 FILE = "medallion.toml"
 """The settings file of a home."""
 
@@ -115,6 +115,11 @@ class Settings:
         chosen = home or Path(environment.get("MEDALLION_HOME") or DEFAULT_HOME)
         if chosen.exists() and not chosen.is_dir():
             raise SettingsError(f"the home {chosen} is a file; give a directory with --home")
+        if strange := sorted(_UNUSABLE & set(str(chosen.absolute()))):
+            raise SettingsError(
+                f"the path of the home {chosen} holds {strange[0]!r}, which DuckDB "
+                "cannot open: choose another with --home"
+            )
         bucket = _bucket(environment.get("MEDALLION_LAKE"))
         written = read_file(chosen / FILE)
         options = {name: value for name, value in (given or {}).items() if value is not None}
@@ -163,8 +168,7 @@ def _require(name: str, value: Any, where: str) -> None:
     if name == "reporting_currency":
         known, what = set(CURRENCIES), "a currency code of ISO 4217, such as EUR"
     else:
-        # Names of the machine and of nowhere, not of a place.
-        known = zoneinfo.available_timezones() - {"localtime", "Factory"}
+        known = set(TIME_ZONES)
         what = "an IANA time zone, such as Europe/Berlin"
     if not isinstance(value, str) or value not in known:
         raise SettingsError(f"{where} must be {what}; got {value!r}{_nearest(str(value), known)}")

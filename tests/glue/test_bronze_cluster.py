@@ -14,12 +14,14 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
+from medallion.audit.bronze import read_bronze
 from medallion.errors import LakeError
 from medallion.layers.spark import bronze as bronze_cluster
 from medallion.layers.spark import run as cluster_run
 from medallion.layers.spark.bronze import ClusterReport, clean
 from medallion.layers.spark.cleaning import Counts
 from medallion.platforms.hadoop import HadoopLake
+from medallion.platforms.local import LocalLake
 from medallion.platforms.register import _FileRegister
 from tests.conftest import drop, event
 
@@ -79,6 +81,8 @@ def test_a_run_publishes_bronze_quarantine_and_receipts(run: Clean, lake: Path) 
     ]
     outputs = {k: json.loads(o) for k, o in rows(lake, "receipts", "source_file, outputs")}
     assert sum(outputs["raw/purchases/a.ndjson"].values()) == 7
+    stored = read_bronze(LocalLake(lake))
+    assert (stored.compared, stored.unsealed, stored.damaged) == (len(report.published) - 1, 0, {})
     assert left_in_tmp(lake) == []
 
 

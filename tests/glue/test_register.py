@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from medallion.errors import LakeError
+from medallion.layers.spark.manifest import RunUnderWay, manifest_of
+from medallion.platforms.lake import file_object
 from medallion.platforms.register import register
 from tests.s3_here import emulator
 
@@ -56,3 +58,15 @@ def test_a_lake_that_is_none_is_refused() -> None:
     """With a sentence."""
     with pytest.raises(LakeError, match="not hdfs://host/lake"):
         register("hdfs://host/lake", KEY)
+
+
+def test_a_damaged_run_is_named_in_one_line(tmp_path: Path) -> None:
+    """Another key in the moves of a run would publish something else: the seal is broken."""
+    store = RunUnderWay(register(tmp_path.as_uri(), "tmp/runs/current.json"))
+    assert store.read() is None
+    manifest = manifest_of([file_object("raw/a.json", 1, 0)]).planned([("tmp/x", "bronze/x")])
+    assert store.replace(manifest) and store.read() == manifest
+    path = tmp_path / "tmp/runs/current.json"
+    path.write_text(path.read_text().replace("bronze/x", "bronze/y"))
+    with pytest.raises(LakeError, match=r"is damaged.*remove it"):
+        store.read()

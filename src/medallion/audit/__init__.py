@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
 
 from medallion.audit.bronze import bronze_checks
 from medallion.audit.checks import Check, count
 from medallion.audit.gold import gold_checks, silver_checks
 from medallion.audit.live import NEEDED, live_checks
 from medallion.audit.raw import raw_checks
+from medallion.audit.snapshots import snapshot_check
+from medallion.audit.values import value_check
+from medallion.layers.quarantine import rejected_counts
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations
 
@@ -22,10 +27,14 @@ __all__ = ["AuditReport", "Check", "audit"]
 
 @dataclass
 class AuditReport:
-    """All checks, and counts of what waits for its next stage, which is no violation."""
+    """All checks, and counts that are no violation.
+
+    `waiting` is what waits for its next stage, `rejected` the rejected lines by their state.
+    """
 
     checks: list[Check] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -33,11 +42,26 @@ class AuditReport:
 
 
 def audit(
-    lake: Lake, warehouse: Warehouse, *, progress: Callable[[str], None] = print
+    lake: Lake,
+    warehouse: Warehouse,
+    *,
+    home: Path | None = None,
+    chance: Random | None = None,
+    progress: Callable[[str], None] = print,
 ) -> AuditReport:
-    """Count everything again, without changing anything."""
-    report, built = AuditReport(), relations(warehouse)
-    report.checks += raw_checks(lake, warehouse, report.waiting, progress)
+    """Count everything again, without changing anything.
+
+    Args:
+        lake: the lake.
+        warehouse: the warehouse.
+        home: the home whose published snapshot is checked, too.
+        chance: draws the sample of lines whose values are compared; None compares all.
+        progress: called with the key of each raw object.
+    """
+    report, built = AuditReport(rejected=rejected_counts(lake, warehouse)), relations(warehouse)
+    sound = list[str]()
+    report.checks += raw_checks(lake, warehouse, report.waiting, sound, progress)
+    report.checks.append(value_check(lake, warehouse, sound, chance))
     report.checks += bronze_checks(lake, warehouse, report.waiting)
     if "silver.purchases_silver" in built:
         report.checks += silver_checks(warehouse, report.waiting)
@@ -47,5 +71,7 @@ def audit(
         report.checks += gold_checks(warehouse, report.waiting)
     if built >= NEEDED:
         report.checks += live_checks(warehouse, report.waiting)
+    if home and (published := snapshot_check(home, report.waiting)):
+        report.checks.append(published)
     report.checks.sort(key=lambda check: check.promise)
     return report

@@ -5,49 +5,106 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion.audit.checks import TWICE, Check, rows
-from medallion.contract import FEEDS
+from medallion.audit.checks import LOST, TWICE, Check, rows
+from medallion.contract import FEEDS, RECEIPT
 from medallion.errors import shortened
+from medallion.lake.receipts import RECEIPTS, outputs_of, reason, stamps_of, stored_receipts
+from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, total
 
 _LEDGER = f"SELECT bronze_file, {total('row_count')} FROM staging.loads GROUP BY bronze_file"
 
 
+@dataclass
+class StoredBronze:
+    """The content of bronze: the rows of objects, the loaded receipts, and what is damaged."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    receipts: dict[str, set[tuple[object, ...]]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+    compared: int = 0
+    size: int = 0
+    unsealed: int = 0
+
+
+def read_bronze(lake: Lake) -> StoredBronze:
+    """Read every object of bronze, and compare it with the checksum in its receipt.
+
+    An object that a receipt names and that is missing is damaged, too.
+    """
+    bronze, promised, stamps = StoredBronze(), Counter[str](), dict[str, Stamp]()
+    for key, receipts in stored_receipts(lake, bronze.damaged):
+        bronze.rows[key] = len(receipts)
+        bronze.receipts[key] = {tuple(row[name] for name in RECEIPT) for row in receipts}
+        for receipt in receipts:
+            own = stamps_of(receipt)
+            stamps |= own
+            promised.update(outputs_of(receipt))
+            bronze.unsealed += len(outputs_of(receipt)) - len(own)
+    for stored in lake.list("bronze/"):
+        if stored.key.startswith(RECEIPTS) or not stored.key.endswith(".parquet"):
+            continue
+        try:
+            with lake.open(stored.key) as stream:
+                actual = Stamp.of(stream)
+                if stored.key in stamps:
+                    stamps[stored.key].require(stored.key, actual)
+                    bronze.compared, bronze.size = bronze.compared + 1, bronze.size + actual.size
+                stream.seek(0)
+                bronze.rows[stored.key] = pq.read_metadata(stream).num_rows
+        except (Damaged, OSError, pa.ArrowException) as error:
+            bronze.damaged[stored.key] = reason(error)
+    for key in promised.keys() - bronze.rows.keys() - bronze.damaged.keys():
+        bronze.damaged[key] = "its receipt is there, the object is gone"
+    return bronze
+
+
 def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """Check that each object has the rows of its receipts: in its file, staging and ledger."""
-    stored, unreadable = _stored_rows(lake)
+    """Check that objects are what was written, and that each has the rows of its receipts.
+
+    The rows are those in its file, in staging and in the ledger.
+    """
+    bronze = read_bronze(lake)
+    damaged = [_sentence(key, why) for key, why in sorted(bronze.damaged.items())]
+    figure = f"{bronze.compared:,} objects, {bronze.size / 1e6:,.1f} MB"
+    if bronze.unsealed:
+        figure += f"; {bronze.unsealed:,} of an earlier version have none"
+    yield Check(LOST, "bronze objects = checksums of receipts", figure, shortened(damaged))
+    yield _rows_check(bronze, db)
+    ledger = rows(db, "SELECT DISTINCT bronze_file FROM staging.loads")
+    sound = bronze.rows.keys() - bronze.damaged.keys()
+    waiting["bronze objects not yet loaded"] = len(sound - {key for (key,) in ledger})
+
+
+def _sentence(key: str, why: str) -> str:
+    return why if why.startswith(key) else f"{key}: {why}"
+
+
+def _rows_check(bronze: StoredBronze, db: Warehouse) -> Check:
     staged, promised = _staged_rows(db), _promised_rows(db)
     ledger = dict(rows(db, _LEDGER))
-    wrong = [f"{key}: {why}" for key, why in unreadable.items()]
+    wrong = []
     for key in sorted(promised.keys() | staged.keys() | ledger.keys()):
         figures = {
             "receipt": promised.get(key),
-            "object": stored.get(key),
+            "object": bronze.rows.get(key),
             "staged": staged.get(key),
             "ledger": ledger.get(key),
         }
-        if len(set(figures.values())) > 1 and key not in unreadable:
+        if len(set(figures.values())) > 1 and key not in bronze.damaged:
             wrong.append(f"{key}: rows by " + ", ".join(f"{k} {v}" for k, v in figures.items()))
-    waiting["bronze objects not yet loaded"] = len(stored.keys() - ledger.keys())
+    names = ", ".join(RECEIPT)
+    for key, *values in rows(db, f"SELECT bronze_file, {names} FROM staging.receipts"):
+        if key in bronze.receipts and tuple(values) not in bronze.receipts[key]:
+            wrong.append(f"{key}: the staged receipt of {values[1]} is not the one in bronze")
     figure = f"{sum(staged.values()):,} in {len(staged):,} objects"
-    yield Check(TWICE, "staged rows = receipt rows", figure, shortened(wrong))
-
-
-def _stored_rows(lake: Lake) -> tuple[dict[str, int], dict[str, str]]:
-    """Return the rows of every bronze object by its footer, and why others cannot be read."""
-    row_counts, unreadable = {}, {}
-    for stored in lake.list("bronze/"):
-        try:
-            with lake.open(stored.key) as stream:
-                row_counts[stored.key] = pq.read_metadata(stream).num_rows
-        except (OSError, pa.ArrowException) as error:
-            unreadable[stored.key] = f"cannot be read: {str(error).splitlines()[0]}"
-    return row_counts, unreadable
+    return Check(TWICE, "staged rows = receipt rows", figure, shortened(wrong))
 
 
 def _staged_rows(db: Warehouse) -> dict[str, int]:

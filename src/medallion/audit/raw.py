@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from medallion.audit.checks import LOST, Check, count, rows
 from medallion.cleaning.lines import read_blocks
@@ -15,21 +16,32 @@ from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import RECEIPTS, receipt_key, stem
+from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
-OBJECTS_AT_A_TIME = 200
-"""The number of objects whose rejected lines are read by one query."""
+OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
+"""How many objects, and how many rejected lines, are read by one query."""
 
 TextByLine = dict[int, bytes]
 """The bytes of lines by their number, from 1."""
 
+LinesOf = Callable[[int, int], TextByLine]
+"""The rejected lines of an object between two numbers."""
+
 
 def raw_checks(
-    lake: Lake, db: Warehouse, waiting: dict[str, int], progress: Callable[[str], None]
+    lake: Lake,
+    db: Warehouse,
+    waiting: dict[str, int],
+    sound: list[str],
+    progress: Callable[[str], None],
 ) -> Iterator[Check]:
-    """Read each raw object again; check its receipt, and that each line is staged once."""
-    receipts = _receipts(db)
+    """Read each raw object again; check its receipt, and that each line is staged once.
+
+    `sound` gets the keys of the objects whose bytes are those of their receipts.
+    """
+    receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
     receipted = {key for key, _ in receipts}
@@ -44,14 +56,16 @@ def raw_checks(
             else:
                 not_loaded += 1
             continue
-        if (promised := receipts.get((raw.key, recount.checksum))) is None:
-            if receipt_key(stem(raw)) in cleaned and raw.key in receipted:
+        receipt = receipts.get((raw.key, recount.checksum))
+        if receipt is None or receipt.arrived != newest[raw.key]:
+            if receipt is None and receipt_key(stem(raw)) in cleaned and raw.key in receipted:
                 broken.append(f"{raw.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
-        if recount.lines != promised:
-            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {promised}")
+        sound.append(raw.key)
+        if recount.lines != receipt.lines:
+            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {receipt.lines}")
         broken += recount.unlike
     gone, consented = receipted - seen, retired(lake)
     broken += [
@@ -61,32 +75,63 @@ def raw_checks(
     figure = f"{lines:,} in {objects:,} objects"
     if gone & consented:
         figure += f", {len(gone & consented):,} more in bronze alone"
+    if superseded := count(db, "staging.superseded"):
+        figure += f", {superseded:,} earlier versions that do not count"
     yield Check(LOST, "raw lines = receipt lines", figure, shortened(broken))
     yield _sums(db)
     yield _coverage(db)
 
 
-def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, TextByLine]]:
+def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, LinesOf]]:
     """Yield raw objects, each with its lines in the quarantine.
 
-    Keys are listed in their order, so one query serves many objects.
+    Keys are listed in their order, so one query serves many objects. An object with many rejected
+    lines has queries of its own, so that they need not fit into the memory.
     """
+    many = [
+        key
+        for (key,) in rows(
+            db,
+            f"SELECT source_file FROM {current_rows('quarantine')} AS rejected "
+            f"GROUP BY source_file HAVING count(*) > {LINES_AT_A_TIME}",
+        )
+    ]
     objects = raw_objects(lake)
     while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
         keys = [raw.key for raw in batch]
-        kept: dict[str, dict[datetime, TextByLine]] = {}
-        for key, arrived, line, text in rows(
+        kept: dict[str, TextByLine] = {}
+        for key, line, text in rows(
             db,
-            "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
-            "WHERE source_file BETWEEN ? AND ? AND reason <> ?",
-            [min(keys), max(keys), UNREADABLE],
+            f"SELECT source_file, source_line, raw FROM {current_rows('quarantine')} AS rejected "
+            f"WHERE source_file BETWEEN ? AND ? AND reason <> ?{_without(many)}",
+            [min(keys), max(keys), UNREADABLE, *many],
         ):
-            kept.setdefault(key, {}).setdefault(arrived, {})[line] = text
+            kept.setdefault(key, {})[line] = text
         for raw in batch:
-            by_arrival = kept.pop(raw.key, {})
-            # A home that was copied or restored has other times of modification.
-            only = next(iter(by_arrival.values())) if len(by_arrival) == 1 else {}
-            yield raw, by_arrival.get(raw.modified.replace(tzinfo=None), only)
+            if raw.key in many:
+                yield raw, _queried(db, raw.key)
+            else:
+                yield raw, _among(kept.pop(raw.key, {}))
+
+
+def _without(keys: Iterable[str]) -> str:
+    marks = ", ".join("?" for _ in keys)
+    return f" AND source_file NOT IN ({marks})" if marks else ""
+
+
+def _among(lines: TextByLine) -> LinesOf:
+    return lambda first, last: {n: lines[n] for n in lines if first <= n <= last} if lines else {}
+
+
+def _queried(db: Warehouse, key: str) -> LinesOf:
+    return lambda first, last: dict(
+        rows(
+            db,
+            f"SELECT source_line, raw FROM {current_rows('quarantine')} AS rejected "
+            "WHERE source_file = ? AND source_line BETWEEN ? AND ?",
+            [key, first, last],
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -96,7 +141,7 @@ class _Recount:
     unlike: list[str]
 
 
-def _recount(lake: Lake, raw: LakeObject, kept: TextByLine) -> _Recount:
+def _recount(lake: Lake, raw: LakeObject, lines_of: LinesOf) -> _Recount:
     """Read a raw object; return its lines, checksum, and quarantined lines of another text."""
     unlike, lines = [], 0
     with lake.open(raw.key) as stream:
@@ -104,19 +149,33 @@ def _recount(lake: Lake, raw: LakeObject, kept: TextByLine) -> _Recount:
         try:
             for block in read_blocks(Unpacked(stored, raw.key)):
                 lines += len(block)
-                numbers = range(block.first_line, block.first_line + len(block))
-                for number in [n for n in kept if n in numbers] if kept else []:
-                    if kept.pop(number) != block.line(number - block.first_line)[0]:
-                        unlike.append(f"{raw.key}: line {number} differs from the quarantine")
+                for first in range(
+                    block.first_line, block.first_line + len(block), LINES_AT_A_TIME
+                ):
+                    last = min(first + LINES_AT_A_TIME, block.first_line + len(block)) - 1
+                    for number, text in lines_of(first, last).items():
+                        if text != block.line(number - block.first_line)[0]:
+                            unlike.append(f"{raw.key}: line {number} differs from the quarantine")
         except DamagedArchive:
             lines = 1
         return _Recount(lines, stored.checksum(), unlike)
 
 
-def _receipts(db: Warehouse) -> dict[tuple[str, str], int]:
-    """Return the lines of every receipt by raw key and checksum."""
-    receipts = rows(db, "SELECT source_file, checksum, lines FROM staging.receipts")
-    return {(key, checksum): lines for key, checksum, lines in receipts}
+class _Receipt(NamedTuple):
+    arrived: datetime
+    lines: int
+
+
+def _receipts(db: Warehouse) -> tuple[dict[tuple[str, str], _Receipt], dict[str, datetime]]:
+    """Return the receipts by raw key and checksum, and the newest arrival of each raw key."""
+    receipts: dict[tuple[str, str], _Receipt] = {}
+    newest: dict[str, datetime] = {}
+    for key, checksum, *values in rows(
+        db, "SELECT source_file, checksum, modified_at, lines FROM staging.receipts ORDER BY 3"
+    ):
+        receipts[key, checksum] = receipt = _Receipt(*values)
+        newest[key] = receipt.arrived
+    return receipts, newest
 
 
 def _sums(db: Warehouse) -> Check:

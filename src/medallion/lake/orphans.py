@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.contract import FEEDS
-from medallion.errors import LossError, shortened
-from medallion.lake.receipts import RECEIPTS
+from medallion.errors import LakeError, LossError, shortened
+from medallion.lake.receipts import (
+    outputs_of,
+    read_receipts,
+    receipts_table,
+    sealed,
+    stamps_of,
+    stored_receipts,
+)
+from medallion.lake.seals import Damaged, Stamp, sealed_text, unsealed
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
 
@@ -43,6 +49,7 @@ class Provenance:
     quarantined: int
     outputs: tuple[str, ...]
     receipts: str | None
+    stamps: Mapping[str, Stamp] = field(default_factory=dict, compare=False, hash=False)
 
     @property
     def version(self) -> tuple[str, str]:
@@ -54,15 +61,23 @@ class Provenance:
         return self.source_file, self.arrived
 
 
-def known_receipts(lake: Lake, warehouse: duckdb.DuckDBPyConnection | None) -> list[Provenance]:
-    """Return the receipts of bronze, and those that only the warehouse has."""
-    receipts = {}
-    for stored in lake.list(RECEIPTS):
-        with suppress(OSError, pa.ArrowException), lake.open(stored.key) as stream:
-            for row in pq.read_table(stream).to_pylist():
-                receipt = _provenance(row, stored.key)
-                receipts[receipt.version] = receipt
+def known_receipts(
+    lake: Lake, warehouse: duckdb.DuckDBPyConnection | None, damaged: dict[str, str]
+) -> list[Provenance]:
+    """Return the receipts of bronze, and those that only the warehouse has.
+
+    `damaged` gets the reason, by key, why objects of bronze cannot be read; an object whose
+    receipts the warehouse has is left out of it.
+    """
+    receipts: dict[tuple[str, str], Provenance] = {}
+    for key, rows in stored_receipts(lake, damaged):
+        for row in rows:
+            receipt = _provenance(row, key)
+            other = receipts.setdefault(receipt.version, receipt)
+            # Bytes that came back after others arrived last when they came back.
+            receipts[receipt.version] = max(other, receipt, key=lambda r: r.arrived)
     for row in _staged(warehouse) if warehouse else ():
+        damaged.pop(row["bronze_file"], None)
         receipt = _provenance(row, None)
         receipts.setdefault(receipt.version, receipt)
     return sorted(receipts.values(), key=lambda receipt: (receipt.source_file, receipt.arrived))
@@ -84,8 +99,9 @@ def _provenance(row: dict[str, Any], receipts: str | None) -> Provenance:
         row["modified_at"],
         row["accepted"],
         row["quarantined"],
-        tuple(json.loads(row["outputs"])),
+        tuple(outputs_of(row)),
         receipts,
+        stamps_of(row),
     )
 
 
@@ -93,15 +109,20 @@ def retired(lake: Lake) -> set[str]:
     """Return the keys of raw objects that were removed with the user's consent."""
     try:
         with lake.open(RETIRED) as stream:
-            return set(json.loads(stream.read())["objects"])
+            return set(unsealed(stream.read(), RETIRED).get("objects", ()))
     except FileNotFoundError:
         return set()
+    except Damaged as error:
+        raise LakeError(
+            f"{error}; bring it back from a backup, or remove it: then the audit names the raw "
+            "objects that are gone"
+        ) from error
 
 
 def retire(lake: Lake, keys: Iterable[str]) -> None:
     """Note that raw objects were removed with the user's consent."""
     if all_keys := retired(lake) | set(keys):
-        lake.put(RETIRED, json.dumps({"objects": sorted(all_keys)}, indent=0).encode())
+        lake.put(RETIRED, sealed_text({"objects": sorted(all_keys)}).encode())
 
 
 def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Provenance]) -> None:
@@ -111,41 +132,70 @@ def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Provenance]) ->
         LossError: the old bronze lacks some of them, or the new one has others of the same name.
     """
     wanted = {orphan.rows_of for orphan in orphans}
-    lost = [o.source_file for o in orphans if not o.receipts or _outputs(old, [o]) is None]
+    lost = [o.source_file for o in orphans if not o.receipts or _outputs(old, o) is None]
     if lost:
         raise LossError(
             f"bronze does not hold all rows of {len(lost)} objects that raw/ lacks, so they cannot "
             "be carried over, and everything stays as it was:",
             shortened(lost),
         )
-    keys = {key for o in orphans for key in o.outputs}
-    for key in sorted(keys | {o.receipts for o in orphans if o.receipts}):
-        arrived = "modified_at" if key.startswith(RECEIPTS) else "ingested_at"
-        _carry(old.home / key, new.home / key, wanted, arrived)
+    stamps = {
+        key: _carry(old.home / key, new.home / key, wanted)
+        for key in sorted({key for o in orphans for key in o.outputs})
+    }
+    for key in sorted({o.receipts for o in orphans if o.receipts}):
+        _carry_receipts(old, new.home / key, key, wanted, stamps)
 
 
-def _outputs(lake: LocalLake, orphans: Iterable[Provenance]) -> list[str] | None:
-    """Return the paths of all outputs; None when one is missing or cannot be read."""
+def _outputs(lake: LocalLake, orphan: Provenance) -> list[str] | None:
+    """Return the paths of all outputs; None when one is missing or damaged."""
     paths = []
-    for key in sorted({key for orphan in orphans for key in orphan.outputs}):
+    for key in sorted(orphan.outputs):
         try:
+            if key in orphan.stamps:
+                orphan.stamps[key].require(key, Stamp.of_file(lake.home / key))
             pq.read_metadata(lake.home / key)
-        except (OSError, pa.ArrowException):
+        except (OSError, pa.ArrowException, Damaged):
             return None
         paths.append(str(lake.home / key))
     return paths
 
 
-def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]], arrived: str) -> None:
-    """Link or copy an object; when it has other rows too, write only the wanted ones."""
+def _begin(new: Path) -> None:
     if new.exists():
         raise LossError(
             f"{new.name} would hold other rows than bronze has, so everything stays as it was: "
             "restore the raw object from a backup"
         )
     make_folder(new.parent)
+
+
+def _carry_receipts(
+    old: LocalLake,
+    new: Path,
+    key: str,
+    wanted: set[tuple[str, datetime]],
+    stamps: Mapping[str, Stamp],
+) -> None:
+    """Write the wanted receipts, with the stamps of the objects as they were carried."""
+    _begin(new)
+    with old.open(key) as stream:
+        rows = read_receipts(stream, key)
+    carried = [
+        sealed(row, {output: stamps[output] for output in outputs_of(row)})
+        for row in rows
+        if (row["source_file"], row["modified_at"]) in wanted
+    ]
+    pq.write_table(receipts_table(carried), new)
+    sync(new)
+    sync(new.parent)
+
+
+def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]]) -> Stamp:
+    """Link or copy an object; when it has other rows too, write only the wanted ones."""
+    _begin(new)
     table = pq.ParquetFile(old).read()
-    rows = zip(table["source_file"].to_pylist(), table[arrived].to_pylist(), strict=True)
+    rows = zip(table["source_file"].to_pylist(), table["ingested_at"].to_pylist(), strict=True)
     chosen = [row in wanted for row in rows]
     if all(chosen):
         try:
@@ -156,6 +206,7 @@ def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]], arrived: str
         pq.write_table(table.filter(pa.array(chosen)), new, compression="snappy")
     sync(new)
     sync(new.parent)
+    return Stamp.of_file(new)
 
 
 def only_in_bronze(
@@ -167,7 +218,7 @@ def only_in_bronze(
     """
     lost: Counter[str] = Counter()
     for orphan in orphans:
-        paths = _outputs(lake, [orphan])
+        paths = _outputs(lake, orphan)
         if paths is None:
             lost[orphan.source_file] += orphan.accepted + orphan.quarantined
             continue

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from medallion.lake import codecs
-from medallion.platforms.lake import Lake, LakeObject
+from medallion.platforms.lake import CANNOT_READ, Lake, LakeObject
 
 RAW = "raw/"
+DECISIONS = f"{RAW}decisions/"
+"""Where decisions about rejected lines lie."""
 SUFFIXES = tuple(
     f"{kind}{packed}" for kind in (".ndjson", ".jsonl", ".json") for packed in ("", *codecs.NAMES)
 )
@@ -41,8 +43,14 @@ def not_taken(lake: Lake) -> dict[str, str]:
     return dict(sorted((others | dict(lake.unlisted(RAW))).items()))
 
 
+def unreadable(lake: Lake) -> dict[str, str]:
+    """Return the keys under raw/ that the disk or the rights keep from being read."""
+    return {key: why for key, why in lake.unlisted(RAW) if why.startswith(CANNOT_READ)}
+
+
 def _is_raw(stored: LakeObject) -> bool:
-    return stored.key.lower().endswith(SUFFIXES) or (stored.key.endswith("/") and not stored.size)
+    is_folder = stored.key.endswith("/") and not stored.size
+    return is_folder or stored.key.lower().endswith(SUFFIXES) or stored.key.startswith(DECISIONS)
 
 
 def _advice(name: str) -> str:

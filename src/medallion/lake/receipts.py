@@ -1,7 +1,8 @@
 """Receipts and keys of bronze.
 
 A receipt says how many lines of a raw object were accepted, rejected and blank, and which bronze
-objects hold them.
+objects hold them. Its seal, a column that no warehouse loads, holds the size and SHA-256 of each of
+these objects, and a checksum of the receipt itself.
 """
 
 from __future__ import annotations
@@ -10,24 +11,35 @@ import hashlib
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from medallion.contract import MAX_UNKNOWN_NAMES, OTHER_NAMES, RECEIPT
-from medallion.platforms.lake import LakeObject
+from medallion.contract import MAX_UNKNOWN_NAMES, OTHER_NAMES, RECEIPT, TEXT
+from medallion.lake.seals import Damaged, Stamp, seal_of
+from medallion.platforms.lake import Lake, LakeObject
 
 RECEIPTS = "bronze/receipts/"
 QUARANTINES = "bronze/quarantine/"
 
+SEAL = "seal"
+COLUMNS = RECEIPT | {SEAL: TEXT}
+"""The columns of a receipt in the lake."""
+
 _ARROW = {"text": pa.string(), "integer": pa.int64(), "timestamp": pa.timestamp("us")}
-SCHEMA = pa.schema([(name, _ARROW[kind.kind]) for name, kind in RECEIPT.items()])
+SCHEMA = pa.schema([(name, _ARROW[kind.kind]) for name, kind in COLUMNS.items()])
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The receipt of one raw object: the columns of contract.RECEIPT, with counts as mappings."""
+    """The receipt of one raw object: the columns of contract.RECEIPT, with counts as mappings.
+
+    `stamps` are those of the objects in `outputs`.
+    """
 
     feed: str
     source_file: str
@@ -45,19 +57,101 @@ class Receipt:
     engine: str
     started_at: datetime
     finished_at: datetime
+    stamps: dict[str, Stamp]
 
     def row(self) -> dict[str, object]:
-        """Return the stored values by column: counts as JSON, times in naive UTC."""
-        return {f.name: _stored(getattr(self, f.name)) for f in fields(self)}
+        """Return the stored values by column: counts as JSON, times in naive UTC, and the seal."""
+        return sealed({name: _stored(getattr(self, name)) for name in RECEIPT}, self.stamps)
 
     def table(self) -> pa.Table:
-        return pa.Table.from_pylist([self.row()], schema=SCHEMA)
+        return receipts_table([self.row()])
 
 
 def _stored(value: object) -> object:
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def receipts_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return rows of receipts as they are stored."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+
+
+def sealed(row: Mapping[str, Any], stamps: Mapping[str, Stamp]) -> dict[str, Any]:
+    """Return the row of a receipt with a seal over it and over the stamps of its outputs."""
+    values = {name: row[name] for name in RECEIPT}
+    outputs = {key: [stamp.size, stamp.sha256] for key, stamp in stamps.items()}
+    return values | {SEAL: _stored({"outputs": outputs, "receipt": seal_of([values, outputs])})}
+
+
+def stamps_of(row: Mapping[str, Any]) -> dict[str, Stamp]:
+    """Return the stamps of the outputs of a receipt; none when an earlier version wrote it."""
+    seal = row.get(SEAL)
+    return {k: Stamp(*v) for k, v in json.loads(seal)["outputs"].items()} if seal else {}
+
+
+def outputs_of(row: Mapping[str, Any]) -> dict[str, int]:
+    """Return the rows of each output of a receipt."""
+    return dict(json.loads(row["outputs"]))
+
+
+def read_receipts(stream: BinaryIO, key: str) -> list[dict[str, Any]]:
+    """Return the rows of an object of receipts, in the order of their columns.
+
+    Raises:
+        Damaged: they are not what was written.
+        OSError: the disk or the network failed.
+    """
+    data = b"".join(iter(lambda: stream.read(1 << 20), b""))
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(data)).to_pylist()
+        for row in rows:
+            require_whole(row)
+    except Exception as error:  # Damaged Parquet makes Arrow raise nearly anything.
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Damaged(f"{key} is damaged, a receipt that cannot be read: {why}") from error
+    return rows
+
+
+def require_whole(row: Mapping[str, Any]) -> None:
+    """Raise Damaged when a receipt is not what was written."""
+    if lacking := RECEIPT.keys() - row.keys():
+        raise Damaged(
+            f"another version has made it, 'medallion rebuild' makes it again: it has no "
+            f"{', '.join(sorted(lacking))}"
+        )
+    if strange := row.keys() - COLUMNS.keys():
+        raise Damaged(f"it has {', '.join(sorted(strange))}")
+    outputs, stamps = outputs_of(row), stamps_of(row)
+    if row.get(SEAL) is None:
+        return
+    if stamps.keys() != outputs.keys() or sealed(row, stamps)[SEAL] != row[SEAL]:
+        raise Damaged("its checksum is of another content")
+
+
+def stored_receipts(
+    lake: Lake, damaged: dict[str, str], objects: Iterable[LakeObject] | None = None
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield the key and the rows of every object of receipts.
+
+    Args:
+        lake: the lake.
+        damaged: gets the reason, by key, why others cannot be read.
+        objects: the objects to read; None for all of the lake.
+    """
+    for stored in lake.list(RECEIPTS) if objects is None else objects:
+        try:
+            with lake.open(stored.key) as stream:
+                yield stored.key, read_receipts(stream, stored.key)
+        except (Damaged, OSError) as error:
+            damaged[stored.key] = reason(error)
+
+
+def reason(error: Exception) -> str:
+    """Return why an object could not be read, on one line."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())
 
 
 def stem(raw: LakeObject) -> str:

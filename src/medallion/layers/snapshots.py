@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
+import re
 import shutil
 from pathlib import Path
 
 import duckdb
 
+from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.local import make_folder, sync
 from medallion.platforms.warehouse import literal
 
 POINTER = "CURRENT"
 """The file in gold/ that names the folder of the newest snapshot."""
+
+CHECKSUMS = "SHA256SUMS"
+"""The file of a snapshot with the checksums of its other files, as `sha256sum -c` reads them. Its
+last line is a comment with the checksum of the lines above."""
 
 KEPT_SNAPSHOTS = 5
 """How many snapshots are kept, for readers that still use them."""
@@ -31,33 +38,95 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     """
     gold = home.absolute() / "gold"
     make_folder(gold)
-    versions = sorted(int(p.name[1:]) for p in gold.glob("v*") if p.name[1:].isdigit())
-    folder = gold / f"v{(versions[-1] if versions else 0) + 1}"
+    published = versions(gold)
+    before = gold / f"v{published[-1] if published else 0}"
+    folder = gold / f"v{(published[-1] if published else 0) + 1}"
     shutil.rmtree(hidden := gold / ".new", ignore_errors=True)
     hidden.mkdir()
+    old, checksums = _known_checksums(before), dict[str, str]()
     warehouse.execute("BEGIN")
     try:
         for relation, is_changed in relations.items():
             path = hidden / f"{relation.rpartition('.')[2]}.parquet"
-            before = gold / f"v{versions[-1] if versions else 0}" / path.name
-            if is_changed or not _share(before, path):
-                warehouse.execute(f"COPY (FROM {relation}) TO {literal(path)} (FORMAT parquet)")
-                if before.exists() and filecmp.cmp(before, path, shallow=False):
-                    path.unlink()
-                    _share(before, path)
-                sync(path)
+            if not is_changed and path.name in old and _share(before / path.name, path):
+                # Not computed again: damage of the file must not pass for its content.
+                checksums[path.name] = old[path.name]
+                continue
+            warehouse.execute(f"COPY (FROM {relation}) TO {literal(path)} (FORMAT parquet)")
+            checksums[path.name] = Stamp.of_file(path).sha256
+            if _is_same(before / path.name, path):
+                path.unlink()
+                _share(before / path.name, path)
+            sync(path)
     finally:
         warehouse.execute("COMMIT")
+    _write_checksums(hidden, checksums)
     sync(hidden)
     hidden.rename(folder)
+    # Before the pointer: after a power cut it must not name a folder that is not there.
+    sync(gold)
     pointer = gold / f".{POINTER}.tmp"
     pointer.write_text(folder.name)
     sync(pointer)
     pointer.rename(gold / POINTER)
     sync(gold)
-    for old in versions[: 1 - KEPT_SNAPSHOTS]:
-        shutil.rmtree(gold / f"v{old}", ignore_errors=True)
+    for number in published[: 1 - KEPT_SNAPSHOTS]:
+        shutil.rmtree(gold / f"v{number}", ignore_errors=True)
     return folder
+
+
+def versions(gold: Path) -> list[int]:
+    """Return the numbers of the snapshots, in their order."""
+    return sorted(int(p.name[1:]) for p in gold.glob("v*") if re.fullmatch("[0-9]+", p.name[1:]))
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a snapshot; none when an earlier version published it.
+
+    Raises:
+        Damaged: the file of the checksums is damaged, or gone from a snapshot that had one.
+    """
+    path = folder / CHECKSUMS
+    if not path.exists():
+        return {}
+    try:
+        *lines, last = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if last != _comment("".join(lines)):
+            raise ValueError
+        return {name: sha for sha, name in (line.rstrip("\n").split("  ") for line in lines)}
+    except ValueError as error:
+        raise Damaged(f"{folder.name}/{CHECKSUMS} is damaged") from error
+
+
+def require_sound(folder: Path, file: str, checksum: str) -> None:
+    """Raise Damaged when a file of a snapshot has another checksum."""
+    if Stamp.of_file(folder / file).sha256 != checksum:
+        raise Damaged(f"{folder.name}/{file} is damaged: 'medallion transform' publishes it anew")
+
+
+def _known_checksums(folder: Path) -> dict[str, str]:
+    try:
+        return read_checksums(folder)
+    except (Damaged, OSError):
+        return {}
+
+
+def _write_checksums(folder: Path, checksums: dict[str, str]) -> None:
+    text = "".join(f"{sha}  {name}\n" for name, sha in sorted(checksums.items()))
+    path = folder / CHECKSUMS
+    path.write_text(text + _comment(text), encoding="utf-8")
+    sync(path)
+
+
+def _comment(lines: str) -> str:
+    return f"# {hashlib.sha256(lines.encode()).hexdigest()}\n"
+
+
+def _is_same(before: Path, path: Path) -> bool:
+    try:
+        return filecmp.cmp(before, path, shallow=False)
+    except OSError:
+        return False
 
 
 def _share(before: Path, path: Path) -> bool:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 
 from medallion import __version__
 from medallion.contract import FEEDS, INTEGER, LOAD, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.errors import WarehouseError
-from medallion.lake.receipts import RECEIPTS
+from medallion.lake.receipts import RECEIPTS, outputs_of, read_receipts, reason, stamps_of
+from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 from medallion.settings import Reporting
@@ -27,9 +26,38 @@ TABLES: dict[str, dict[str, Type]] = {
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
     "settings": {"reporting_currency": TEXT, "time_zone": TEXT}
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
+    "superseded": {"source_file": TEXT, "ingested_at": TIMESTAMP, "load_seq": INTEGER},
 }
 """The staging tables: name, then type by column. `loads` is the ledger, `settings` has a row for
-each change of how the home reports, whose load_seq is one of the same sequence."""
+each change of how the home reports, whose load_seq is one of the same sequence. `superseded` has a
+row for each version of a raw object that a newer version has replaced, with the load_seq of the
+newer one. The rows of such a version stay in staging, and no model counts them."""
+
+
+def current_rows(table: str) -> str:
+    """Return a subquery of the rows of a table whose version of the raw object is the newest."""
+    arrived = "modified_at" if table == "receipts" else "ingested_at"
+    return (
+        f"(SELECT staged.* FROM staging.{table} AS staged LEFT JOIN staging.superseded AS old "
+        f"ON staged.source_file = old.source_file AND staged.{arrived} = old.ingested_at "
+        "WHERE old.source_file IS NULL)"
+    )
+
+
+SUPERSEDE = """
+INSERT INTO staging.superseded
+SELECT DISTINCT versions.source_file, versions.modified_at, CAST($seq AS BIGINT)
+FROM (
+    SELECT source_file, modified_at FROM staging.receipts
+    WHERE source_file IN (SELECT source_file FROM staging.receipts WHERE load_seq = $seq)
+    QUALIFY modified_at < max(modified_at) OVER (PARTITION BY source_file)
+) AS versions
+LEFT JOIN staging.superseded AS old
+    ON versions.source_file = old.source_file AND versions.modified_at = old.ingested_at
+WHERE old.source_file IS NULL
+RETURNING source_file"""
+"""Note which versions the receipts of a load have replaced: of a raw object the version with the
+newest arrival counts."""
 
 _NEXT_SEQ = """
 SELECT coalesce(max(load_seq), 0) + 1 FROM (
@@ -42,11 +70,13 @@ ROWS_PER_TRANSACTION = 5_000_000
 class LoadReport:
     """The result of one pass of the loader.
 
-    `failures` says by receipt why its outputs could not be loaded; the next pass tries again.
+    `superseded` is the number of raw objects of which a newer version counts now. `failures` says
+    by receipt why its outputs could not be loaded; the next pass tries again.
     """
 
     objects: int = 0
     rows: int = 0
+    superseded: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -60,6 +90,8 @@ class _Delivery:
     arrived: datetime
     receipts: str
     rows: dict[str, int] = field(compare=False)
+    stamps: dict[str, Stamp] = field(compare=False)
+    contents: list[dict[str, Any]] = field(compare=False)
 
     @property
     def rows_of_outputs(self) -> int:
@@ -67,15 +99,17 @@ class _Delivery:
 
 
 def _delivery(key: str, receipts: list[dict[str, Any]]) -> _Delivery:
-    rows = {key: len(receipts)}
+    rows, stamps = {key: len(receipts)}, dict[str, Stamp]()
     for receipt in receipts:
-        for output, count in json.loads(receipt["outputs"]).items():
+        stamps |= stamps_of(receipt)
+        for output, count in outputs_of(receipt).items():
             rows[output] = rows.get(output, 0) + count
-    return _Delivery(min(receipt["modified_at"] for receipt in receipts), key, rows)
+    first = min(receipt["modified_at"] for receipt in receipts)
+    return _Delivery(first, key, rows, stamps, receipts)
 
 
 class _Mismatch(Exception):
-    """A bronze object has another number of rows than its receipt says."""
+    """A bronze object has other rows than its receipt says."""
 
 
 def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -187,16 +221,16 @@ class Loader:
         for key in sorted(self._waiting):
             try:
                 with self._lake.open(key) as stream:
-                    deliveries.append(_delivery(key, pq.read_table(stream).to_pylist()))
-            except (OSError, ValueError, LookupError) as error:
-                report.failures[key] = f"the receipt cannot be read: {error}"
+                    deliveries.append(_delivery(key, read_receipts(stream, key)))
+            except (Damaged, OSError, ValueError) as error:
+                report.failures[key] = reason(error)
         return sorted(deliveries)
 
     def _load_or_split(self, batch: list[_Delivery], report: LoadReport) -> None:
         """Load a batch in one transaction; when it fails, each delivery in its own."""
         try:
-            self._load(batch)
-        except (duckdb.Error, OSError, _Mismatch) as error:
+            report.superseded += self._load(batch)
+        except (duckdb.Error, OSError, _Mismatch, Damaged) as error:
             if len(batch) == 1:
                 report.failures[batch[0].receipts] = _why(error)
                 return
@@ -209,8 +243,10 @@ class Loader:
             report.objects += len(delivery.rows)
             report.rows += delivery.rows_of_outputs
 
-    def _load(self, batch: list[_Delivery]) -> None:
+    def _load(self, batch: list[_Delivery]) -> int:
+        """Load a batch in one transaction; return how many raw objects it has rewritten."""
         expected = {key: rows for delivery in batch for key, rows in delivery.rows.items()}
+        stamps = {key: stamp for delivery in batch for key, stamp in delivery.stamps.items()}
         tables: dict[str, list[str]] = {}
         for key in expected:
             tables.setdefault(table_of(key), []).append(key)
@@ -219,16 +255,24 @@ class Loader:
             ((seq,),) = self._db.execute(_NEXT_SEQ).fetchall()
             now = datetime.now(UTC).replace(tzinfo=None)
             for table, keys in tables.items():
-                self._insert(table, keys, seq, now)
+                self._insert(table, keys, stamps, seq, now)
+            self._require_receipts(batch, seq)
             self._book(expected, seq, now)
+            superseded = self._db.execute(SUPERSEDE, {"seq": seq}).fetchall()
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
+        return len(set(superseded))
 
-    def _insert(self, table: str, keys: list[str], seq: int, now: datetime) -> None:
+    def _insert(
+        self, table: str, keys: list[str], stamps: dict[str, Stamp], seq: int, now: datetime
+    ) -> None:
         names = ", ".join(name for name in TABLES[table] if name not in LOAD)
         with self._lake.fetched(keys) as paths:
+            for key, path in zip(keys, paths, strict=True):
+                if key in stamps:
+                    stamps[key].require(key, Stamp.of_file(path))
             self._db.execute(
                 f"INSERT INTO staging.{table} ({names}, bronze_file, load_seq, loaded_at) "
                 f"SELECT {names}, bronze_file, $seq, $now "
@@ -237,6 +281,21 @@ class Loader:
                 "USING (filename)",
                 {"keys": keys, "paths": [str(path) for path in paths], "seq": seq, "now": now},
             )
+
+    def _require_receipts(self, batch: list[_Delivery], seq: int) -> None:
+        """Raise _Mismatch when the staged receipts are not those that were checked."""
+        names = list(RECEIPT)
+        staged = self._db.execute(
+            f"SELECT bronze_file, {', '.join(names)} FROM staging.receipts WHERE load_seq = ?",
+            [seq],
+        ).fetchall()
+        checked = {
+            (delivery.receipts, *(receipt[name] for name in names))
+            for delivery in batch
+            for receipt in delivery.contents
+        }
+        if strange := {row[0] for row in staged if row not in checked}:
+            raise _Mismatch(f"{min(strange)} is read differently by Arrow and DuckDB")
 
     def _book(self, expected: dict[str, int], seq: int, now: datetime) -> None:
         """Write the ledger; raise _Mismatch when an object has other rows than its receipt says."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import duckdb
 
@@ -25,6 +26,7 @@ from medallion.lake.orphans import (
     retired,
 )
 from medallion.lake.raw import raw_objects
+from medallion.lake.receipts import receipt_key, stem
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.snapshots import publish
 from medallion.layers.staging import Loader, take_over
@@ -40,7 +42,7 @@ _LAYERS = {
     "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
     "FROM {db}.silver.purchases_silver",
     "gold": "SELECT * EXCLUDE (load_seq) FROM {db}.gold.purchases_gold",
-    "quarantine": "SELECT feed, reason, raw, source_file, source_line FROM {db}.staging.quarantine",
+    "quarantine": "SELECT feed, reason, raw, source_file, source_line FROM {db}.ops.quarantine",
 }
 """The columns to compare: all but those that depend on the order and time of loading."""
 
@@ -80,8 +82,9 @@ def rebuild(
 
     Args:
         platform: the platform.
-        missing: rows whose lines are no longer in raw/ are carried over (KEEP) or left out (DROP);
-            None refuses to lose them. Rows of retired objects are always carried over.
+        missing: rows of raw objects that are no longer in raw/ are carried over (KEEP) or left out
+            (DROP); None refuses to lose them. Rows of retired objects are always carried over.
+            Earlier versions of a rewritten object do not count, and are left out unless KEEP.
         progress: called with a message at each step.
 
     Raises:
@@ -96,18 +99,28 @@ def rebuild(
             "--full-refresh' builds again from staging"
         )
     started, beside = time.monotonic(), platform.home / BESIDE
-    receipts, consented = _all_receipts(platform), retired(platform.lake)
-    existing = {raw.key for raw in raw_objects(platform.lake)}
+    damaged = dict[str, str]()
+    receipts, consented = _all_receipts(platform, damaged), retired(platform.lake)
+    objects = list(raw_objects(platform.lake))
+    existing = {raw.key for raw in objects}
+    made_again = {receipt_key(stem(raw)) for raw in objects} | {r.receipts for r in receipts}
+    unknown = sorted(damaged.keys() - made_again)
+    if unknown and missing != DROP:
+        raise LossError(
+            "nobody knows which rows these damaged receipts name, so everything stays as it was: "
+            "bring them back from a backup, or leave out what only they name by --drop-missing:",
+            shortened(unknown),
+        )
     gone = [r for r in receipts if r.source_file not in existing | consented]
     if gone and missing is None:
-        raise _refusal(gone, "no longer holds")
+        raise _refusal(gone)
     lake = _lake_over_raw(platform.home, beside, receipts)
     progress("cleaning raw/")
     cleaned = clean(lake, progress=lambda receipt: progress(f"cleaned {receipt.source_file}"))
     if cleaned.failures:
         key, why = next(iter(cleaned.failures.items()))
         raise LakeError(f"cannot rebuild, and everything stays as it was: {key}: {why}")
-    again = {receipt.version for receipt in known_receipts(lake, None)}
+    again = {receipt.version for receipt in known_receipts(lake, None, {})}
     orphans = [r for r in receipts if r.version not in again]
     carried = [r for r in orphans if missing == KEEP or r.source_file in consented - existing]
     carry_over(platform.lake, lake, carried)
@@ -118,11 +131,8 @@ def rebuild(
             raise WarehouseError(
                 f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
             )
-        dropped = [r for r in orphans if r not in carried]
+        dropped = [r for r in gone if r not in carried]
         lost = only_in_bronze(platform.lake, dropped, new)
-        if lost and missing is None:
-            rewritten = [r for r in dropped if r.source_file in lost]
-            raise _refusal(rewritten, "holds other bytes by now of", lost.total())
         differences = _differences(new, warehouse_path(platform.home))
         # Before the swap: a kill must not leave the old snapshot with the new warehouse.
         publish(platform.home, new, built.relations)
@@ -139,24 +149,23 @@ def rebuild(
     return report
 
 
-def _all_receipts(platform: Platform) -> list[Provenance]:
+def _all_receipts(platform: Platform, damaged: dict[str, str]) -> list[Provenance]:
     """Return the receipts of bronze and, if it can be opened, of the warehouse."""
     try:
         with open_warehouse(platform.home, read_only=True) as warehouse:
-            return known_receipts(platform.lake, warehouse)
+            return known_receipts(platform.lake, warehouse, damaged)
     except WarehouseError:
-        return known_receipts(platform.lake, None)
+        return known_receipts(platform.lake, None, damaged)
 
 
-def _refusal(orphans: Sequence[Provenance], why: str, rows: int | None = None) -> LossError:
+def _refusal(orphans: Sequence[Provenance]) -> LossError:
     accepted, rejected = (sum(getattr(r, n) for r in orphans) for n in ("accepted", "quarantined"))
-    what = f"{accepted:,} accepted rows and {rejected:,} rejected lines"
     names = sorted({r.source_file for r in orphans})
-    behind = what if rows is None else f"{rows:,} of {what}"
     return LossError(
-        f"rebuild would lose {behind}, so everything stays as it was: raw/ {why} {len(names):,} "
-        "objects that bronze was made of; put them back, or say --keep-missing to carry over what "
-        "bronze holds of them, or --drop-missing to leave it out and keep the old copy:",
+        f"rebuild would lose {accepted:,} accepted rows and {rejected:,} rejected lines, so "
+        f"everything stays as it was: raw/ no longer holds {len(names):,} objects that bronze was "
+        "made of; put them back, or say --keep-missing to carry over what bronze holds of them, or "
+        "--drop-missing to leave it out and keep the old copy:",
         shortened(names),
     )
 
@@ -187,13 +196,16 @@ def build(
     take_over(warehouse, reporting)
     progress("loading")
     loaded = Loader(lake, warehouse).load()
+    if loaded.failures:
+        key, why = next(iter(loaded.failures.items()))
+        raise LakeError(f"bronze cannot be loaded, and everything stays as it was: {key}: {why}")
     progress("building the models")
     transformer = Transformer(beside)
     models = transformer.run().models
     relations = transformer.published()
     transformer.close()
     progress("auditing")
-    report = audit(lake, warehouse, progress=progress)
+    report = audit(lake, warehouse, chance=Random(), progress=progress)
     return Built(loaded.rows, len(models), relations, report)
 
 

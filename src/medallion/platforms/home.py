@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medallion.errors import HomeBusy, LakeError
-from medallion.platforms.local import make_folder, sync
+from medallion.platforms.local import make_folder, remove_leftovers, sync
 from medallion.settings import FILE, with_setting
 
 UNFINISHED_ERASURE = ".forget.json"
@@ -58,6 +58,7 @@ def runner_lock(home: Path, *, erasing: bool = False) -> Iterator[None]:
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         finish_swap(home.absolute())
+        remove_leftovers(home)
         yield
     finally:
         os.close(descriptor)

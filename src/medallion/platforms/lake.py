@@ -62,7 +62,15 @@ def is_finished(key: str) -> bool:
     return not key.endswith(".tmp") and not key.startswith(".") and "/." not in key
 
 
+CANNOT_READ = "cannot be read"
+"""The begin of the reasons of `Lake.unlisted` that are errors of the disk, or of rights."""
+
 UNFINISHED = "not finished by its name: rename it when it is whole"
+
+
+class Changed(Exception):
+    """An object that another process writes, or has changed since it was listed."""
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -121,11 +129,29 @@ class Lake(Protocol):
         """
         ...
 
-    def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
+    def replace(
+        self,
+        path: Path,
+        key: str,
+        arrived: datetime | None = None,
+        *,
+        instead_of: LakeObject | None = None,
+    ) -> None:
         """Move a finished local file into the place of an object.
 
-        With `arrived` a listing shows that time, not the time of the replacement.
+        Args:
+            path: the file.
+            key: the object.
+            arrived: the time that a listing shows; None for that of the replacement.
+            instead_of: the object as it was listed before it was read.
+
+        Raises:
+            Changed: the object is not `instead_of` any more, or is being written.
         """
+        ...
+
+    def is_being_written(self, key: str) -> bool:
+        """Return whether another process has the object open to write, where that can be known."""
         ...
 
     def remove(self, key: str) -> None:

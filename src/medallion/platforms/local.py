@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from stat import S_ISDIR as is_folder
+from stat import S_ISREG as is_regular
 from typing import BinaryIO
 
+from medallion.errors import LakeError
 from medallion.platforms.lake import (
+    CANNOT_READ,
     UNFINISHED,
+    Changed,
     LakeObject,
     Version,
     file_object,
     is_finished,
     milliseconds,
 )
+
+_NAME_BYTES = 100
+"""How many bytes of a name its temporary file keeps, so that there is room for a number."""
 
 
 class LocalLake:
@@ -30,16 +41,14 @@ class LocalLake:
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
         folder, _, start = prefix.rpartition("/")
-        objects = (o for o in self._walk(folder) if o.key.startswith(prefix) or not start)
-        yield from sorted(objects, key=lambda o: o.key)
+        objects = (o for o in self._walk(folder) if isinstance(o, LakeObject))
+        chosen = (o for o in objects if o.key.startswith(prefix) or not start)
+        yield from sorted(chosen, key=lambda o: o.key)
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
-        for folder, folders, files in os.walk(self._path(prefix.rstrip("/"))):
-            for path in (Path(folder, name) for name in (*folders, *files)):
-                if why := _why_unlisted(path):
-                    names = path.relative_to(self.home).parts
-                    yield "/".join(map(_as_key, names)), why
-            folders[:] = filter(is_finished, folders)
+        yield from (
+            entry for entry in self._walk(prefix.rstrip("/")) if not isinstance(entry, LakeObject)
+        )
 
     def open(self, key: str) -> BinaryIO:
         return self._path(key).open("rb", buffering=0)
@@ -56,11 +65,26 @@ class LocalLake:
         with self._finishing(key) as temporary:
             path.rename(temporary)
 
-    def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
+    def replace(
+        self,
+        path: Path,
+        key: str,
+        arrived: datetime | None = None,
+        *,
+        instead_of: LakeObject | None = None,
+    ) -> None:
         if arrived:
             at = milliseconds(arrived) * 1_000_000
             os.utime(path, ns=(at, at))
-        self.publish(path, key)
+        if instead_of is None:
+            self.publish(path, key)
+            return
+        with _guarded(self._path(key), instead_of):
+            self.publish(path, key)
+
+    def is_being_written(self, key: str) -> bool:
+        with self._path(key).open("rb") as file:
+            return _lease(file.fileno()) is False
 
     def remove(self, key: str) -> None:
         path = self._path(key)
@@ -94,7 +118,8 @@ class LocalLake:
         """Provide a temporary path that is renamed to the final one, durably, after the block."""
         final = self._path(key)
         make_folder(final.parent)
-        temporary = final.parent / f".{final.name[-100:]}.{os.getpid()}.tmp"
+        name = os.fsdecode(os.fsencode(final.name)[-_NAME_BYTES:])
+        temporary = final.parent / f".{name}.{os.getpid()}.tmp"
         with suppress(FileNotFoundError):
             temporary.unlink()
         try:
@@ -106,40 +131,124 @@ class LocalLake:
             raise
         sync(final.parent)
 
-    def _walk(self, folder: str) -> Iterator[LakeObject]:
-        folders = [(self._path(folder), f"{folder}/" if folder else "")]
+    def _walk(self, folder: str) -> Iterator[LakeObject | tuple[str, str]]:
+        """Yield the objects under a folder, and the key of what is none with the reason.
+
+        Raises:
+            LakeError: the folder itself cannot be read.
+        """
+        folders = [folder]
         while folders:
-            path, prefix = folders.pop()
+            parent = folders.pop()
+            prefix = f"{parent}/" if parent else ""
             try:
-                entries = os.scandir(path)
+                with os.scandir(self._path(parent)) as listed:
+                    entries = list(listed)
             except FileNotFoundError:
                 continue
-            with entries:
-                for entry in entries:
-                    if not is_finished(entry.name):
-                        continue
-                    key = prefix + _as_key(entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append((Path(entry.path), f"{key}/"))
-                    elif entry.is_file():
-                        try:
-                            stat = entry.stat()
-                        except FileNotFoundError:
-                            continue
-                        yield file_object(key, stat.st_size, stat.st_mtime_ns // 1_000_000)
+            except OSError as error:
+                if parent == folder:
+                    raise LakeError(
+                        f"cannot read the folder {self._path(folder)}: {error.strerror}"
+                    ) from error
+                yield parent, f"{CANNOT_READ}: {error.strerror}"
+                continue
+            for entry in entries:
+                key = prefix + _as_key(entry.name)
+                if is_finished(entry.name) and entry.is_dir(follow_symlinks=False):
+                    folders.append(key)
+                elif item := _item(entry, key):
+                    yield item
 
 
-def _why_unlisted(path: Path) -> str:
-    """Return why a listing leaves a path out; an empty text when it does not."""
-    if not is_finished(path.name):
-        return UNFINISHED
-    if not path.is_symlink():
-        return "" if path.is_dir() or path.is_file() else "neither a file nor a folder"
-    if path.is_dir():
-        return (
+def _item(entry: os.DirEntry[str], key: str) -> LakeObject | tuple[str, str] | None:
+    """Return a file of a folder as an object, or else its key and the reason why it is none.
+
+    A file that is gone by now is neither.
+    """
+    if not is_finished(entry.name):
+        return key, UNFINISHED
+    try:
+        stat = entry.stat()
+        if is_regular(stat.st_mode):
+            return file_object(key, stat.st_size, stat.st_mtime_ns // 1_000_000)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not entry.is_symlink():
+            return None
+        is_lost = error.errno in (errno.ENOENT, errno.ELOOP)
+        why = "a link that leads nowhere" if is_lost else f"{CANNOT_READ}: {error.strerror}"
+        return key, why
+    except OverflowError:
+        return key, (
+            f"{CANNOT_READ}: its time of modification is outside the years 1 to 9999; 'touch' "
+            "gives it another"
+        )
+    if entry.is_symlink() and is_folder(stat.st_mode):
+        return key, (
             "a link to a folder is not followed: put the files themselves there, or links to them"
         )
-    return "" if path.is_file() else "a link that leads nowhere"
+    return key, "neither a file nor a folder"
+
+
+@contextmanager
+def _guarded(path: Path, expected: LakeObject) -> Iterator[None]:
+    """Hold a file still while the block replaces it; put it back when somebody has opened it.
+
+    A lease of the kernel tells of processes that have the file open to write, or open it meanwhile.
+    A file system without leases leaves the comparison of size and time.
+
+    Raises:
+        Changed: the file is not the expected object, or another process writes it.
+    """
+    with path.open("rb") as file:
+        number = file.fileno()
+        has_lease = _lease(number)
+        if has_lease is False or _version(number) != expected.version:
+            raise Changed
+        kept = path.with_name(f".replaced.{os.getpid()}.tmp")
+        with suppress(FileNotFoundError):
+            kept.unlink()
+        kept.hardlink_to(path)
+        try:
+            yield
+            is_held = not has_lease or fcntl.fcntl(number, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+            if not is_held or _version(number) != expected.version:
+                kept.rename(path)
+                sync(path.parent)
+                raise Changed
+        finally:
+            with suppress(FileNotFoundError):
+                kept.unlink()
+
+
+def _version(descriptor: int) -> str:
+    stat = os.fstat(descriptor)
+    return file_object("", stat.st_size, stat.st_mtime_ns // 1_000_000).version
+
+
+def _lease(descriptor: int) -> bool | None:
+    """Take a lease on a file; return False when it is open to write, None without leases."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        # A signal that nobody handles: the usual one would end this process.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+    except (OSError, AttributeError) as error:
+        return False if getattr(error, "errno", None) == errno.EAGAIN else None
+    return True
+
+
+_LEFT_OVER = re.compile(r"\..*\.(\d+)\.tmp", re.DOTALL)
+
+
+def remove_leftovers(home: Path) -> None:
+    """Remove the temporary files that killed processes have left in the folders of the lake."""
+    for name in ("raw", "bronze"):
+        for folder, _, files in os.walk(home / name):
+            for file in files:
+                match = _LEFT_OVER.fullmatch(file)
+                if match and (match[1] == str(os.getpid()) or not is_running(match[1])):
+                    with suppress(OSError):
+                        Path(folder, file).unlink()
 
 
 def own_scratch(home: Path) -> Path:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from medallion.errors import LakeError, SettingsError
 from medallion.platforms.arrivals import NOTES, finished, lists_notes, note_key, notes_of
-from medallion.platforms.lake import UNFINISHED, LakeObject, Version, is_finished
+from medallion.platforms.lake import UNFINISHED, Changed, LakeObject, Version, is_finished
 from medallion.platforms.local import emptied_scratch, own_scratch
 
 _ATTEMPTS = 6
@@ -36,7 +36,7 @@ _ACTIONS = {
     "PutObject": "s3:PutObject",
     "DeleteObjectVersion": "s3:DeleteObjectVersion",
 }
-_ALREADY_STORED = ("PreconditionFailed", "ConditionalRequestConflict")
+_UNMET = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 class S3Lake:
@@ -85,7 +85,7 @@ class S3Lake:
         """Store a file unless the same bytes are stored: a repeated run causes no notification."""
         with self._explained("PutObject", key), path.open("rb") as body:
             checksum = hashlib.file_digest(body, "sha256").hexdigest()
-            is_stored = self._put_new(body, key, checksum) or keeps_first
+            is_stored = self._put_if(body, key, checksum, IfNoneMatch="*") or keeps_first
             if not is_stored and self._checksum(key) != checksum:
                 self._put(body, key, checksum)
         path.unlink()
@@ -95,13 +95,17 @@ class S3Lake:
         sums = {"sha256": checksum}
         _client().put_object(Bucket=self.bucket, Key=key, Body=body, Metadata=sums, **conditions)
 
-    def _put_new(self, body: BinaryIO, key: str, checksum: str) -> bool:
+    def is_being_written(self, key: str) -> bool:
+        return False  # An object is there when its PUT has ended.
+
+    def _put_if(self, body: BinaryIO, key: str, checksum: str, **conditions: str) -> bool:
+        """Store an object; return False when a condition is not met."""
         from botocore.exceptions import ClientError
 
         try:
-            self._put(body, key, checksum, IfNoneMatch="*")
+            self._put(body, key, checksum, **conditions)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _ALREADY_STORED:
+            if error.response["Error"]["Code"] in _UNMET:
                 return False
             raise
         return True
@@ -111,9 +115,19 @@ class S3Lake:
         checksum: str | None = stored["Metadata"].get("sha256")
         return checksum
 
-    def replace(self, path: Path, key: str, arrived: datetime | None = None) -> None:
+    def replace(
+        self,
+        path: Path,
+        key: str,
+        arrived: datetime | None = None,
+        *,
+        instead_of: LakeObject | None = None,
+    ) -> None:
+        conditions = {"IfMatch": instead_of.version} if instead_of else {}
         with self._explained("PutObject", key), path.open("rb") as body:
-            self._put(body, key, hashlib.file_digest(body, "sha256").hexdigest())
+            checksum = hashlib.file_digest(body, "sha256").hexdigest()
+            if not self._put_if(body, key, checksum, **conditions):
+                raise Changed
         if arrived:
             self._note_arrival(key, arrived)
         path.unlink()

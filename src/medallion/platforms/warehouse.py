@@ -207,7 +207,8 @@ def _create(path: Path) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        for stale in (temporary, temporary.with_name(temporary.name + ".wal")):
+        # A log whose database was deleted would be applied to the new one, and refused.
+        for stale in (temporary, *(p.with_name(p.name + ".wal") for p in (temporary, path))):
             stale.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         duckdb.connect(str(temporary)).close()

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import click
@@ -50,11 +51,20 @@ def status(platform: Platform, as_json: bool) -> None:
 
 
 @verb(stopped=NOTHING_CHANGED)
+@click.option(
+    "--all", "whole", is_flag=True, help="Compare the values of every line, not of a sample."
+)
 @as_json
-def audit_(platform: Platform, as_json: bool) -> None:
+def audit_(platform: Platform, whole: bool, as_json: bool) -> None:
     """Count everything anew, from the raw bytes on; exit 1 when a promise is broken."""
     with reading(platform) as warehouse, progress("reading raw/") as tell:
-        report = audit(platform.lake, warehouse, progress=lambda key: tell(f"reading {key}"))
+        report = audit(
+            platform.lake,
+            warehouse,
+            home=None if platform.snowflake else platform.home,
+            chance=None if whole else Random(),
+            progress=lambda key: tell(f"reading {key}"),
+        )
     if as_json:
         print_json({"holds": report.holds, **vars(report)})
     else:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from random import Random
 from typing import Any
 
 import click
 from rich.console import Console
 
 from medallion.audit import audit
-from medallion.cli.commands.stages import cleaned, say_not_taken
+from medallion.cli.commands.stages import cleaned, say_not_taken, superseded
 from medallion.cli.commands.verbs import (
     as_json,
     faults,
@@ -28,6 +29,7 @@ from medallion.cli.printing.live_view import live_view
 from medallion.cli.printing.progress import Tell, progress
 from medallion.cli.printing.report import REFUSED, Tally, print_json, say, say_aside
 from medallion.cli.printing.state import print_audit, print_days, print_layers
+from medallion.lake.raw import unreadable
 from medallion.lake.receipts import Receipt
 from medallion.layers.staging import other_versions
 from medallion.operations.status import layers, reporting_currency, revenue_by_day
@@ -46,6 +48,12 @@ port = click.option(
     default=8501,
     show_default=True,
     help="Where the dashboard listens, on 127.0.0.1.",
+)
+names = click.option(
+    "--name",
+    "names",
+    multiple=True,
+    help="Also answer to this name, as of a proxy on this machine. [localhost, 127.0.0.1]",
 )
 
 
@@ -80,14 +88,20 @@ def run(
             answers = platform.home / "answer_key"
             steps.append(f"simulated  {simulate(pipeline.lake, options, answers=answers)}")
         batch = pipeline.advance(build=ALL, progress=_counting(tally, tell), stage=tell)
-        tally.failures = batch.failures
+        tally.failures = batch.failures | unreadable(pipeline.lake)
         tell("counting")
         rows = layers(pipeline.lake, pipeline.warehouse)
         currency = reporting_currency(pipeline.warehouse)
         days, older = revenue_by_day(pipeline.warehouse, 7), other_versions(pipeline.warehouse)
-        report = audit(pipeline.lake, pipeline.warehouse, progress=lambda key: tell(f"audit {key}"))
+        report = audit(
+            pipeline.lake,
+            pipeline.warehouse,
+            home=platform.home,
+            chance=Random(),
+            progress=lambda key: tell(f"audit {key}"),
+        )
     if as_json:
-        summary = {"layers": rows, "audit": report, "failures": batch.failures}
+        summary = {"layers": rows, "audit": report, "failures": tally.failures}
         print_json(summary | {"rejected": tally.as_json()})
     else:
         say(*steps, *_stages(batch))
@@ -113,6 +127,7 @@ def run(
 )
 @click.option("--duration", type=Duration(), help="Stop after so long: 90, 90s, 15m. [Ctrl-C]")
 @port
+@names
 @click.option("--no-dashboard", is_flag=True, help="Stream without the dashboard.")
 @click.option("--no-simulator", is_flag=True, help="Only what other producers put into raw/.")
 @click.option(
@@ -130,6 +145,7 @@ def up(
     rate: float,
     duration: float | None,
     port: int,
+    names: tuple[str, ...],
     no_dashboard: bool,
     no_simulator: bool,
     collects: bool,
@@ -149,7 +165,7 @@ def up(
         view = opened.enter_context(live_view(console, platform.home))
         pipeline = opened.enter_context(open_pipeline(platform, say_aside))
         if not no_dashboard:
-            served = opened.enter_context(dashboard(platform.home, port))
+            served = opened.enter_context(dashboard(platform.home, port, names))
         if collects:
             from medallion.collector import Keys, collector
 
@@ -163,7 +179,8 @@ def up(
             producer = Producer(pipeline.lake, options, answers=platform.home / "answer_key")
         address = f"dashboard at {served.url}" if served else "no dashboard"
         console.print(f"streaming into {platform.lake.url}; {address}; Ctrl-C stops", markup=False)
-        tally.failures = stream(pipeline, producer, stop, report=view, progress=tally.add)
+        failures = stream(pipeline, producer, stop, report=view, progress=tally.add)
+        tally.failures = failures | unreadable(pipeline.lake)
         if current_ending().exit_code is None:
             print_layers(layers(pipeline.lake, pipeline.warehouse))
     current_ending().message = f"stopped after {tally.lines:,} lines; {NOTHING_LOST}"
@@ -201,12 +218,13 @@ def collect(platform: Platform, host: str, port: int) -> None:
 
 @verb(stopped="stopped")
 @port
-def dashboard_(platform: Platform, port: int) -> None:
+@names
+def dashboard_(platform: Platform, port: int, names: tuple[str, ...]) -> None:
     """Show the published snapshots in a browser, until Ctrl-C."""
     platform.require_home()
     platform.require_existing()
     stop = current_ending().stop()
-    with dashboard(platform.home, port) as served:
+    with dashboard(platform.home, port, names) as served:
         say(f"dashboard at {served.url}; Ctrl-C stops")
         while served.process.poll() is None and not stop.wait(0.2):
             pass
@@ -264,5 +282,6 @@ def _stages(batch: BatchReport) -> list[str]:
     return [
         f"{cleaned(batch.cleaned)} {seconds['clean']}",
         f"loaded     {batch.loaded.rows:,} rows {seconds['load']}",
+        *superseded(batch.loaded),
         f"built      {models} models {seconds.get('transform', '')}",
     ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import duckdb
+import pyarrow as pa
 
 from medallion import __version__
 from medallion.cli.printing.report import say
@@ -21,7 +22,7 @@ from medallion.errors import MedallionError, SettingsError
 from medallion.layers.staging import require_current
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse, one_line
-from medallion.process import STOPPED, current_ending, exit_when_stopped
+from medallion.process import NOTHING_LOST, STOPPED, current_ending, exit_when_stopped
 from medallion.settings import KEYS, Settings
 
 UNUSABLE = 2
@@ -98,13 +99,21 @@ def say_other_versions(versions: Iterable[tuple[str, int]]) -> None:
         )
 
 
+_MENDABLE = (MedallionError, OSError, duckdb.Error, pa.ArrowException, MemoryError)
+"""Errors of data, disk and memory. All others are defects, whose traceback helps to mend them."""
+
+
 def _explain(error: Exception) -> None:
     """Exit with one line for an error that somebody can mend; raise all others."""
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         _leave_reader_alone()
-    if not isinstance(error, MedallionError | OSError | duckdb.Error):
+    if not isinstance(error, _MENDABLE):
         raise error
     message = one_line(error) if isinstance(error, duckdb.Error) else " ".join(str(error).split())
+    if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
+        message = f"out of memory; {NOTHING_LOST}, with more memory or less beside it ({message})"
+    elif isinstance(error, OSError) and not isinstance(error, MedallionError):
+        message = f"{message}; when that is mended, the same command goes on from here"
     click.echo(f"error: {visible(message)}", err=True)
     for name in getattr(error, "names", ()):
         click.echo(f"  {visible(name)}", err=True)

@@ -31,7 +31,7 @@ def print_answer(answer: Result, form: str, limit: int | None) -> None:
     elif form == "csv":
         _print_csv(names, limited)
     elif names == _EXPLAINED:
-        print_lines(line for _, plan in rows for line in plan.splitlines())
+        print_lines(visible(line) for _, plan in rows for line in plan.split("\n"))
     else:
         print_lines(table_lines(names, limited, screen_width()))
     if limited.is_cut:

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 
 from pyspark.sql import SparkSession
 
-from medallion.contract import RECEIPT
+from medallion.errors import LakeError
 from medallion.lake.raw import RAW, SUFFIXES
-from medallion.lake.receipts import RECEIPTS, Receipt
+from medallion.lake.receipts import COLUMNS, RECEIPTS, Receipt, require_whole
+from medallion.lake.seals import Damaged
 from medallion.layers.spark.cleaning import configure, schema
 from medallion.layers.spark.manifest import RUN_UNDER_WAY, Manifest, RunUnderWay, manifest_of
 from medallion.layers.spark.run import Run
@@ -179,9 +180,13 @@ class _Receipts:
         new = {o.key for o in self._lake.list(RECEIPTS) if o.key.endswith(".parquet")} - self._read
         if new:
             paths = [self._lake.path(key) for key in sorted(new)]
-            table = self._spark.read.schema(schema(RECEIPT)).parquet(*paths)
-            for key, size, modified in table.select("source_file", "size", "modified_at").collect():
-                self._versions.add((key, size, modified.replace(tzinfo=UTC)))
+            for row in self._spark.read.schema(schema(COLUMNS)).parquet(*paths).collect():
+                try:
+                    require_whole(receipt := row.asDict())
+                except Damaged as error:
+                    raise LakeError(f"a receipt under {RECEIPTS} is damaged: {error}") from error
+                arrived = receipt["modified_at"].replace(tzinfo=UTC)
+                self._versions.add((receipt["source_file"], receipt["size"], arrived))
             self._read |= new
         return self._versions
 

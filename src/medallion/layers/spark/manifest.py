@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
+from medallion.errors import LakeError
+from medallion.lake.seals import Damaged, sealed_text, unsealed
 from medallion.platforms.lake import LakeObject
 from medallion.platforms.register import Register
 
@@ -80,11 +82,14 @@ class RunUnderWay:
 def _written(manifest: Manifest) -> str:
     rows = [asdict(o) | {"modified": o.modified.isoformat()} for o in manifest.objects]
     state = {"run": manifest.run, "objects": rows, "moves": manifest.moves}
-    return json.dumps(state | {"nonce": manifest.nonce})
+    return sealed_text(state | {"nonce": manifest.nonce})
 
 
 def _read(text: str) -> Manifest:
-    state = json.loads(text)
+    try:
+        state = unsealed(text, RUN_UNDER_WAY)
+    except Damaged as error:
+        raise LakeError(f"{error}: remove it, and the next job begins the run anew") from error
     objects = (
         LakeObject(r["key"], r["size"], datetime.fromisoformat(r["modified"]), r["version"])
         for r in state["objects"]

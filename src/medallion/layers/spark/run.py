@@ -10,9 +10,10 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from medallion import __version__
-from medallion.contract import FEEDS, QUARANTINE, RECEIPT, Feed, feed_of
+from medallion.contract import FEEDS, QUARANTINE, Feed, feed_of
 from medallion.errors import LakeError
-from medallion.lake.receipts import Receipt, accepted_key, quarantine_key, receipt_key
+from medallion.lake.receipts import COLUMNS, Receipt, accepted_key, quarantine_key, receipt_key
+from medallion.lake.seals import Stamp
 from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean_feed, schema
 from medallion.layers.spark.lines import RawObject, Staged, stage
 from medallion.platforms.hadoop import HadoopLake
@@ -37,6 +38,7 @@ class Run:
         self._reasons: dict[str, Counter[str]] = defaultdict(Counter)
         self._unknown: dict[str, dict[str, int]] = {}
         self._outputs: dict[str, dict[str, int]] = defaultdict(dict)
+        self._stamps: dict[str, Stamp] = {}
 
     def prepare(self, objects: Iterable[LakeObject]) -> list[tuple[str, str]]:
         """Write all outputs; return pairs of a temporary and a final key, the receipts last.
@@ -63,6 +65,7 @@ class Run:
             if of_feed := [s for s in staged if feed_of(s.raw.key) == feed]:
                 counts |= self._write_feed(feed, of_feed, is_compiled)
         self._place_quarantine()
+        self._stamps = self._stamped()
         self.receipts = [self._receipt(s, counts[s.raw.key]) for s in staged]
         self._write_receipts()
         return self._moves
@@ -116,6 +119,19 @@ class Run:
         counts = reader.parquet(*paths).groupBy("_metadata.file_path", *by).count().collect()
         return [(row[0][row[0].index(self._out) :], *row[1:]) for row in counts]
 
+    def _stamped(self) -> dict[str, Stamp]:
+        """Return the stamps of all outputs by final key, computed by the workers."""
+        finals = dict(self._moves)
+        if not finals:
+            return {}
+        files = self._spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+        content = files.load([self._lake.path(key) for key in finals])
+        stamps = content.selectExpr("path", "length", "sha2(content, 256)").collect()
+        return {
+            finals[path[path.index(self._out) :]]: Stamp(size, sha256)
+            for path, size, sha256 in stamps
+        }
+
     def _receipt(self, staged: Staged, counts: Counts) -> Receipt:
         raw, reasons = staged.raw, dict(self._reasons[staged.raw.key])
         accepted, quarantined = self._accepted[raw.key], sum(reasons.values())
@@ -142,13 +158,14 @@ class Run:
             engine=f"spark {self._spark.version}",
             started_at=self._started,
             finished_at=datetime.now(UTC).replace(tzinfo=None),
+            stamps={key: self._stamps[key] for key in self._outputs[raw.key]},
         )
 
     def _write_receipts(self) -> None:
         """Write all receipts into one object: one for each would take too long."""
         folder = f"{self._out}/receipts"
         rows = [tuple(receipt.row().values()) for receipt in self.receipts]
-        table = self._spark.createDataFrame(rows, schema(RECEIPT))
+        table = self._spark.createDataFrame(rows, schema(COLUMNS))
         table.coalesce(1).write.parquet(self._lake.path(folder))
         (written,) = self._written(folder)
         self._moves.append((written, receipt_key(self._name)))

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from medallion.audit.bronze import read_bronze
 from medallion.contract import WHITE_SPACE
 from medallion.errors import HomeBusy, LakeError, SettingsError
+from medallion.lake.seals import Stamp
 from medallion.operations.erasure.lake import Before, LakeEraser, Rewritten
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.search import Search, search
@@ -67,10 +69,11 @@ def forget(
     if not act.is_resumed:
         _require_no_cluster_run(platform.lake)
         _require_no_old_copy(platform.home)
+        _require_sound_bronze(platform.lake)
         catch_up(platform)
-    eraser = LakeEraser(platform.lake, act.replacement)
+    eraser = LakeEraser(platform.lake, act.replacement, act.stamps, act.store)
     progress("searching raw/")
-    act.note(eraser.find_raw())
+    act.note(_nobody_writes(platform.lake, eraser.find_raw()))
     progress("rewriting the lake")
     eraser.rewrite_raw(act.raw)
     eraser.rewrite_bronze()
@@ -102,6 +105,23 @@ def _require_no_cluster_run(lake: Lake) -> None:
         )
 
 
+def _nobody_writes(lake: Lake, raw: dict[str, Before]) -> dict[str, Before]:
+    """Return the raw objects that hold the id; raise LakeError when a producer writes one."""
+    if key := next((key for key in raw if lake.is_being_written(key)), None):
+        raise LakeError(
+            f"{key} is being written by another process, which would go on in the old file: stop "
+            "that first, or let it begin a new file"
+        )
+    return raw
+
+
+def _require_sound_bronze(lake: Lake) -> None:
+    """Raise LakeError when an object of bronze is damaged: rewritten, it would pass for sound."""
+    if damaged := read_bronze(lake).damaged:
+        key, why = next(iter(sorted(damaged.items())))
+        raise LakeError(f"{key}: {why}; 'medallion rebuild' mends bronze, then forget")
+
+
 def _require_no_old_copy(home: Path) -> None:
     """Raise SettingsError when a rebuild has kept an old copy, which may hold the id."""
     if copies := replaced_copies(home):
@@ -123,6 +143,7 @@ class _Act:
     replacement: Replacement
     raw: dict[str, Before]
     is_resumed: bool
+    stamps: dict[str, Stamp] = field(default_factory=dict)
 
     @classmethod
     def open(cls, platform: Platform, customer: str | None) -> _Act:
@@ -141,10 +162,12 @@ class _Act:
                     "MEDALLION_LAKE as it was then"
                 )
             raw = {
-                key: Before(then["checksum"], datetime.fromisoformat(then["arrived"]))
+                key: Before(Stamp(*then["stamp"]), datetime.fromisoformat(then["arrived"]))
                 for key, then in plan["raw"].items()
             }
-            return cls(path, lake, Replacement(plan["customer"], plan["pseudonym"]), raw, True)
+            by = Replacement(plan["customer"], plan["pseudonym"])
+            stamps = {key: Stamp(*stamp) for key, stamp in plan["rewritten"].items()}
+            return cls(path, lake, by, raw, True, stamps)
         if customer is None:
             raise SettingsError("no erasure was interrupted; name a customer with --customer")
         if not customer or customer != customer.strip(WHITE_SPACE):
@@ -153,15 +176,23 @@ class _Act:
 
     def note(self, raw: dict[str, Before]) -> None:
         """Store which raw objects will change, with their old checksums and arrivals."""
-        self.raw |= raw
+        self.raw = raw | self.raw
+        self.store()
+
+    def store(self) -> None:
+        """Store the plan, with the stamps of the objects that were rewritten."""
         plan = {
             "customer": self.replacement.customer,
             "pseudonym": self.replacement.pseudonym,
             "lake": self.lake,
             "raw": {
-                key: {"checksum": then.checksum, "arrived": then.arrived.isoformat()}
+                key: {
+                    "stamp": [then.stamp.size, then.stamp.sha256],
+                    "arrived": then.arrived.isoformat(),
+                }
                 for key, then in self.raw.items()
             },
+            "rewritten": {key: [stamp.size, stamp.sha256] for key, stamp in self.stamps.items()},
         }
         _write(self.path, plan)
 

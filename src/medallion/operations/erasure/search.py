@@ -70,6 +70,12 @@ def kind_of(name: str) -> str:
     return "warehouse" if name == WAREHOUSE_FILE else "other files"
 
 
+def _kind_of_content(path: Path) -> str | None:
+    """Return the kind of a file whose content is compressed, whatever its name is."""
+    with path.open("rb") as file:
+        return "Parquet files" if file.read(4) == b"PAR1" else None
+
+
 def _places(searcher: Searcher, path: Path, name: str, place: str) -> list[str]:
     try:
         return [f"{place}: {where}" if where else place for where in searcher.places(path, name)]
@@ -94,8 +100,8 @@ class Searcher:
         Raises:
             Unsearchable: the file cannot be read.
         """
-        kind = kind_of(name)
         try:
+            kind = _kind_of_content(path) or kind_of(name)
             if kind == "Parquet files":
                 self._db.execute(
                     "CREATE OR REPLACE VIEW file AS FROM read_parquet("

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from pathlib import Path
 from medallion.errors import DashboardError
 
 ADDRESS = "127.0.0.1"
+NAMES = (ADDRESS, "localhost")
+"""The names of this machine. A page from elsewhere whose name leads here is not served."""
+
 _SECONDS_TO_START, _SECONDS_TO_STOP = 30, 2
 _THEMES = {
     "primaryColor": ("#0f766e", "#2dd4bf"),
@@ -48,15 +51,20 @@ class Served:
 
 
 @contextmanager
-def dashboard(home: Path, port: int) -> Iterator[Served]:
+def dashboard(home: Path, port: int, names: Sequence[str] = ()) -> Iterator[Served]:
     """Serve the published snapshots of a home until the block ends.
+
+    Args:
+        home: the home.
+        port: the port.
+        names: further names of this machine, such as that of a proxy in front of it.
 
     Raises:
         DashboardError: the port is taken, or the server does not start.
     """
     _check(port)
     process = subprocess.Popen(
-        _command(home, port), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        _command(home, port, names), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
     try:
         url = f"http://{ADDRESS}:{port}"
@@ -87,13 +95,14 @@ def _check(port: int) -> None:
             ) from error
 
 
-def _command(home: Path, port: int) -> list[str]:
+def _command(home: Path, port: int, names: Sequence[str]) -> list[str]:
     options = _OPTIONS | {"server.port": str(port)}
     for key, colours in _THEMES.items():
         for theme, colour in zip(("light", "dark"), colours, strict=True):
             options[f"theme.{theme}.{key}"] = colour
     app = Path(__file__).with_name("app.py")
     flags = [f"--{key}={value}" for key, value in options.items()]
+    flags += [f"--server.allowedHosts={name}" for name in (*NAMES, *names)]
     serve = [sys.executable, "-m", "medallion.outputs.dashboard.serve", "run"]
     return [*serve, str(app), *flags, "--", str(home.absolute())]
 

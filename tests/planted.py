@@ -1,0 +1,252 @@
+"""Planted faults: `python -m tests.planted [NAME...]` removes one safeguard at a time from a copy.
+
+For each fault the tests that should see it are run there; a fault that they do not see is a
+survivor, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+DURABLE = "tests/test_durability.py"
+CUT = f"{DURABLE}::test_a_power_cut_takes_nothing_that_is_published"
+LARGE = f"{DURABLE}::test_large_amounts_are_exact_in_every_model"
+SOURCE = "src/medallion"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A change of one file that removes a safeguard, and the test that must turn red."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    test: str
+
+
+FAULTS = (
+    Fault(
+        "fsync of a published file",
+        f"{SOURCE}/platforms/local.py",
+        "        sync(path)\n        with self._finishing(key) as temporary:",
+        "        with self._finishing(key) as temporary:",
+        CUT,
+    ),
+    Fault(
+        "fsync of a file that is put",
+        f"{SOURCE}/platforms/local.py",
+        "            os.fsync(file.fileno())\n",
+        "",
+        CUT,
+    ),
+    Fault(
+        "fsync of the folder of a file",
+        f"{SOURCE}/platforms/local.py",
+        "            raise\n        sync(final.parent)\n",
+        "            raise\n",
+        CUT,
+    ),
+    Fault(
+        "fsync of a new folder's parent",
+        f"{SOURCE}/platforms/local.py",
+        "    folder.mkdir(exist_ok=True)\n    sync(folder.parent)\n",
+        "    folder.mkdir(exist_ok=True)\n",
+        CUT,
+    ),
+    Fault(
+        "fsync of a snapshot's files",
+        f"{SOURCE}/layers/snapshots.py",
+        "            sync(path)\n    finally:",
+        "    finally:",
+        CUT,
+    ),
+    Fault(
+        "fsync of a snapshot's folder",
+        f"{SOURCE}/layers/snapshots.py",
+        "    sync(hidden)\n",
+        "",
+        CUT,
+    ),
+    Fault(
+        "fsync between snapshot and pointer",
+        f"{SOURCE}/layers/snapshots.py",
+        "    sync(gold)\n    pointer = ",
+        "    pointer = ",
+        CUT,
+    ),
+    Fault(
+        "receipt published last",
+        f"{SOURCE}/layers/bronze.py",
+        "        for key, output in tally.files.items():\n"
+        "            self._lake.publish(output.path, key)\n"
+        "        receipt = self._receipt(source, tally, started)\n"
+        '        _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")\n'
+        "        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)\n",
+        "        receipt = self._receipt(source, tally, started)\n"
+        '        _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")\n'
+        "        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)\n"
+        "        for key, output in tally.files.items():\n"
+        "            self._lake.publish(output.path, key)\n",
+        f"{DURABLE}::test_no_receipt_comes_before_what_it_names",
+    ),
+    Fault(
+        "objects still being written wait",
+        f"{SOURCE}/layers/bronze.py",
+        "if source.checksum() and source.size != self._raw.size:",
+        "if False:",
+        f"{DURABLE}::test_an_object_that_grows_while_it_is_read_waits",
+    ),
+    Fault(
+        "ledger rows = receipt rows",
+        f"{SOURCE}/layers/staging.py",
+        "            if staged.get(key, 0) != rows:",
+        "            if False:",
+        f"{DURABLE}::test_rows_are_counted_where_no_checksum_is",
+    ),
+    Fault(
+        "checksum of an output, loader",
+        f"{SOURCE}/layers/staging.py",
+        "                    stamps[key].require(key, Stamp.of_file(path))",
+        "                    pass",
+        f"{DURABLE}::test_a_damaged_object_is_not_loaded_and_breaks_a_promise",
+    ),
+    Fault(
+        "checksum of an output, audit",
+        f"{SOURCE}/audit/bronze.py",
+        "                    stamps[stored.key].require(stored.key, actual)\n",
+        "",
+        f"{DURABLE}::test_a_flipped_bit_is_named_or_harmless",
+    ),
+    Fault(
+        "checksum of a receipt",
+        f"{SOURCE}/lake/receipts.py",
+        "    if stamps.keys() != outputs.keys() or sealed(row, stamps)[SEAL] != row[SEAL]:",
+        "    if False:",
+        f"{DURABLE}::test_an_altered_receipt_is_not_loaded",
+    ),
+    Fault(
+        "checksum of raw bytes, audit",
+        f"{SOURCE}/audit/raw.py",
+        "            if receipt_key(stem(raw)) in cleaned and raw.key in receipted:",
+        "            if False:",
+        "tests/test_audit.py",
+    ),
+    Fault(
+        "one transaction of rows and ledger",
+        f"{SOURCE}/layers/staging.py",
+        '            self._db.execute("ROLLBACK")\n',
+        '            self._db.execute("COMMIT")\n',
+        f"{DURABLE}::test_rows_are_counted_where_no_checksum_is",
+    ),
+    Fault(
+        "the lock of the home",
+        f"{SOURCE}/platforms/home.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "        pass",
+        "tests/test_end_to_end.py",
+    ),
+    Fault(
+        "read errors are no verdict",
+        f"{SOURCE}/lake/codecs.py",
+        "            raise self._stored.failure or DamagedArchive(str(error)) from error",
+        "            raise DamagedArchive(str(error)) from error",
+        "tests/test_faults.py::test_an_error_of_the_disk_is_no_verdict_on_data",
+    ),
+    Fault(
+        "forget looks whether a file changed",
+        f"{SOURCE}/operations/erasure/lake.py",
+        "self._lake.replace(path, key, arrived, instead_of=raw)",
+        "self._lake.replace(path, key, arrived)",
+        "tests/test_faults.py::test_forget_keeps_lines_that_come_meanwhile",
+    ),
+    Fault(
+        "names of this machine only",
+        f"{SOURCE}/outputs/dashboard/server.py",
+        '    flags += [f"--server.allowedHosts={name}" for name in (*NAMES, *names)]\n',
+        "",
+        "tests/test_doors.py::test_only_names_of_this_machine_are_served",
+    ),
+    Fault(
+        "a query reaches no file",
+        f"{SOURCE}/platforms/warehouse.py",
+        '    "enable_external_access = false",\n'
+        "    \"disabled_filesystems = 'LocalFileSystem'\",\n",
+        "",
+        "tests/test_doors.py::test_a_query_reaches_nothing_but_relations",
+    ),
+    Fault(
+        "DECIMAL in gold",
+        "dbt/models/gold.sql",
+        "cast(sum(net_amount) as decimal(38,4)) as net_sales",
+        "cast(sum(cast(net_amount as double)) as decimal(38,4)) as net_sales",
+        LARGE,
+    ),
+    Fault(
+        "DECIMAL in the baskets",
+        "dbt/models/marts/fct_basket.sql",
+        "cast(sum(gross_sales) - sum(discounts) as decimal(38,4)) as basket_value",
+        "cast(sum(cast(gross_sales - discounts as double)) as decimal(38,4)) as basket_value",
+        LARGE,
+    ),
+)
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """Copy all files that git knows, and the new ones."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in names.splitlines():
+        if (source := ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    return folder
+
+
+def outcome(copy: Path, fault: Fault) -> str:
+    """Return 'red', or why the fault survived."""
+    path = copy / fault.path
+    text = path.read_text()
+    if text.count(fault.old) != 1:
+        return "NOT PLANTED: the code has changed"
+    path.write_text(text.replace(fault.old, fault.new))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", fault.test],
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy / "src")},
+            capture_output=True,
+        )
+    finally:
+        path.write_text(text)
+    return {0: "SURVIVES", 1: "red"}.get(done.returncode, f"NOT RUN: pytest {done.returncode}")
+
+
+def main() -> int:
+    """Plant the named faults, or all; print one table."""
+    chosen = [f for f in FAULTS if not sys.argv[1:] or f.name in sys.argv[1:]]
+    survivors = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_of_the_project(Path(folder))
+        for fault in chosen:
+            started = time.monotonic()
+            verdict = outcome(copy, fault)
+            survivors += verdict != "red"
+            seconds = time.monotonic() - started
+            print(f"{fault.name:<38} {verdict:<10} {seconds:>5.0f} s  {fault.test}", flush=True)
+    print(f"{len(chosen)} planted, {survivors} survive")
+    return bool(survivors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
