@@ -274,6 +274,31 @@ def test_broken_lines_of_json_are_kept(tmp_path: Path, take: Import) -> None:
     assert [e["basket_id"] for e in found if isinstance(e, dict)] == ["1", "4"]
 
 
+def test_hostile_rows_become_broken_rows_and_hostile_files_failures(
+    tmp_path: Path, take: Import
+) -> None:
+    """Rows that are nested too deep or too long keep their numbers and stop nothing; a file that is
+    cut at the end of an element is not taken; an empty one holds nothing."""
+    good = '{"id":"%s","at":"2026-01-01T10:00:00Z","shop":"s","sku":"p","price":1.10,"qty":1}'
+    deep = '{"id":' + "[" * 100_000 + "]" * 100_000 + "}"
+    lines = [good % "a", deep, '{"x":' * 200 + "1" + "}" * 200, good % "b"]
+    fields = FIELDS | {"basket_id": "line"}
+    report = take(write(tmp_path / "a.json", *lines), mapping(tmp_path, fields, "json", ""))
+    assert (report.rows, report.total.broken) == (4, 2)
+    kept = [e for e in events(tmp_path / "home") if isinstance(e, dict)]
+    assert [(e["event_id"], e["basket_id"]) for e in kept] == [("a", "1"), ("b", "4")]
+    write(tmp_path / "b.csv", HEADER, '"' * 3_000_000, ROW)
+    report = take(tmp_path / "b.csv", mapping(tmp_path, fields))
+    assert (report.rows, report.total.broken) == (2, 1)
+    cut = write(tmp_path / "cut.json", "[" + good % "a" + ",", good % "b" + ",")
+    nested = write(tmp_path / "deep.json", "[" + deep + "]")
+    empty = write(tmp_path / "empty.json", "")
+    report = take([cut, nested, empty], mapping(tmp_path, fields, "json", ""))
+    reasons = {Path(f.path).name: f.reason for f in report.failures}
+    assert report.rows == 0 and "cut short" in reasons["cut.json"] and "100" in reasons["deep.json"]
+    assert reasons.keys() == {"cut.json", "deep.json"}
+
+
 def test_a_row_whose_expression_fails_shows_what_the_source_had(
     tmp_path: Path, take: Import
 ) -> None:

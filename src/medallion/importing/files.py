@@ -301,6 +301,8 @@ def _identity(path: Path, work: Import) -> str:
 
 def _require_no_missing(mapping: Mapping, plans: list[Plan]) -> None:
     """Raise SettingsError for a name that no file of the import has, unless it is optional."""
+    # A file without any name, such as an empty one, says nothing about the mapping.
+    plans = [plan for plan in plans if plan.rows.names]
     missing = [plan.missing() for plan in plans]
     for reference, label in missing[0].items() if missing else ():
         if not _names(reference) & mapping.optional and all(reference in m for m in missing):

@@ -9,7 +9,7 @@ import duckdb
 from medallion.contract import Field
 from medallion.errors import SettingsError
 from medallion.importing.allocation import Share, allocated
-from medallion.importing.expressions import Expression, Reference, render
+from medallion.importing.expressions import Expression, Path, Reference, render
 from medallion.importing.mapping import EventKind, Mapping
 from medallion.importing.readers import SourceFile
 from medallion.importing.render import (
@@ -63,8 +63,9 @@ class Plan:
     ) -> Plan:
         """Return the plan of a file; only that of a `scan` may be run."""
         query, columns = source.rows(scan)
-        rows = Rows(con, name, query, Scope(columns, source.structure), source.formats)
         references = _row_references(mapping)
+        scope = Scope(columns, source.structure)
+        rows = Rows(con, name, query, scope, source.formats, _wanted(mapping))
         for i, step in enumerate(mapping.rows):
             rows.keep(r for r in references if r.path[0] not in mapping.rows[i:])
             rows.keep_array(f"a{i}", (*mapping.rows[max(i - 1, 0) : i], step))
@@ -216,6 +217,16 @@ def _row_references(mapping: Mapping) -> list[Reference]:
         for expression in event.expressions:
             references += [r for r in expression.references if r.path[0] not in event.rows]
     return list(dict.fromkeys(references))
+
+
+def _wanted(mapping: Mapping) -> set[Path]:
+    """Return the path of everything that is read from documents."""
+    references = [r for e in mapping.events for x in e.expressions for r in x.references]
+    paths = {r.path for r in (*mapping.row_references, *references)}
+    for event in mapping.events:
+        steps = (*mapping.rows, *event.rows)
+        paths |= {steps[max(i - 1, 0) : i + 1] for i in range(len(steps))}
+    return paths
 
 
 def _left_out(rows: Rows, mapping: Mapping) -> None:

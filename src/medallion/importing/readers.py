@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,17 @@ from medallion.errors import SettingsError
 from medallion.importing.csv_file import CsvFile
 from medallion.importing.mapping import FileFormat
 from medallion.importing.render import literal, quoted, without_nanoseconds
-from medallion.importing.source import BROKEN, JSON, TEXT, Column, Formats, broken_text
-from medallion.importing.streams import copy_with_numbers_as_strings, open_plain
-from medallion.importing.structure import Structure, of_arrow
+from medallion.importing.source import (
+    BROKEN,
+    JSON,
+    TEXT,
+    Column,
+    Formats,
+    UnreadableSource,
+    broken_text,
+)
+from medallion.importing.streams import copy_with_numbers_as_strings, nesting, open_plain
+from medallion.importing.structure import Structure, merged, of_arrow
 from medallion.lake.codecs import create_packed
 
 RESERVED = {
@@ -51,8 +60,12 @@ RESERVED = {
 }
 """Options of the readers that an import sets itself."""
 
-MAX_DOCUMENT = 64 << 20
+MAX_DOCUMENT = 16 << 20
 """Bytes of the largest JSON object at the top of a file, unless maximum_object_size says else."""
+
+
+MAX_NESTING = 100
+"""How deep arrays and objects may be nested: DuckDB reads up to 128."""
 
 
 class SourceFile(Protocol):
@@ -156,11 +169,11 @@ class JsonFile:
         self.con, self.path, self.scratch = con, path, scratch
         self.broken, self.exact = 0, Path()
         self.options = dict(format_.options)
-        self.declared = self.options.get("columns", {})
         self.formats = Formats(
             self.options.get("dateformat", self.options.get("date_format")),
             self.options.get("timestampformat", self.options.get("timestamp_format")),
         )
+        self._require_shallow()
         self.structure = self._structure()
 
     def rows(self, scan: bool = False) -> tuple[str, Column]:
@@ -184,19 +197,40 @@ class JsonFile:
         self.exact = Path()
         return self.broken > 0
 
+    def _require_shallow(self) -> None:
+        """Turn lines that are nested too deep for DuckDB into broken rows.
+
+        Raises:
+            UnreadableSource: a file that has no lines is nested so deep, or has no end.
+        """
+        if self._has_lines():
+            with open_plain(self.path) as file:
+                if any(map(_is_too_deep, _lines(file))):
+                    self.repair(failed=True)
+            return
+        with open_plain(self.path) as file:
+            deepest, left = nesting(file)
+        if deepest > MAX_NESTING:
+            raise UnreadableSource(f"arrays and objects are nested deeper than {MAX_NESTING}")
+        if left > 0:
+            raise UnreadableSource("the last array or object has no end: the file is cut short")
+
     def _structure(self) -> Structure:
         """Return the members of all documents of the file."""
         query = (
-            f"SELECT json_group_structure(json) FROM {self._reader(self.path)} "
+            f"SELECT DISTINCT json_structure(json) FROM {self._reader(self.path)} "
             "WHERE json_type(json) = 'OBJECT'"
         )
+        structure: Structure = {}
         try:
-            row = self.con.execute(query).fetchone()
+            result = self.con.execute(query)
+            while rows := result.fetchmany(1000):
+                for (text,) in rows:
+                    structure = merged(structure, json.loads(text))
         except duckdb.Error:
             if not self.repair(failed=True):
                 raise
             return self._structure()
-        structure: Structure = json.loads(row[0]) if row and row[0] else {}
         if isinstance(structure, dict):
             structure.pop(BROKEN, None)
         return structure
@@ -236,7 +270,14 @@ def _lines(file: Any) -> Any:
         yield rest
 
 
+def _is_too_deep(line: bytes) -> bool:
+    may_be = line.count(b"{") + line.count(b"[") > MAX_NESTING
+    return may_be and nesting(io.BytesIO(line))[0] > MAX_NESTING
+
+
 def _is_object(line: bytes) -> bool:
+    if _is_too_deep(line):
+        return False
     try:
         value = json.loads(line.decode())
         json.dumps(value, ensure_ascii=False).encode()
@@ -252,6 +293,8 @@ def _without_bad_lines(path: Path, scratch: Path) -> tuple[Path, int]:
         for line in _lines(file):
             if line.strip() and not _is_object(line):
                 bad += 1
-                line = json.dumps({BROKEN: broken_text("not a JSON object", line)}).encode()
+                line = json.dumps(
+                    {BROKEN: broken_text("no JSON object, or one that is nested too deep", line)}
+                ).encode()
             out.write(line + b"\n")
     return target, bad

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -20,6 +20,7 @@ from medallion.importing.source import (
     absent,
     array_of,
     lost,
+    pointer,
     typed_value,
     value_of,
 )
@@ -36,10 +37,14 @@ OWN = {
 
 @dataclass(frozen=True)
 class Scope:
-    """Names that expressions can use: the columns of a file, or the members of an element."""
+    """Names that expressions can use: the columns of a file, or the members of a document.
+
+    `members` are columns with those members of a document that expressions use.
+    """
 
     columns: Column | dict[str, Column]
     structure: Structure
+    members: dict[str, Column] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,19 @@ class Rows:
         query: str,
         scope: Scope,
         formats: Formats,
+        wanted: Iterable[Path],
     ) -> None:
-        self.con, self.formats = con, formats
+        self.con, self.formats, self.wanted = con, formats, tuple(wanted)
         self.file, self.names = file, _names(scope.structure)
         self.query = f"SELECT {literal(file)} AS {FILE}, * FROM ({query})"
         self.kept = [FILE, LINE, quoted(BROKEN)]
-        self.scopes = {"": scope}
+        self.scopes: dict[str, Scope] = {}
         self.values: dict[Reference, Value] = {}
         self.arrays: dict[str, tuple[Structure, str]] = {}
         self.missing: list[Reference] = []
         self.element = ""
         self.has_order, self.count = False, 0
+        self._enter("", scope)
 
     def copy(self, query: str) -> Rows:
         """Return rows that go on from a table with these rows, without scopes."""
@@ -156,7 +163,8 @@ class Rows:
             described = self.con.execute(f"DESCRIBE SELECT {name} FROM ({self.query})").fetchone()
             kind = str(described[1]) if described else JSON
         self.element, self.has_order = name, True
-        self.scopes = {step: Scope(Column(name, kind), structure)}
+        self.scopes = {}
+        self._enter(step, Scope(Column(name, kind), structure))
 
     def join(self, name: str, keys: dict[str, Reference], other: Lookup) -> None:
         """Add the columns of a second file, by its keys; they are absent where it has no row."""
@@ -170,7 +178,7 @@ class Rows:
             f"SELECT rows.*, other.* EXCLUDE ({', '.join(names)}) FROM ({self.query}) AS rows "
             f"LEFT JOIN {other.table} AS other ON {' AND '.join(conditions)}"
         )
-        self.scopes[name] = other.scope
+        self._enter(name, other.scope)
 
     def number_orders(self, order: Expression, carried: Iterable[str]) -> None:
         """Add the number of each line in its order, and carry values down from earlier lines."""
@@ -239,11 +247,40 @@ class Rows:
         if found is None:
             return None
         structure = below(scope.structure, found)
+        if found and (member := scope.members.get(str(found[0]))):
+            return member, found[1:], structure
         if isinstance(scope.columns, Column):
             return scope.columns, found, structure
         if not found:
             return None
         return scope.columns[str(found[0])], found[1:], structure
+
+    def _enter(self, name: str, scope: Scope) -> None:
+        """Add a scope; all members of a document that are needed are read from it at once.
+
+        DuckDB holds ten bytes for each byte of a document, for each function that reads it.
+        """
+        self.scopes[name] = scope
+        document = scope.columns
+        if not isinstance(document, Column) or document.kind != JSON:
+            return
+        paths = (
+            [self._renamed(p, scope) for p in self.wanted]
+            if not name
+            else [p[1:] for p in self.wanted if p[0] == name]
+        )
+        found = [find(scope.structure, path) for path in paths]
+        names = list(dict.fromkeys(str(path[0]) for path in found if path))
+        if names:
+            pointers = literal([pointer((n,)) for n in names])
+            column, self.count = f"x{self.count}", self.count + 1
+            self.query = (
+                f"SELECT *, json_extract({document.sql}, {pointers}) AS {column} "
+                f"FROM ({self.query})"
+            )
+            scope.members.update(
+                {n: Column(f"{column}[{i}]", JSON) for i, n in enumerate(names, 1)}
+            )
 
     def _renamed(self, path: Path, scope: Scope) -> Path:
         """Return the path of a column file_1, which is the column file of the source."""
@@ -267,7 +304,7 @@ def _unless_blank(column: str, value: Value) -> str:
 
 
 def _names(structure: Structure) -> list[str]:
-    if not isinstance(structure, dict):
+    if not isinstance(structure, dict) or not structure:
         return []
     taken = {name.lower() for name in structure}
     own = [f"{n}_1" if n.lower() in OWN and f"{n}_1" not in taken else n for n in structure]

@@ -75,9 +75,13 @@ def absent(reference: Reference) -> Value:
     return Value(f"CAST(NULL AS {kind})", kind)
 
 
+MAX_HELD = 250_000
+"""Bytes of a broken row that are kept: a longer row would be too long for the reader again."""
+
+
 def broken_text(reason: str, text: bytes) -> str:
-    """Return a value of BROKEN: the reason and the text, as two JSON strings."""
-    shown = text.decode("utf-8", "backslashreplace")
+    """Return a value of BROKEN: the reason and the beginning of the text, as two JSON strings."""
+    shown = text[:MAX_HELD].decode("utf-8", "backslashreplace")
     return ",".join(json.dumps(part, ensure_ascii=False) for part in (reason, shown))
 
 
@@ -90,7 +94,7 @@ def value_of(column: Column, path: Path, reference: Reference, formats: Formats)
     if column.kind == TEXT:
         return _read(column.sql, reference.use, column.declared, formats)
     if column.kind == JSON:
-        at = literal("".join(f"/{_escaped(step)}" for step in path))
+        at = literal(pointer(path))
         text = f"json_extract_string({column.sql}, {at})"
         value = _read(text, reference.use, column.declared if not path else None, formats)
         written = f"nullif(CAST(json_extract({column.sql}, {at}) AS VARCHAR), 'null')"
@@ -117,11 +121,11 @@ def array_of(column: Column, path: Path) -> str:
     """Return SQL of the elements at a path; what is no array counts as its own only element."""
     if column.kind != JSON:
         return column.sql + "".join(f".{quoted(str(step))}" for step in path)
-    at = literal("".join(f"/{_escaped(step)}" for step in path))
-    found = f"json_extract({column.sql}, {at})"
+    found = f"json_extract({column.sql}, {literal(pointer(path))})" if path else column.sql
     return (
-        f"CASE coalesce(json_type({found}), 'NULL') WHEN 'NULL' THEN [] "
-        f"WHEN 'ARRAY' THEN CAST({found} AS JSON[]) ELSE [{found}] END"
+        f"CASE WHEN coalesce(CAST({found} AS VARCHAR), 'null') = 'null' THEN [] "
+        f"WHEN starts_with(CAST({found} AS VARCHAR), '[') THEN CAST({found} AS JSON[]) "
+        f"ELSE [{found}] END"
     )
 
 
@@ -168,7 +172,7 @@ def _total(column: Column, path: Path, reference: Reference) -> Value:
         )
     steps = re.sub(r"[^.\[\]*]+", lambda part: f'"{part[0]}"', reference.member)
     if column.kind == JSON:
-        at = literal("".join(f"/{_escaped(step)}" for step in path))
+        at = literal(pointer(path))
         array = f"json_extract({column.sql}, {at})"
     else:
         below = "".join(f".{quoted(str(step))}" for step in path)
@@ -197,6 +201,7 @@ def _converted(text: str, type_name: str, formats: Formats) -> str:
     return f"TRY_CAST({text} AS {type_name})"
 
 
-def _escaped(step: str | int) -> str:
-    """Return a step of a JSON pointer (RFC 6901)."""
-    return str(step).replace("~", "~0").replace("/", "~1")
+def pointer(path: Path) -> str:
+    """Return a path as a JSON pointer (RFC 6901), or as DuckDB writes the whole document."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    return "".join(f"/{step}" for step in steps) or "$"

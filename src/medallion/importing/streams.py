@@ -12,6 +12,7 @@ import numpy as np
 from medallion.lake.codecs import codec_of_file, create_packed, open_unpacked
 
 BLOCK = 4 << 20
+_OPENING, _CLOSING = list(b"[{"), list(b"]}")
 _QUOTE, _BACKSLASH, _MINUS = 0x22, 0x5C, 0x2D
 
 
@@ -50,6 +51,16 @@ def copy_with_numbers_as_strings(source: Path, target: Path) -> None:
     with open_plain(source) as file, create_packed(target) as out:
         for block, in_string in _blocks(file):
             out.write(memoryview(_quote_numbers(block, in_string)))
+
+
+def nesting(file: IO[bytes]) -> tuple[int, int]:
+    """Return how deep a stream of JSON is nested, and how much of it is open at its end."""
+    deepest = depth = 0
+    for block, in_string in _blocks(file):
+        steps = np.isin(block, _OPENING).astype(np.int64) - np.isin(block, _CLOSING)
+        depths = depth + np.cumsum(np.where(in_string, 0, steps))
+        deepest, depth = max(deepest, int(depths.max())), int(depths[-1])
+    return deepest, depth
 
 
 def _blocks(file: IO[bytes]) -> Iterator[tuple[Any, Any]]:

@@ -16,6 +16,9 @@ Structure = dict[str, Any] | list[Any] | str
 ANY = ("JSON", "NULL")
 """Types of values below which everything may be."""
 
+MAX_MEMBERS = 10_000
+"""Members of an object whose names are held; of one with more, any name is taken."""
+
 
 def find(structure: Structure, path: Path) -> Path | None:
     """Return a path with its names as the source writes them; None where the source has no such.
@@ -52,6 +55,22 @@ def below(structure: Structure, path: Path) -> Structure:
             return "JSON"
         structure = element(structure) if isinstance(step, int) else structure[step]  # type: ignore
     return structure
+
+
+def merged(one: Structure, other: Structure) -> Structure:
+    """Return the structure of values of which some have the one and some the other."""
+    if one == other or other == "NULL":
+        return one
+    if one == "NULL":
+        return other
+    if isinstance(one, list) and isinstance(other, list):
+        return [merged(element(one), element(other))]
+    if isinstance(one, dict) and isinstance(other, dict):
+        both = one | other
+        common = one.keys() & other.keys()
+        both |= {name: merged(one[name], other[name]) for name in common}
+        return both if len(both) <= MAX_MEMBERS else "JSON"
+    return "JSON"
 
 
 def of_arrow(kind: pa.DataType) -> Structure:
