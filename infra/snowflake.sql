@@ -134,6 +134,7 @@ CREATE TABLE IF NOT EXISTS RETAIL.LANDING.PURCHASES (
     total_amount NUMBER(18,4),
     original_event_id VARCHAR,
     schema_version NUMBER(38,0),
+    corrected_at TIMESTAMP_NTZ(6),
     source_file VARCHAR,
     source_line NUMBER(38,0),
     ingested_at TIMESTAMP_NTZ(6),
@@ -160,6 +161,7 @@ ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS tax_amount NUMBER(
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS total_amount NUMBER(18,4);
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS original_event_id VARCHAR;
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS schema_version NUMBER(38,0);
+ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS corrected_at TIMESTAMP_NTZ(6);
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS source_file VARCHAR;
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS source_line NUMBER(38,0);
 ALTER TABLE RETAIL.LANDING.PURCHASES ADD COLUMN IF NOT EXISTS ingested_at TIMESTAMP_NTZ(6);
@@ -399,8 +401,8 @@ CREATE OR REPLACE VIEW RETAIL.STAGING.PURCHASES COPY GRANTS AS
 SELECT
     event_id, event_type, ts, store_id, product_id, customer_id, basket_id, category,
     payment_method, channel, currency, price, quantity, discount_amount, tax_amount,
-    total_amount, original_event_id, schema_version, source_file, source_line, ingested_at, dt,
-    bronze_file,
+    total_amount, original_event_id, schema_version, corrected_at, source_file, source_line,
+    ingested_at, dt, bronze_file,
     DATE_PART(EPOCH_MILLISECOND, scanned_at)::NUMBER(38,0) AS load_seq,
     CONVERT_TIMEZONE('UTC', scanned_at)::TIMESTAMP_NTZ(6) AS loaded_at
 FROM RETAIL.LANDING.PURCHASES;
@@ -440,6 +442,17 @@ SELECT
     CONVERT_TIMEZONE('UTC', scanned_at)::TIMESTAMP_NTZ(6) AS loaded_at
 FROM RETAIL.LANDING.RECEIPTS;
 -- End of what is generated
+
+-- The versions of raw objects that a newer version has replaced. Their rows stay, and no model counts
+-- them; load_seq is that of the newer one, whichever of their receipts landed first.
+CREATE OR REPLACE VIEW RETAIL.STAGING.SUPERSEDED COPY GRANTS AS
+SELECT
+    source_file,
+    modified_at AS ingested_at,
+    GREATEST(load_seq, LEAD(load_seq) OVER (PARTITION BY source_file ORDER BY modified_at))
+        ::NUMBER(38,0) AS load_seq
+FROM RETAIL.STAGING.RECEIPTS
+QUALIFY modified_at < MAX(modified_at) OVER (PARTITION BY source_file);
 
 -- The ledger: one row per bronze object. An object that was loaded twice has twice its rows here, and
 -- the audit tells.

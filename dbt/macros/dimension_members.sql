@@ -1,11 +1,13 @@
 {#- The members of a dimension that changes slowly, as common table expressions that end with
-    `members`. Import CTEs that it reads: `descriptions` (the feed that describes the members)
-    and `bronze` (the sales that name them).
+    `members`. Import CTEs that it reads: `feed` (the staged rows that describe the members),
+    `bronze` (the sales that name them), `purchases` (all staged sales) and `superseded`.
 
     One row per member, or with `keeps_history` one per member and time of a change. Of several
     descriptions of the same time the last arrival counts. A member that was sold but never
     described has one inferred row, and one more row stands for no member at all. The row for no
-    member also carries the load up to which the dimension is complete.
+    member also carries the load up to which the dimension is complete. A member that a superseded
+    version of a raw object named is as new as the load of the newer version. Where nothing else
+    names it, an increment has a row with nothing but its key, which deletes it.
 
     Args:
         key: the column that identifies a member.
@@ -21,10 +23,36 @@
 {%- do of_sales.append(attribute if attribute == named_by_sale else 'null') -%}
 {%- endfor -%}
 {%- set sale = named_by_sale or 'null' -%}
+descriptions as {{ inlined() }} (
+
+    {{ current_rows('feed') }}
+
+),
+
+withdrawn as (
+
+    select {{ key }}, max(withdrawn_seq) as withdrawn_seq
+    from (
+        {{ withdrawn_rows('feed', [key]) }}
+        union all
+        {{ withdrawn_rows('purchases', [key]) }}
+    ) as named
+    group by {{ key }}
+
+),
+
 {% if is_incremental() -%}
+withdrawn_since as (
+
+    select {{ key }} from withdrawn where withdrawn_seq > {{ watermark(this) }}
+
+),
+
 changed as (
 
     select {{ key }} from descriptions where load_seq > {{ watermark(this) }}
+    union
+    select {{ key }} from withdrawn_since
     union
     select {{ key }}
     from bronze
@@ -74,12 +102,18 @@ sold_in_load as (
         {% if is_incremental() %}
         where load_seq > {{ watermark(this) }}
         union all
+        select {{ key }}, load_seq, {{ sale }}
+        from bronze
+        where load_seq <= {{ watermark(this) }}
+            and {{ key }} in (select {{ key }} from withdrawn_since)
+        union all
         select
             {{ key }},
             load_seq,
             {{ 'nullif(' ~ sale ~ ', ' ~ unknown() ~ ')' if named_by_sale else 'null' }}
         from {{ this }}
         where not is_described and {{ key }} <> {{ unknown() }}
+            and {{ key }} not in (select {{ key }} from withdrawn_since)
         {% endif %}
     ) as sales
     where {{ key }} not in (select {{ key }} from described)
@@ -113,6 +147,8 @@ loads as (
 
     select load_seq from descriptions
     union all
+    select withdrawn_seq from withdrawn
+    union all
     select load_seq from bronze
     {% if is_incremental() %}
     where load_seq > {{ watermark(this) }}
@@ -122,7 +158,7 @@ loads as (
 
 ),
 
-members as (
+named as (
 
     select
         {{ key }},
@@ -151,6 +187,29 @@ members as (
         false,
         coalesce(max(load_seq), 0)
     from loads
+
+),
+
+members as (
+
+    select
+        named.* exclude (load_seq),
+        case
+            when withdrawn.withdrawn_seq > named.load_seq then withdrawn.withdrawn_seq
+            else named.load_seq
+        end as load_seq
+    from named
+    left join withdrawn on named.{{ key }} = withdrawn.{{ key }}
+    {% if is_incremental() %}
+    union all
+    select
+        withdrawn_since.{{ key }},
+        named.* exclude ({{ key }}, load_seq),
+        named.load_seq
+    from withdrawn_since
+    left join named on withdrawn_since.{{ key }} = named.{{ key }}
+    where named.{{ key }} is null
+    {% endif %}
 
 )
 {%- endmacro %}

@@ -29,24 +29,37 @@
 {%- endmacro %}
 
 {#- The UTC days of silver that changed after the watermark of `relation`: the days of new lines,
-    and the days that a line has left. A line that replaced another copy of its event has
-    load_seq > first_load_seq. Only for those few, bronze is read for the days of the other
-    copies. Reads silver and bronze. -#}
+    and the days that a line has left. Only for the few events of which another copy counts now,
+    all copies are read for their days. Reads silver, purchases and superseded. -#}
 {% macro changed_days(relation) -%}
 select dt from silver where load_seq > {{ watermark(relation) }}
 union
-select dt from bronze where event_id in ({{ replaced_events(relation) }})
+select dt from purchases where event_id in ({{ replaced_events(relation) }})
 {%- endmacro %}
 
-{#- The events of which silver kept another copy after the watermark of `relation`. Reads
-    silver. -#}
+{#- The events of which another copy counts, or none, since the watermark of `relation`: a line of
+    silver that replaced another copy has load_seq > first_load_seq, and a newer version of a raw
+    object replaces all lines of the one before. Reads silver, purchases and superseded. -#}
 {% macro replaced_events(relation) -%}
 select event_id from silver
     where load_seq > {{ watermark(relation) }} and load_seq > first_load_seq
+    union
+    {{ withdrawn_events(relation) }}
+{%- endmacro %}
+
+{#- The events in versions of raw objects that a newer one replaced after the watermark of
+    `relation`. Reads purchases and superseded. -#}
+{% macro withdrawn_events(relation) -%}
+select event_id
+    from (
+        {{ withdrawn_rows('purchases', ['event_id']) }}
+        where superseded.load_seq > {{ watermark(relation) }}
+    ) as withdrawn
 {%- endmacro %}
 
 {#- The lines that came after the watermark of `relation`, and those whose product version or rate
-    came after it. Reads silver, products and rates. -#}
+    came after it, or whose product may have lost its description. Reads silver, products, rates,
+    feed (the staged products) and superseded. -#}
 {% macro touched_lines(relation) -%}
 select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(relation) }}
     union all
@@ -59,6 +72,15 @@ select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(rel
         on silver.product_id = new_versions.product_id
         and silver.ts >= new_versions.valid_from
         and silver.ts < new_versions.valid_to
+    union all
+    select ts, dt, store_id, basket_id from silver
+    where product_id in (
+        select product_id
+        from (
+            {{ withdrawn_rows('feed', ['product_id']) }}
+            where superseded.load_seq > {{ watermark(relation, 'product_seq') }}
+        ) as withdrawn
+    )
     union all
     select ts, dt, store_id, basket_id from silver
     where ts >= (
@@ -75,8 +97,8 @@ select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(rel
     the days of the sales whose product version, rate or store came after it. Each kind has a
     watermark of its own, because each dimension may be built at its own time. Where the former
     local day is unknown, the days around the UTC day are taken. It starts from silver, not from
-    fct_sales_line, so that only changed lines are joined. Reads silver, bronze, products,
-    stores and rates. -#}
+    fct_sales_line, so that only changed lines are joined. Reads silver, purchases, superseded,
+    feed, products, stores and rates. -#}
 {% macro changed_local_days(relation) -%}
 select cast({{ local_time('lines.ts', 'stores.time_zone') }} as date) as sales_date
 from (
@@ -86,7 +108,7 @@ left join stores on lines.store_id = stores.store_id
 union
 select cast({{ dbt.dateadd('day', 'days.shift', 'moved.dt') }} as date)
 from (
-    select dt from bronze where event_id in ({{ replaced_events(relation) }})
+    select dt from purchases where event_id in ({{ replaced_events(relation) }})
     union
     select dt from silver
     where store_id in (
@@ -98,15 +120,16 @@ cross join (select -1 as shift union all select 0 union all select 1) as days
 {%- endmacro %}
 
 {#- Incremental strategy of silver: a row that the model yields is new, or it replaces a kept copy
-    that arrived later (then first_load_seq < load_seq). -#}
+    that arrived later (then first_load_seq < load_seq). A row with nothing but the key deletes the
+    kept copy. -#}
 {% macro get_incremental_keep_earliest_sql(arg_dict) -%}
 {%- set target, source = arg_dict['target_relation'], arg_dict['temp_relation'] -%}
-{%- set replacing = 'from ' ~ source ~ ' where first_load_seq < load_seq' -%}
+{%- set replacing = 'from ' ~ source ~ ' where first_load_seq < load_seq or load_seq is null' -%}
 {%- set dml -%}
 delete from {{ target }}
-where event_key in (select event_key {{ replacing }})
+where event_key in (select {{ text_key('event_id') }} {{ replacing }})
     and event_id in (select event_id {{ replacing }});
-{{ insert_all(arg_dict) }};
+{{ insert_all(arg_dict) }} where load_seq is not null;
 {%- endset -%}
 {{ in_one_transaction(dml) }}
 {%- endmacro %}

@@ -77,9 +77,8 @@ cast(sum(sales.transactions) as bigint) as transactions,
 )
 {%- endmacro %}
 
-{#- Baskets with what stood in them, or with `by_day` the part of each UTC day. Reads lines, as
-    sales_lines yields them. -#}
-{% macro baskets_of_lines(by_day=false) -%}
+{#- Baskets of a UTC day with what stood in them. Reads lines, as sales_lines yields them. -#}
+{% macro baskets_of_lines() -%}
 select
     basket_id,
     event_type,
@@ -95,5 +94,5 @@ select
     {{ dbt.listagg('product_name', "', '", 'order by ts, event_id', 3) }} as products,
     {{ dbt.listagg('distinct category', "', '", 'order by category') }} as categories
 from lines
-group by basket_id, event_type, store_id, currency{{ ', utc_date' if by_day }}
+group by basket_id, event_type, store_id, currency, utc_date
 {%- endmacro %}

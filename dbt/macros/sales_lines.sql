@@ -1,6 +1,9 @@
 {#- Lines of silver with everything that belongs to them: local time, product version, cost, and the
-    amounts in the reporting currency. `silver` names the CTE that holds the lines: silver, or a
-    part of it, so that only this part is joined. Reads products, stores and rates. -#}
+    amounts in the reporting currency. An amount of a line that would not fit the contract's money
+    (14 digits before the point) is unknown: no rate applies to such a line, or its cost is not
+    known. So whatever the contract accepts, every sum fits. `silver` names the CTE that holds the
+    lines: silver, or a part of it, so that only this part is joined. Reads products, stores and
+    rates. -#}
 {% macro sales_lines(silver='silver') -%}
 {%- set sold = 'case when is_return then 0 else gross_amount end' -%}
 {%- set paid_back = 'case when is_return then total_amount else 0 end' -%}
@@ -16,12 +19,21 @@ with lines as (
         products.department,
         products.price as list_price,
         products.currency as cost_currency,
-        products.cost * silver.signed_quantity as cost_in_its_currency,
-        case when products.currency = silver.currency then rates.rate else cost_rates.rate end
-            as cost_rate,
+        {{ if_money('products.cost * silver.signed_quantity', 'decimal(20,6)') }}
+            as cost_in_its_currency,
+        nullif(
+            case when products.currency = silver.currency then rates.rate else cost_rates.rate end,
+            0
+        ) as cost_rate,
         coalesce(products.is_described, false) as is_product_known,
         coalesce(stores.is_described, false) as is_store_known,
-        rates.rate as fx_rate,
+        case
+            when rates.rate > 0
+                and {{ is_money(wide('rates.rate') ~ ' * silver.gross_amount') }}
+                and {{ is_money(wide('rates.rate') ~ ' * silver.net_amount') }}
+                and {{ is_money(wide('rates.rate') ~ ' * silver.net_tax_amount') }}
+                then {{ wide('rates.rate') }}
+        end as fx_rate,
         case when products.is_described then products.load_seq end as product_seq,
         stores.load_seq as store_seq,
         case
@@ -52,19 +64,39 @@ with lines as (
 
 ),
 
--- A cost in another currency than the sale's is converted by way of the reporting currency.
+-- A cost in another currency than the sale's is converted by way of the reporting currency. All
+-- digits of the rates count.
+converted as (
+
+    select
+        *,
+        case
+            when fx_rate is not null
+                then {{ if_money('cost_rate * cost_in_its_currency', 'decimal(28,12)') }}
+        end as reporting_cost
+    from lines
+
+),
+
 costed as (
 
     select
         *,
-        cost_in_its_currency is not null and fx_rate is not null and cost_rate is not null
-            as is_cost_known,
         case
-            when cost_rate is null or fx_rate is null then null
+            when reporting_cost is null then null
             when cost_currency = currency then cast(round(cost_in_its_currency, 4) as decimal(38,4))
-            else {{ divide('cost_in_its_currency * cost_rate', 'fx_rate') }}
+            else {{ divide('reporting_cost * 100000000', 'fx_rate * 100000000') }}
         end as cost_amount
-    from lines
+    from converted
+
+),
+
+known as (
+
+    select
+        *,
+        coalesce({{ is_money('cost_amount') }}, false) as is_cost_known
+    from costed
 
 )
 
@@ -82,6 +114,9 @@ select
     product_id,
     coalesce(customer_id, {{ guest() }}) as customer_id,
     basket_id,
+    cast(
+        cast(cast(local_ts as date) as varchar) || ':' || {{ basket_of_store() }} as varchar
+    ) as basket_key,
     payment_method,
     channel,
     category as till_category,
@@ -102,10 +137,10 @@ select
     cast({{ paid_back }} as decimal(20,4)) as returns,
     net_amount as net_sales,
     net_tax_amount as tax,
-    cast(cost_amount as decimal(20,4)) as cost_of_sales,
+    cast(case when is_cost_known then cost_amount end as decimal(20,4)) as cost_of_sales,
     cast(case when is_cost_known then net_amount end as decimal(20,4))
         as costed_net_sales,
-    fx_rate,
+    cast(fx_rate as decimal(18,8)) as fx_rate,
     cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
         as reporting_gross_sales,
     cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
@@ -116,7 +151,7 @@ select
     cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_net_sales,
     cast(round(fx_rate * net_tax_amount, 4) as decimal(20,4)) as reporting_tax,
     cast(
-        case when is_cost_known then round(cost_rate * cost_in_its_currency, 4) end as decimal(20,4)
+        case when is_cost_known then round(reporting_cost, 4) end as decimal(20,4)
     )
         as reporting_cost_of_sales,
     cast(case when is_cost_known then round(fx_rate * net_amount, 4) end as decimal(20,4))
@@ -131,5 +166,16 @@ select
     product_seq,
     store_seq,
     rate_seq
-from costed
+from known
+{%- endmacro %}
+
+{#- A rate as a factor. DuckDB multiplies two decimals of 18 digits in 18 digits. -#}
+{% macro wide(rate) %}cast({{ rate }} as decimal(20,8)){% endmacro %}
+
+{#- Whether an amount of a line is one that the contract can hold as money. -#}
+{% macro is_money(amount) %}abs({{ amount }}) < 100000000000000{% endmacro %}
+
+{#- An amount of a line as `type`, or NULL where the contract cannot hold it as money. -#}
+{% macro if_money(amount, type) -%}
+case when {{ is_money(amount) }} then cast({{ amount }} as {{ type }}) end
 {%- endmacro %}

@@ -7,3 +7,6 @@
 {% macro beginning_of_time() %}cast('{{ var('beginning_of_time') }}' as timestamp){% endmacro %}
 
 {% macro end_of_time() %}cast('{{ var('end_of_time') }}' as timestamp){% endmacro %}
+
+{#- Texts, in lower case, by which programs write that there is no value. -#}
+{% macro words_for_absence() %}('null', 'none', 'nan', 'undefined'){% endmacro %}

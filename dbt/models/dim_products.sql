@@ -1,8 +1,20 @@
 with
 
-descriptions as {{ inlined() }} (
+feed as {{ inlined() }} (
 
     select * from {{ source('staging', 'products') }}
+
+),
+
+purchases as (
+
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
 
 ),
 

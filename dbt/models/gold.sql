@@ -1,8 +1,14 @@
 with
 
-bronze as (
+purchases as (
 
-    select * from {{ ref('bronze') }}
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
 
 ),
 
@@ -27,7 +33,8 @@ totals as (
     select
         dt,
         currency,
-        cast(count(distinct case when not is_return then basket_id end) as bigint) as transactions,
+        cast(count(distinct case when not is_return then {{ basket_of_store() }} end) as bigint)
+            as transactions,
         cast(count(*) as bigint) as lines,
         cast(sum(case when is_return then 0 else 1 end) as bigint) as purchase_lines,
         cast(sum(case when is_return then 1 else 0 end) as bigint) as return_lines,

@@ -1,8 +1,44 @@
 with
 
-bronze as (
+bronze as {{ inlined() }} (
 
     select * from {{ ref('bronze') }}
+
+),
+
+purchases as (
+
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
+{% if is_incremental() %}
+-- Events of raw objects that were rewritten since: of all their copies one is chosen again.
+withdrawn as {{ materialized() }} (
+
+    select distinct event_id
+    from (
+        {{ withdrawn_events(this) }}
+    ) as events
+
+),
+{% endif %}
+
+arrived as (
+
+    select * from bronze
+    {% if is_incremental() %}
+    where load_seq > {{ watermark(this) }}
+    union all
+    select * from bronze
+    where load_seq <= {{ watermark(this) }} and event_id in (select event_id from withdrawn)
+    {% endif %}
 
 ),
 
@@ -12,10 +48,7 @@ batch as (
         *,
         {{ text_key('event_id') }} as event_key,
         {{ bucket(text_key('event_id')) }} as event_bucket
-    from bronze
-    {% if is_incremental() %}
-    where load_seq > {{ watermark(this) }}
-    {% endif %}
+    from arrived
 
 ),
 
@@ -29,8 +62,9 @@ copied as (
 ),
 {% endif %}
 
--- Of the copies of an event, the one that arrived first is kept, not the one loaded first.
-earliest as (
+-- Of the copies of an event, the last correction of the producer is kept, else the one that arrived
+-- first, not the one loaded first.
+chosen as (
 
     select
         *,
@@ -40,7 +74,7 @@ earliest as (
     where event_key in (select event_key from copied)
     {% endif %}
     qualify row_number() over (
-        partition by event_id order by ingested_at, source_file, source_line, load_seq
+        partition by event_id order by {{ order_of_copies() }}, load_seq
     ) = 1
 
 ),
@@ -52,8 +86,8 @@ hits as {{ materialized() }} (
 
     select dt, event_key
     from {{ this }}
-    where event_bucket in (select event_bucket from earliest)
-        and event_key in (select event_key from earliest)
+    where event_bucket in (select event_bucket from chosen)
+        and event_key in (select event_key from chosen)
 
 ),
 
@@ -61,34 +95,25 @@ hits as {{ materialized() }} (
 -- history.
 known as {{ materialized() }} (
 
-    select event_id, ingested_at, source_file, source_line, first_load_seq
+    select event_id, corrected_at, ingested_at, source_file, source_line, first_load_seq
     from {{ this }}
     where dt in (select dt from hits) and event_key in (select event_key from hits)
+        and event_id not in (select event_id from withdrawn)
 
 ),
 
 kept as (
 
     select
-        earliest.* exclude (first_load_seq),
+        chosen.* exclude (first_load_seq),
         case
-            when known.first_load_seq < earliest.first_load_seq then known.first_load_seq
-            else earliest.first_load_seq
+            when known.first_load_seq < chosen.first_load_seq then known.first_load_seq
+            else chosen.first_load_seq
         end as first_load_seq
-    from earliest
-    left join known on earliest.event_id = known.event_id
+    from chosen
+    left join known on chosen.event_id = known.event_id
     where known.event_id is null
-        or earliest.ingested_at < known.ingested_at
-        or (
-            earliest.ingested_at = known.ingested_at
-            and (
-                earliest.source_file < known.source_file
-                or (
-                    earliest.source_file = known.source_file
-                    and earliest.source_line < known.source_line
-                )
-            )
-        )
+        or {{ comes_before('chosen', 'known') }}
 
 ),
 {% else %}
@@ -98,7 +123,7 @@ kept as (
     from batch
     where event_key not in (select event_key from copied)
     union all
-    select * from earliest
+    select * from chosen
 
 ),
 {% endif %}
@@ -111,14 +136,29 @@ signed as (
         cast(case when event_type = 'return' then -1 else 1 end as integer) as direction
     from kept
 
-)
+),
 
 -- The fields of the contract pass as they are; schema.yml names them, and dbt compares the two.
+lines as (
+
+    select
+        * exclude (bronze_id, bronze_file, direction),
+        cast(price * quantity as decimal(38,6)) as list_amount,
+        cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
+        cast(direction * quantity as bigint) as signed_quantity,
+        cast(direction * total_amount as decimal(20,4)) as net_amount,
+        cast(direction * tax_amount as decimal(20,4)) as net_tax_amount
+    from signed
+
+)
+
+select * from lines
+{% if is_incremental() %}
+union all
+-- A row with nothing but the key deletes the copy that was kept so far.
 select
-    * exclude (bronze_id, bronze_file, direction),
-    cast(price * quantity as decimal(38,6)) as list_amount,
-    cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
-    cast(direction * quantity as bigint) as signed_quantity,
-    cast(direction * total_amount as decimal(20,4)) as net_amount,
-    cast(direction * tax_amount as decimal(20,4)) as net_tax_amount
-from signed
+    withdrawn.event_id,
+    lines.* exclude (event_id)
+from withdrawn
+left join lines on false
+{% endif %}

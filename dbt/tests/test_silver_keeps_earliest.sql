@@ -1,4 +1,5 @@
--- Events of which a copy in bronze arrived before the one that silver kept.
+-- Events of which silver kept a copy that should not count: another one in bronze is a later
+-- correction, or arrived before it.
 with
 
 bronze as (
@@ -21,11 +22,4 @@ select
     kept.source_line as kept_source_line
 from bronze as copies
 inner join silver as kept on copies.event_id = kept.event_id
-where copies.ingested_at < kept.ingested_at
-    or (
-        copies.ingested_at = kept.ingested_at
-        and (
-            copies.source_file < kept.source_file
-            or (copies.source_file = kept.source_file and copies.source_line < kept.source_line)
-        )
-    )
+where {{ comes_before('copies', 'kept') }}

@@ -68,6 +68,11 @@ class BatchReport:
         return self.loaded.rows
 
     @property
+    def changes(self) -> int:
+        """The number of rows and superseded versions that the models have to take in."""
+        return self.loaded.rows + self.loaded.superseded
+
+    @property
     def failures(self) -> dict[str, str]:
         return self.cleaned.failures | self.loaded.failures
 
@@ -120,15 +125,15 @@ class Pipeline:
         with self._stage("load", seconds):
             loaded = self._loader.load(cleaned.receipts)
         report = BatchReport(cleaned, loaded, seconds=seconds, events=events)
-        if loaded.rows:
+        if report.changes:
             self._last_rows = time.monotonic()
         if build is not Build.DUE:
             self._build(build, report)
         elif self._marts_built is None:
             self._build(ALL, report)
-        elif loaded.rows and time.monotonic() - self._marts_built < MARTS_EVERY:
+        elif report.changes and time.monotonic() - self._marts_built < MARTS_EVERY:
             self._build(LIVE, report)
-        elif loaded.rows or (self._marts_due and self._is_resting()):
+        elif report.changes or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
         return report
 
@@ -236,7 +241,7 @@ def stream(
 def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> None:
     while not ended():
         batch = advance()
-        if not batch.rows:
+        if not batch.changes:
             time.sleep(max(IDLE, min(1.0, IDLE_TO_LISTING * batch.seconds["clean"])))
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-import zoneinfo
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from medallion.contract import CURRENCIES
+from medallion.contract import CURRENCIES, TIME_ZONES
 from medallion.errors import SettingsError, did_you_mean
 
 DEFAULT_HOME = Path("data")
@@ -169,8 +168,7 @@ def _require(name: str, value: Any, where: str) -> None:
     if name == "reporting_currency":
         known, what = set(CURRENCIES), "a currency code of ISO 4217, such as EUR"
     else:
-        # Names of the machine and of nowhere, not of a place.
-        known = zoneinfo.available_timezones() - {"localtime", "Factory"}
+        known = set(TIME_ZONES)
         what = "an IANA time zone, such as Europe/Berlin"
     if not isinstance(value, str) or value not in known:
         raise SettingsError(f"{where} must be {what}; got {value!r}{_nearest(str(value), known)}")

@@ -36,13 +36,14 @@ def arrivals(rng: Random) -> list[Arrival]:
 
 def _arrival(rng: Random, ids: _Ids, feed: str) -> Arrival:
     at = TODAY - timedelta(hours=rng.choice((0, 1, 2, 30, 24 * 3, 24 * 30)))
+    file, at = ids.file(feed, at)
     if feed == "settings":
         return Arrival(at, {feed: [_settings(rng)]})
     loaded = TODAY + timedelta(days=rng.choice((1, 1, 1, 400)))
     rows = [_MADE[feed](rng, ids, at) for _ in range(rng.choice((0, 1, 2, 4, 6)))]
     rejected = len(rows) if feed == "quarantine" else 0
-    receipt = _receipt(feed, at, len(rows), rejected) | {"loaded_at": loaded}
-    return Arrival(at, {feed: rows, "receipts": [receipt]})
+    receipt = _receipt(feed, at, len(rows), rejected) | {"loaded_at": loaded, "source_file": file}
+    return Arrival(at, {feed: [row | {"source_file": file} for row in rows], "receipts": [receipt]})
 
 
 def _receipt(feed: str, at: datetime, lines: int, rejected: int) -> dict[str, Any]:
@@ -81,10 +82,21 @@ def sold(event: str, ts: str, arrived: str, loaded: str = "2026-06-21") -> Arriv
 
 
 class _Ids:
-    """Events that came before, of which copies come."""
+    """Events that came before, of which copies come, and files, which are rewritten."""
 
     def __init__(self, rng: Random) -> None:
         self._rng, self._events = rng, 0
+        self._files: dict[str, datetime] = {}
+
+    def file(self, feed: str, at: datetime) -> tuple[str, datetime]:
+        """The name of an object and its arrival: a new one, or a later version of one before."""
+        files = [name for name in self._files if name.startswith(f"raw/{feed}/")]
+        name = f"raw/{feed}/{len(self._files)}.ndjson"
+        if files and self._rng.random() < 0.4:
+            name = self._rng.choice(files)
+            at = max(at, self._files[name] + timedelta(hours=1))
+        self._files[name] = at
+        return name, at
 
     def event(self) -> int:
         if self._events and self._rng.random() < 0.4:
@@ -119,6 +131,7 @@ def _purchase(rng: Random, ids: _Ids, at: datetime) -> dict[str, Any]:
         "tax_amount": 0,
         "total_amount": 2 * quantity,
         "schema_version": 1,
+        "corrected_at": rng.choice((None, None, TODAY, TODAY - timedelta(days=1))),
     }
 
 

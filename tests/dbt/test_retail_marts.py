@@ -275,3 +275,18 @@ def test_what_has_no_rate_is_null_in_every_sum(warehouse: Any) -> None:
         column = sums[relation][0]
         assert warehouse.rows(f"SELECT sum({column}) FROM marts.{relation}") == [(3,)], relation
     assert_as_rebuilt(warehouse)
+
+
+def test_a_sale_of_the_future_moves_nothing_that_says_as_of(warehouse: Any) -> None:
+    """Dated 2099 by a clock that runs ahead: ranking, movers, segments and pairs stay as they were;
+    its day is in gold."""
+    days = ("2026-05-01", "2026-05-28", "2026-05-30")
+    warehouse.sell(*(sale(day, f"{day} 10:00", customer_id="C1") for day in days))
+    warehouse.run()
+    relations = ("store_ranking", "top_movers", "customer_rfm", "basket_affinity", "sales_clock")
+    before = {name: warehouse.table(f"marts.{name}") for name in relations}
+    assert before["sales_clock"][0][1] == date(2026, 5, 30) and before["store_ranking"]
+    warehouse.sell(sale("ahead", "2099-01-01 10:00", customer_id="C1", basket_id="b"))
+    warehouse.run()
+    assert {name: warehouse.table(f"marts.{name}") for name in relations} == before
+    assert "2099-01-01" in warehouse.gold()

@@ -19,12 +19,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.conftest import event
 from tests.glue.harness import Glue, build_package, s3a_jars, stub_jar
 from tests.snowflake import tools
 from tests.snowflake.account_here import World, fill, world
 
 LAYERS = ("BRONZE.", "SILVER.", "GOLD.", "MARTS.", "OPS.")
 GRAMMAR = Path(__file__).with_name("grammar.py")
+TILL = "raw/purchases/till.jsonl"
 ITS_OWN = ("_SEQ", "LOADED_AT", "STAGED_AT", "EVENT_KEY", "EVENT_BUCKET")
 """Columns, by their end, that are a warehouse's own affair: when it took a row in, and the
 numbers by which it finds an event_id (each reads the bytes of the same digest in its own order)."""
@@ -77,8 +79,10 @@ def job(account: World, folder: Path) -> Glue:
 @contextmanager
 def batch(account: World, glue: Glue, home: Path, events: int, seed: int) -> Iterator[None]:
     """Simulates purchases into the bucket and lets the job clean them there. What it has made of
-    them is brought to gold on DuckDB while the block runs."""
+    them is brought to gold on DuckDB while the block runs. Every batch rewrites one object."""
     fill(account.s3, home.with_name(f"simulated-{seed}"), events, seed)
+    lines = [event(event_id=f"till-{n}", price=seed, total_amount=2 * seed) for n in range(seed, 6)]
+    account.s3.put({TILL: "\n".join(lines).encode()})
     glue.submit(account.environment["MEDALLION_LAKE"]).wait()
     process = subprocess.Popen(
         [sys.executable, "-m", "medallion.cli", "run", "--events", "0", "--home", str(home)],
@@ -153,6 +157,14 @@ def test_both_homes_give_the_same_rows(homes: Homes) -> None:
     print(f"\n{len(mine)} relations, {counted:,} rows, {len(differences)} relations differ")
     assert not differences, differences
     assert counted > 5000
+
+
+def test_the_newest_version_of_an_object_counts(homes: Homes) -> None:
+    """Lines of the second batch alone: two, at its price."""
+    sql = f"SELECT event_id, price FROM SILVER.PURCHASES_SILVER WHERE source_file = '{TILL}'"
+    assert sorted(homes.account.rows(sql)) == [("till-4", 4), ("till-5", 4)]
+    sql = "SELECT versions, staged_rows, holds FROM OPS.CONSERVATION WHERE source_file = "
+    assert homes.account.rows(f"{sql}'{TILL}'") == [(2, 2, True)]
 
 
 def test_every_object_was_cleaned_by_the_glue_job(homes: Homes) -> None:

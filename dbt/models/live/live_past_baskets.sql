@@ -82,4 +82,4 @@ lines as (
 
 )
 
-{{ baskets_of_lines(by_day=true) }}
+{{ baskets_of_lines() }}

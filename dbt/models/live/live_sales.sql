@@ -1,8 +1,20 @@
 with
 
-bronze as (
+purchases as (
 
-    select * from {{ ref('bronze') }}
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
+feed as (
+
+    select * from {{ source('staging', 'products') }}
 
 ),
 
@@ -42,7 +54,7 @@ receipts as {{ inlined() }} (
 moved as {{ materialized() }} (
 
     select ts, dt, basket_id
-    from bronze
+    from purchases
     where event_id in ({{ replaced_events(this) }})
 
 ),

@@ -6,24 +6,30 @@ silver as (
 
 ),
 
+clock as (
+
+    select * from {{ ref('sales_clock') }}
+
+),
+
 contents as (
 
     select
-        basket_id,
-        product_id,
-        max(dt) as dt
+        dt,
+        {{ basket_of_store() }} as basket,
+        product_id
     from silver
-    where not is_return
-    group by basket_id, product_id
+    where not is_return and dt <= (select cast(as_of as date) from clock)
+    group by dt, basket, product_id
 
 ),
 
 all_baskets as (
 
     select
-        cast(count(distinct basket_id) as bigint) as baskets,
+        cast(count(*) as bigint) as baskets,
         max(dt) as as_of
-    from contents
+    from (select distinct dt, basket from contents) as distinct_baskets
 
 ),
 
@@ -42,7 +48,8 @@ products as (
 frequent as (
 
     select
-        contents.basket_id,
+        contents.dt,
+        contents.basket,
         contents.product_id
     from contents
     inner join products on contents.product_id = products.product_id
@@ -57,7 +64,9 @@ pairs as (
         cast(count(*) as bigint) as baskets_with_both
     from frequent as one
     inner join frequent as other
-        on one.basket_id = other.basket_id and one.product_id <> other.product_id
+        on one.dt = other.dt
+        and one.basket = other.basket
+        and one.product_id <> other.product_id
     group by one.product_id, other.product_id
 
 )

@@ -6,9 +6,9 @@ baskets as {{ inlined() }} (
 
 ),
 
-latest as (
+clock as (
 
-    select max(sales_date) as last_date from baskets
+    select * from {{ ref('sales_clock') }}
 
 ),
 
@@ -20,9 +20,10 @@ customers as (
         max(sales_date) as last_sales_date,
         cast(count(*) as bigint) as baskets,
         cast(sum(units_sold) as bigint) as units_sold,
-        cast(coalesce(sum(reporting_basket_value), 0) as decimal(38,4)) as basket_value
+        cast(sum(reporting_basket_value) as decimal(38,4)) as basket_value
     from baskets
     where customer_id <> {{ guest() }}
+        and sales_date <= (select last_date from clock)
     group by customer_id
 
 ),
@@ -31,17 +32,18 @@ scored as (
 
     select
         customers.*,
-        latest.last_date,
-        cast({{ dbt.datediff('customers.last_sales_date', 'latest.last_date', 'day') }} as bigint)
+        clock.last_date,
+        cast({{ dbt.datediff('customers.last_sales_date', 'clock.last_date', 'day') }} as bigint)
             as recency_days,
         cast(ntile(5) over (order by customers.last_sales_date, customers.customer_id) as integer)
             as recency_score,
         cast(ntile(5) over (order by customers.baskets, customers.customer_id) as integer)
             as frequency_score,
-        cast(ntile(5) over (order by customers.basket_value, customers.customer_id) as integer)
-            as monetary_score
+        cast(ntile(5) over (
+            order by customers.basket_value nulls first, customers.customer_id
+        ) as integer) as monetary_score
     from customers
-    cross join latest
+    cross join clock
 
 )
 

@@ -60,6 +60,18 @@ duplicates as (
 
 ),
 
+conflicts as (
+
+    select * from {{ ref('purchases_conflicts') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
 judged as (
 
     select
@@ -86,6 +98,41 @@ lines as (
         cast(sum(case when customer_id = {{ guest() }} then 1 else 0 end) as bigint) as guest,
         cast(sum(case when is_closed_store then 1 else 0 end) as bigint) as closed_store
     from judged
+
+),
+
+-- The ids of sales that other ids stand beside. Each id counts once.
+ids as (
+
+    select 'product' as kind, product_id as id from silver
+    union
+    select 'store', store_id from silver
+    union
+    select 'customer', customer_id from silver where customer_id is not null
+
+),
+
+-- 17850.0 beside 17850: one id that passed through a spreadsheet.
+twins as (
+
+    select ids.kind, cast(count(*) as bigint) as twins
+    from ids
+    inner join ids as others
+        on ids.kind = others.kind and ids.id = others.id || '.0'
+    group by ids.kind
+
+),
+
+-- An id that says that there is none: written by a program, not by a person.
+absent as (
+
+    select cast(count(*) as bigint) as lines
+    from silver
+    where lower(event_id) in {{ words_for_absence() }}
+        or lower(store_id) in {{ words_for_absence() }}
+        or lower(product_id) in {{ words_for_absence() }}
+        or lower(coalesce(customer_id, '')) in {{ words_for_absence() }}
+        or lower(basket_id) in {{ words_for_absence() }}
 
 ),
 
@@ -126,6 +173,16 @@ select 'lines', 'of a store that was closed', closed_store from lines
 union all
 select 'copies', 'of events that silver holds already', cast(count(*) as bigint)
 from duplicates
+union all
+select 'copies', 'of events that silver holds with another payload', cast(count(*) as bigint)
+from conflicts
+union all
+select 'lines', 'with an id that reads null, none, nan or undefined', lines from absent
+union all
+select 'likely twins', kind || ' ids that differ by .0', twins from twins
+union all
+select 'versions', 'of raw objects that a newer version replaced', cast(count(*) as bigint)
+from superseded
 union all
 select 'returns', link, cast(count(*) as bigint)
 from returned_lines

@@ -6,15 +6,45 @@ bronze as (
 
 ),
 
-fx_rates as (
+feed as (
 
     select * from {{ source('staging', 'fx_rates') }}
+
+),
+
+purchases as (
+
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
 
 ),
 
 settings as (
 
     select * from {{ ref('reporting_settings') }}
+
+),
+
+fx_rates as (
+
+    {{ current_rows('feed') }}
+
+),
+
+-- Currencies of rates in superseded versions of raw objects: their rates are as new as the newer
+-- version.
+withdrawn as (
+
+    select currency, max(withdrawn_seq) as withdrawn_seq
+    from (
+        {{ withdrawn_rows('feed', ['currency']) }}
+    ) as rates_before
+    group by currency
 
 ),
 
@@ -28,10 +58,26 @@ sold as (
 
 ),
 
+-- The newest load that took away the last sale in a currency, or its last rate.
+left_currencies as (
+
+    select max(withdrawn_seq) as load_seq
+    from (
+        select withdrawn_seq
+        from (
+            {{ withdrawn_rows('purchases', ['currency']) }}
+        ) as sales_before
+        where currency not in (select currency from sold)
+        union all
+        select withdrawn_seq from withdrawn where currency not in (select currency from fx_rates)
+    ) as lost
+
+),
+
 -- The reporting currency: the one that is set, else the only one that is sold in, else USD. When a
 -- setting or a second currency changes the choice, every rate becomes as new as the setting, or the
--- load that brought it, so that all amounts are converted again.
-chosen as (
+-- load that brought it, so that all amounts are converted again; so it does where a currency went.
+choice as (
 
     select
         coalesce(settings.reporting_currency, only_sold.currency) as currency,
@@ -53,16 +99,33 @@ chosen as (
 
 ),
 
+chosen as (
+
+    select
+        choice.currency,
+        case
+            when left_currencies.load_seq > choice.load_seq then left_currencies.load_seq
+            else choice.load_seq
+        end as load_seq
+    from choice
+    cross join left_currencies
+
+),
+
 -- Of several rates of the same time the last arrival counts.
 rates as (
 
     select
         fx_rates.*,
-        chosen.load_seq as chosen_seq
+        case
+            when withdrawn.withdrawn_seq > chosen.load_seq then withdrawn.withdrawn_seq
+            else chosen.load_seq
+        end as chosen_seq
     from fx_rates
     inner join chosen
         on fx_rates.reporting_currency = chosen.currency
         and fx_rates.currency <> chosen.currency
+    left join withdrawn on fx_rates.currency = withdrawn.currency
     qualify row_number() over (
         partition by fx_rates.currency, fx_rates.ts
         order by

@@ -4,9 +4,21 @@
 -%}
 with
 
-descriptions as {{ inlined() }} (
+feed as {{ inlined() }} (
 
     select * from {{ source('staging', 'stores') }}
+
+),
+
+purchases as (
+
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
 
 ),
 
@@ -58,7 +70,9 @@ select
     described_at,
     is_described,
     cast(
-        case when is_time_zone_known or load_seq > settings_seq then load_seq else settings_seq end
-        as bigint
+        case
+            when is_time_zone_known or load_seq > settings_seq or load_seq is null then load_seq
+            else settings_seq
+        end as bigint
     ) as load_seq
 from known

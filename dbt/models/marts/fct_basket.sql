@@ -8,11 +8,11 @@ sales_lines as (
 
 select
     basket_id,
+    store_id,
+    sales_date,
     currency,
-    min(sales_date) as sales_date,
     min(utc_date) as utc_date,
     min(ts) as started_at,
-    min(store_id) as store_id,
     min(customer_id) as customer_id,
     min(channel) as channel,
     min(payment_method) as payment_method,
@@ -28,4 +28,4 @@ select
     cast(max(load_seq) as bigint) as load_seq
 from sales_lines
 where not is_return
-group by basket_id, currency
+group by basket_id, store_id, sales_date, currency

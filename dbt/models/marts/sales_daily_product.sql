@@ -1,8 +1,20 @@
 with
 
-bronze as (
+purchases as (
 
-    select * from {{ ref('bronze') }}
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
+feed as (
+
+    select * from {{ source('staging', 'products') }}
 
 ),
 

@@ -2,9 +2,21 @@
 -- depends_on: {{ ref('live_sales') }}
 with
 
-bronze as (
+purchases as (
 
-    select * from {{ ref('bronze') }}
+    select * from {{ source('staging', 'purchases') }}
+
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
+feed as (
+
+    select * from {{ source('staging', 'products') }}
 
 ),
 

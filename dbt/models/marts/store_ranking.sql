@@ -7,15 +7,15 @@ hours as {{ inlined() }} (
 
 ),
 
-stores as (
+clock as (
 
-    select * from {{ ref('dim_stores') }}
+    select * from {{ ref('sales_clock') }}
 
 ),
 
-latest as (
+stores as (
 
-    select max(sales_date) as last_date from hours
+    select * from {{ ref('dim_stores') }}
 
 ),
 
@@ -29,7 +29,7 @@ bounds as (
         cast({{ dbt.dateadd('day', '-2 * ' ~ days, 'last_date') }} as date) as previous_after,
         cast({{ dbt.dateadd('day', -364, 'last_date') }} as date) as year_ago_last,
         cast({{ dbt.dateadd('day', '-364 - ' ~ days, 'last_date') }} as date) as year_ago_after
-    from latest
+    from clock
 
 ),
 
@@ -47,6 +47,7 @@ placed as (
             as is_year_ago
     from hours
     cross join bounds
+    where hours.sales_date <= bounds.last_date
 
 ),
 

@@ -13,9 +13,9 @@ products as (
 
 ),
 
-latest as (
+clock as (
 
-    select max(sales_date) as last_date from daily_products
+    select * from {{ ref('sales_clock') }}
 
 ),
 
@@ -24,14 +24,15 @@ sales as (
     select
         daily_products.product_id,
         daily_products.category,
-        daily_products.sales_date > {{ dbt.dateadd('day', '-' ~ days, 'latest.last_date') }}
+        daily_products.sales_date > {{ dbt.dateadd('day', '-' ~ days, 'clock.last_date') }}
             as is_current,
         daily_products.units_sold,
         daily_products.reporting_net_sales
     from daily_products
-    cross join latest
-    where daily_products.sales_date
-        > {{ dbt.dateadd('day', '-2 * ' ~ days, 'latest.last_date') }}
+    cross join clock
+    where daily_products.sales_date <= clock.last_date
+        and daily_products.sales_date
+        > {{ dbt.dateadd('day', '-2 * ' ~ days, 'clock.last_date') }}
 
 ),
 

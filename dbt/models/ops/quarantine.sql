@@ -4,6 +4,18 @@ staged as (
 
     select * from {{ source('staging', 'quarantine') }}
 
+),
+
+superseded as (
+
+    select * from {{ source('staging', 'superseded') }}
+
+),
+
+counted as (
+
+    {{ current_rows('staged') }}
+
 )
 
-select * from staged
+select * from counted

@@ -18,6 +18,7 @@ from medallion.audit.live import NEEDED, live_checks
 from medallion.audit.raw import raw_checks
 from medallion.audit.snapshots import snapshot_check
 from medallion.audit.values import value_check
+from medallion.layers.quarantine import rejected_counts
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations
 
@@ -26,10 +27,14 @@ __all__ = ["AuditReport", "Check", "audit"]
 
 @dataclass
 class AuditReport:
-    """All checks, and counts of what waits for its next stage, which is no violation."""
+    """All checks, and counts that are no violation.
+
+    `waiting` is what waits for its next stage, `rejected` the rejected lines by their state.
+    """
 
     checks: list[Check] = field(default_factory=list)
     waiting: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -53,7 +58,7 @@ def audit(
         chance: draws the sample of lines whose values are compared; None compares all.
         progress: called with the key of each raw object.
     """
-    report, built = AuditReport(), relations(warehouse)
+    report, built = AuditReport(rejected=rejected_counts(lake, warehouse)), relations(warehouse)
     sound = list[str]()
     report.checks += raw_checks(lake, warehouse, report.waiting, sound, progress)
     report.checks.append(value_check(lake, warehouse, sound, chance))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from medallion.audit.checks import LATE, MONEY, TWICE, Check, count, rows
 from medallion.errors import SHOWN, shortened
-from medallion.platforms.warehouse import Warehouse
+from medallion.layers.staging import current_rows
+from medallion.platforms.warehouse import Warehouse, relations
 
 
 def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
@@ -21,19 +22,40 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
     wrong = (f"{event}: {copies} rows in silver" for event, copies in repeated)
     yield Check(TWICE, "silver has one row per event", f"{silver:,} rows", shortened(wrong))
     # Rows loaded after the last build of silver wait; all earlier ones must be in it.
-    ((late,),) = rows(
-        db,
-        "SELECT count(*) FROM staging.purchases "
-        "WHERE load_seq > (SELECT coalesce(max(load_seq), 0) FROM silver.purchases_silver) "
-        "AND event_id NOT IN (SELECT event_id FROM silver.purchases_silver)",
-    )
+    ((late, withdrawn),) = rows(db, _LATE)
     waiting["rows not yet in silver"] = late
+    waiting["rows that silver must let go"] = withdrawn
     yield Check(
         TWICE,
         "bronze rows - silver rows = duplicates",
-        f"{bronze - late - silver:,} duplicates",
+        f"{bronze - late + withdrawn - silver:,} duplicates{_contradicting(db)}",
         shortened(_unlike_first_arrivals(db)),
     )
+
+
+def _contradicting(db: Warehouse) -> str:
+    """Return how many copies have another payload than the one that counts; nothing for none."""
+    if "ops.purchases_conflicts" not in relations(db):
+        return ""
+    number = count(db, "ops.purchases_conflicts")
+    return f", {number:,} with another payload: 'medallion conflicts'" if number else ""
+
+
+_STAGED = current_rows("purchases")
+_WITHDRAWN = """
+    SELECT old.event_id FROM staging.purchases AS old JOIN staging.superseded AS s
+    ON old.source_file = s.source_file AND old.ingested_at = s.ingested_at
+    WHERE s.load_seq > (SELECT coalesce(max(load_seq), 0) FROM {built})"""
+"""The events of superseded versions that a model may not have taken in yet."""
+
+_LATE = f"""
+SELECT
+    (SELECT count(*) FROM {_STAGED} AS staged
+     WHERE load_seq > (SELECT coalesce(max(load_seq), 0) FROM silver.purchases_silver)
+     AND event_id NOT IN (SELECT event_id FROM silver.purchases_silver)),
+    (SELECT count(*) FROM silver.purchases_silver AS silver JOIN staging.superseded AS s
+     ON silver.source_file = s.source_file AND silver.ingested_at = s.ingested_at
+     WHERE silver.event_id NOT IN (SELECT event_id FROM {_STAGED} AS staged))"""
 
 
 def _differ(columns: Iterable[tuple[str, str]]) -> str:
@@ -50,20 +72,27 @@ _COLUMNS = ", ".join(("event_id", *_KEPT))
 # The first arrival of each event, from staging alone, compared with silver in both directions.
 _WINNERS = f"""
 WITH built AS (SELECT coalesce(max(load_seq), 0) AS seq FROM silver.purchases_silver),
-repeated AS (SELECT event_id FROM staging.purchases GROUP BY event_id HAVING count(*) > 1),
+staged AS {_STAGED},
+repeated AS (SELECT event_id FROM staged GROUP BY event_id HAVING count(*) > 1),
 firsts AS (
-    SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staging.purchases
+    SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staged
     WHERE event_id NOT IN (SELECT event_id FROM repeated)
     UNION ALL
-    SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staging.purchases
+    SELECT {_COLUMNS}, load_seq, source_file, source_line FROM staged
     WHERE event_id IN (SELECT event_id FROM repeated)
     QUALIFY row_number() OVER (
-        PARTITION BY event_id ORDER BY ingested_at, source_file, source_line) = 1)
+        PARTITION BY event_id
+        ORDER BY corrected_at DESC NULLS LAST, ingested_at, source_file, source_line) = 1)
 SELECT coalesce(f.event_id, s.event_id), s.event_id IS NULL, f.source_file, f.source_line
 FROM firsts AS f
-FULL OUTER JOIN (SELECT {_COLUMNS} FROM silver.purchases_silver) AS s ON f.event_id = s.event_id
-WHERE f.event_id IS NULL OR f.load_seq <= (SELECT seq FROM built) AND (s.event_id IS NULL OR
-    {_differ((f"f.{c}", f"s.{c}") for c in _KEPT)})
+FULL OUTER JOIN (
+    SELECT {_COLUMNS}, old.load_seq IS NOT NULL AS is_superseded
+    FROM silver.purchases_silver AS silver LEFT JOIN staging.superseded AS old
+    ON silver.source_file = old.source_file AND silver.ingested_at = old.ingested_at
+        AND old.load_seq > (SELECT seq FROM built)) AS s ON f.event_id = s.event_id
+WHERE NOT coalesce(s.is_superseded, FALSE)
+  AND (f.event_id IS NULL OR f.load_seq <= (SELECT seq FROM built) AND (s.event_id IS NULL OR
+    {_differ((f"f.{c}", f"s.{c}") for c in _KEPT)}))
 ORDER BY 1 LIMIT {SHOWN}"""
 
 
@@ -74,7 +103,7 @@ def _unlike_first_arrivals(db: Warehouse) -> Iterator[str]:
         elif file is None:
             yield f"{event}: in silver, but not in staging"
         else:
-            yield f"{event}: silver does not hold its first arrival, {file} line {line}"
+            yield f"{event}: silver does not hold the copy that counts, {file} line {line}"
 
 
 def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
@@ -82,7 +111,7 @@ def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
 
     Days that changed in silver after the last build of gold wait for the next run.
     """
-    ((waiting["days not yet in gold"],),) = rows(db, f"SELECT count(*) FROM ({_WAITING}) AS days")
+    ((waiting["days not yet in gold"],),) = rows(db, _WAITING_DAYS)
     floats = list(_floats(db))
     yield Check(MONEY, "every amount is DECIMAL", f"{len(floats)} floats", shortened(floats))
     ((days, sums),) = rows(
@@ -93,7 +122,9 @@ def gold_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
     wrong = (
         f"day {day} {currency}: silver net {net or 0} in {lines or 0} lines, gold {gold or 0} in "
         f"{gold_lines or 0}"
-        for day, currency, net, lines, gold, gold_lines in rows(db, _SUMS)
+        for day, currency, net, lines, gold, gold_lines in rows(
+            db, f"{_SUMS.format(f'NOT IN ({_WAITING})')} LIMIT {SHOWN}"
+        )
     )
     figure = f"{sums:,} days and currencies"
     yield Check(MONEY, "gold sums = silver sums, per day", figure, shortened(wrong))
@@ -124,28 +155,41 @@ _NET = {
 _NET_SUMS = ", ".join(f"CAST(sum({e}) AS DECIMAL(38,4)) AS {name}" for name, e in _NET.items())
 _PAIRS = (("lines", "lines"), ("net", "net_sales"), ("discounts", "discounts"), ("tax", "tax"))
 
-_WAITING = """
+_CHANGED = """
 SELECT dt FROM silver.purchases_silver
 WHERE load_seq > (SELECT coalesce(max(load_seq), 0) FROM gold.purchases_gold)
 UNION
-SELECT dt FROM bronze.purchases_bronze WHERE event_id IN (
+SELECT dt FROM staging.purchases WHERE event_id IN (
     SELECT event_id FROM silver.purchases_silver
     WHERE load_seq > (SELECT coalesce(max(load_seq), 0) FROM gold.purchases_gold)
       AND load_seq > first_load_seq)"""
-"""The days that gold has not been built for, as dbt's macro changed_days finds them."""
+"""The days of new and replaced lines that gold has not been built for, as dbt's macro changed_days
+finds them."""
+
+_LEFT = f"""
+SELECT dt FROM staging.purchases
+WHERE event_id IN ({_WITHDRAWN.format(built="gold.purchases_gold")})"""
+"""The days of withdrawn lines. Where all of an object was withdrawn, nothing shows whether gold was
+built since: these days wait only while they differ."""
+
+_WAITING = f"{_CHANGED} UNION {_LEFT}"
 
 _SUMS = f"""
 WITH sums AS (
     SELECT dt, currency, count(*) AS lines, {_NET_SUMS}
     FROM silver.purchases_silver GROUP BY dt, currency)
-SELECT coalesce(s.dt, g.sales_date), coalesce(s.currency, g.currency), s.net, s.lines,
-       g.net_sales, g.lines
+SELECT coalesce(s.dt, g.sales_date) AS sales_date, coalesce(s.currency, g.currency),
+       s.net, s.lines, g.net_sales, g.lines
 FROM sums AS s
 FULL OUTER JOIN (SELECT * FROM gold.purchases_gold WHERE currency IS NOT NULL) AS g
   ON s.dt = g.sales_date AND s.currency = g.currency
 WHERE ({_differ((f"s.{one}", f"g.{other}") for one, other in _PAIRS)})
-  AND coalesce(s.dt, g.sales_date) NOT IN ({_WAITING})
-ORDER BY 1, 2 LIMIT {SHOWN}"""
+  AND coalesce(s.dt, g.sales_date) {{}} ORDER BY 1, 2"""
+
+_WAITING_DAYS = f"""
+SELECT count(*) FROM (
+    {_CHANGED}
+    UNION SELECT sales_date FROM ({_SUMS.format(f"IN ({_LEFT})")}) AS differing) AS days"""
 
 _DAYS = f"""
 SELECT coalesce(s.dt, g.sales_date), CASE WHEN s.dt IS NULL THEN 'gold' ELSE 'silver' END

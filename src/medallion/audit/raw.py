@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from medallion.audit.checks import LOST, Check, count, rows
 from medallion.cleaning.lines import read_blocks
@@ -15,6 +16,7 @@ from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import RECEIPTS, receipt_key, stem
+from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -39,7 +41,7 @@ def raw_checks(
 
     `sound` gets the keys of the objects whose bytes are those of their receipts.
     """
-    receipts = _receipts(db)
+    receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
     cleaned = {o.key for o in lake.list(RECEIPTS)}
     receipted = {key for key, _ in receipts}
@@ -54,15 +56,16 @@ def raw_checks(
             else:
                 not_loaded += 1
             continue
-        if (promised := receipts.get((raw.key, recount.checksum))) is None:
-            if receipt_key(stem(raw)) in cleaned and raw.key in receipted:
+        receipt = receipts.get((raw.key, recount.checksum))
+        if receipt is None or receipt.arrived != newest[raw.key]:
+            if receipt is None and receipt_key(stem(raw)) in cleaned and raw.key in receipted:
                 broken.append(f"{raw.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue
         objects, lines = objects + 1, lines + recount.lines
         sound.append(raw.key)
-        if recount.lines != promised:
-            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {promised}")
+        if recount.lines != receipt.lines:
+            broken.append(f"{raw.key}: {recount.lines} lines, receipt says {receipt.lines}")
         broken += recount.unlike
     gone, consented = receipted - seen, retired(lake)
     broken += [
@@ -72,6 +75,8 @@ def raw_checks(
     figure = f"{lines:,} in {objects:,} objects"
     if gone & consented:
         figure += f", {len(gone & consented):,} more in bronze alone"
+    if superseded := count(db, "staging.superseded"):
+        figure += f", {superseded:,} earlier versions that do not count"
     yield Check(LOST, "raw lines = receipt lines", figure, shortened(broken))
     yield _sums(db)
     yield _coverage(db)
@@ -83,41 +88,30 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
     Keys are listed in their order, so one query serves many objects. An object with many rejected
     lines has queries of its own, so that they need not fit into the memory.
     """
-    many: dict[str, set[datetime]] = {}
-    for key, arrived in rows(
-        db,
-        "SELECT source_file, ingested_at FROM staging.quarantine WHERE source_file IN ("
-        "SELECT source_file FROM staging.quarantine GROUP BY source_file "
-        f"HAVING count(*) > {LINES_AT_A_TIME}) GROUP BY source_file, ingested_at",
-    ):
-        many.setdefault(key, set()).add(arrived)
+    many = [
+        key
+        for (key,) in rows(
+            db,
+            f"SELECT source_file FROM {current_rows('quarantine')} AS rejected "
+            f"GROUP BY source_file HAVING count(*) > {LINES_AT_A_TIME}",
+        )
+    ]
     objects = raw_objects(lake)
     while batch := list(islice(objects, OBJECTS_AT_A_TIME)):
         keys = [raw.key for raw in batch]
-        kept: dict[str, dict[datetime, TextByLine]] = {}
-        for key, arrived, line, text in rows(
+        kept: dict[str, TextByLine] = {}
+        for key, line, text in rows(
             db,
-            "SELECT source_file, ingested_at, source_line, raw FROM staging.quarantine "
+            f"SELECT source_file, source_line, raw FROM {current_rows('quarantine')} AS rejected "
             f"WHERE source_file BETWEEN ? AND ? AND reason <> ?{_without(many)}",
             [min(keys), max(keys), UNREADABLE, *many],
         ):
-            kept.setdefault(key, {}).setdefault(arrived, {})[line] = text
+            kept.setdefault(key, {})[line] = text
         for raw in batch:
-            by_arrival = kept.pop(raw.key, {})
-            arrived = _version_of(raw, many.get(raw.key, by_arrival.keys()))
-            if raw.key in many and arrived:
-                yield raw, _queried(db, raw.key, arrived)
+            if raw.key in many:
+                yield raw, _queried(db, raw.key)
             else:
-                yield raw, _among(by_arrival.get(arrived, {}) if arrived else {})
-
-
-def _version_of(raw: LakeObject, arrivals: Collection[datetime]) -> datetime | None:
-    """Return the arrival of the version of an object that lies in raw/."""
-    arrived = raw.modified.replace(tzinfo=None)
-    if arrived in arrivals:
-        return arrived
-    # A home that was copied or restored has other times of modification.
-    return next(iter(arrivals)) if len(arrivals) == 1 else None
+                yield raw, _among(kept.pop(raw.key, {}))
 
 
 def _without(keys: Iterable[str]) -> str:
@@ -129,13 +123,13 @@ def _among(lines: TextByLine) -> LinesOf:
     return lambda first, last: {n: lines[n] for n in lines if first <= n <= last} if lines else {}
 
 
-def _queried(db: Warehouse, key: str, arrived: datetime) -> LinesOf:
+def _queried(db: Warehouse, key: str) -> LinesOf:
     return lambda first, last: dict(
         rows(
             db,
-            "SELECT source_line, raw FROM staging.quarantine WHERE source_file = ? AND "
-            "ingested_at = CAST(? AS TIMESTAMP) AND source_line BETWEEN ? AND ?",
-            [key, arrived.isoformat(), first, last],
+            f"SELECT source_line, raw FROM {current_rows('quarantine')} AS rejected "
+            "WHERE source_file = ? AND source_line BETWEEN ? AND ?",
+            [key, first, last],
         )
     )
 
@@ -167,10 +161,21 @@ def _recount(lake: Lake, raw: LakeObject, lines_of: LinesOf) -> _Recount:
         return _Recount(lines, stored.checksum(), unlike)
 
 
-def _receipts(db: Warehouse) -> dict[tuple[str, str], int]:
-    """Return the lines of every receipt by raw key and checksum."""
-    receipts = rows(db, "SELECT source_file, checksum, lines FROM staging.receipts")
-    return {(key, checksum): lines for key, checksum, lines in receipts}
+class _Receipt(NamedTuple):
+    arrived: datetime
+    lines: int
+
+
+def _receipts(db: Warehouse) -> tuple[dict[tuple[str, str], _Receipt], dict[str, datetime]]:
+    """Return the receipts by raw key and checksum, and the newest arrival of each raw key."""
+    receipts: dict[tuple[str, str], _Receipt] = {}
+    newest: dict[str, datetime] = {}
+    for key, checksum, *values in rows(
+        db, "SELECT source_file, checksum, modified_at, lines FROM staging.receipts ORDER BY 3"
+    ):
+        receipts[key, checksum] = receipt = _Receipt(*values)
+        newest[key] = receipt.arrived
+    return receipts, newest
 
 
 def _sums(db: Warehouse) -> Check:

@@ -299,11 +299,11 @@ def _instant(text: str) -> datetime:
         return _FIRST_INSTANT + timedelta(milliseconds=int(text))
     if not (match := _RFC3339.fullmatch(text)):
         raise _Bad
-    fraction, offset = (match[2] or ".")[:4], match[3]
-    local = datetime.fromisoformat(f"{text[:19]}{fraction:0<4}")
+    seconds, fraction, offset = (match[2] or ":00")[:3], (match[3] or ".")[:4], match[4]
+    local = datetime.fromisoformat(f"{text[:16]}{seconds}{fraction:0<4}")
     if offset in "Zz":
         return local
-    shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[4:6]))
+    shift = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:].lstrip(":") or 0))
     return local + shift if offset[0] == "-" else local - shift
 
 

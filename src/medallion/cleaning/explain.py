@@ -27,6 +27,7 @@ from medallion.contract import (
     NUMBER,
     OVERSIZE,
     RFC3339,
+    TIME_ZONES,
     TOTAL_MISMATCH,
     UNREADABLE,
     WHITE_SPACE,
@@ -194,6 +195,8 @@ def _wanted(field: Field) -> str:
     kind = field.type.kind
     if field.allowed == CURRENCIES:
         return "it must be a code of ISO 4217, such as USD"
+    if field.allowed == TIME_ZONES:
+        return "it must be an IANA time zone, such as Europe/Berlin"
     if field.allowed:
         return f"it must be {' or '.join(field.allowed)}"
     if kind == "text":

@@ -22,6 +22,7 @@ MODULES = {
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
     "quarantine": ("quarantine",),
+    "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),
 }
 """The verbs of each module, in the order of the day."""

@@ -69,11 +69,13 @@ def known_receipts(
     `damaged` gets the reason, by key, why objects of bronze cannot be read; an object whose
     receipts the warehouse has is left out of it.
     """
-    receipts = {}
+    receipts: dict[tuple[str, str], Provenance] = {}
     for key, rows in stored_receipts(lake, damaged):
         for row in rows:
             receipt = _provenance(row, key)
-            receipts[receipt.version] = receipt
+            other = receipts.setdefault(receipt.version, receipt)
+            # Bytes that came back after others arrived last when they came back.
+            receipts[receipt.version] = max(other, receipt, key=lambda r: r.arrived)
     for row in _staged(warehouse) if warehouse else ():
         damaged.pop(row["bronze_file"], None)
         receipt = _provenance(row, None)

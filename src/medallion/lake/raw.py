@@ -9,6 +9,8 @@ from medallion.lake import codecs
 from medallion.platforms.lake import CANNOT_READ, Lake, LakeObject
 
 RAW = "raw/"
+DECISIONS = f"{RAW}decisions/"
+"""Where decisions about rejected lines lie."""
 SUFFIXES = tuple(
     f"{kind}{packed}" for kind in (".ndjson", ".jsonl", ".json") for packed in ("", *codecs.NAMES)
 )
@@ -47,7 +49,8 @@ def unreadable(lake: Lake) -> dict[str, str]:
 
 
 def _is_raw(stored: LakeObject) -> bool:
-    return stored.key.lower().endswith(SUFFIXES) or (stored.key.endswith("/") and not stored.size)
+    is_folder = stored.key.endswith("/") and not stored.size
+    return is_folder or stored.key.lower().endswith(SUFFIXES) or stored.key.startswith(DECISIONS)
 
 
 def _advice(name: str) -> str:

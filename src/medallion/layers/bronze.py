@@ -10,10 +10,10 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ from medallion.lake.receipts import (
     stored_receipts,
 )
 from medallion.lake.seals import Stamp
-from medallion.platforms.lake import Lake, LakeObject
+from medallion.platforms.lake import Lake, LakeObject, milliseconds
 
 ROWS_PER_PART = 1 << 16
 REJECTED_BYTES_PER_PART = 8 << 20
@@ -94,12 +94,17 @@ class Unfinished(OSError):
 
 
 class Sweep:
-    """A search for raw objects without a receipt, which remembers those that have one."""
+    """A search for raw objects whose newest version has no receipt; it remembers the others.
+
+    The newest version of an object speaks for it. So each version must have arrived after the one
+    before, whatever its time of modification says.
+    """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._done: set[tuple[str, str]] | None = None
-        self._keys = set[str]()
+        self._cleaned: dict[str, str] | None = None
+        self._receipts = Counter[str]()
+        self._of_clusters = dict[str, list[_Earlier]]()
         self.failures: dict[str, str] = {}
         """The reasons, by key, why objects could not be compared in the last search."""
 
@@ -107,51 +112,97 @@ class Sweep:
         """Return the raw objects without a receipt, oldest arrival first."""
         self.failures = {}
         objects = list(raw_objects(self._lake))
-        if self._done is None:
-            receipted = self._receipted(objects)
-            self._done = {(o.key, o.version) for o in objects if stem(o) in receipted}
-            self._keys = {name.partition("-")[0] for name in receipted}
-        new = [o for o in objects if (o.key, o.version) not in self._done]
-        new = [o for o in new if key_stem(o.key) not in self._keys or self._is_changed(o)]
+        if self._cleaned is None:
+            self._cleaned = self._receipted(objects)
+        changed = [o for o in objects if self._cleaned.get(o.key) != o.version]
+        new = [version for o in changed if (version := self._new_version(o))]
         return sorted(new, key=lambda o: (o.modified, o.key))
 
-    def _receipted(self, objects: list[LakeObject]) -> set[str]:
-        """Return the stems of all objects that have a receipt.
+    def _receipted(self, objects: list[LakeObject]) -> dict[str, str]:
+        """Return the versions of the objects whose only receipt is theirs, by key.
 
-        They are the names of the receipts. A cluster writes many receipts into one object: these
-        are read.
+        Receipts are named after key and version. A cluster writes many receipts into one object:
+        these are read.
         """
         stored = list(self._lake.list(RECEIPTS))
         names = [o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in stored]
-        done = {name for name in names if is_stem(name)}
-        others = [o for o in stored if o.key not in map(receipt_key, done)]
-        receipts = set()
-        for _, rows in stored_receipts(self._lake, self.failures, others):
-            receipts |= {(r["source_file"], r["size"], r["modified_at"]) for r in rows}
-        return done | {
-            stem(o) for o in objects if (o.key, o.size, o.modified.replace(tzinfo=None)) in receipts
+        stems = {name for name in names if is_stem(name)}
+        of_clusters = [o for o, name in zip(stored, names, strict=True) if name not in stems]
+        for earlier in self._earlier(of_clusters):
+            self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
+        self._receipts = Counter(name.partition("-")[0] for name in stems)
+        return {
+            o.key: o.version
+            for o in objects
+            if self._receipts[key_stem(o.key)] == 1
+            and stem(o) in stems
+            and o.key not in self._of_clusters
         }
 
     def finished(self, raw: LakeObject) -> None:
         """Remember a receipt that was just published."""
-        if self._done is not None:
-            self._done.add((raw.key, raw.version))
-            self._keys.add(key_stem(raw.key))
+        if self._cleaned is not None:
+            self._cleaned[raw.key] = raw.version
+            self._receipts[key_stem(raw.key)] += 1
 
-    def _is_changed(self, raw: LakeObject) -> bool:
-        """Return whether no earlier version had the same bytes; note what cannot be compared."""
-        prefix = f"{RECEIPTS}{key_stem(raw.key)}-"
-        try:
-            with self._lake.open(raw.key) as stream:
-                checksum = StoredBytes(stream).checksum()
-        except OSError as error:
-            self.failures[raw.key] = reason(error)
-            return False
-        receipts = stored_receipts(self._lake, self.failures, self._lake.list(prefix))
-        if any(row["checksum"] == checksum for _, rows in receipts for row in rows):
-            self.finished(raw)
-            return False
-        return True
+    def _new_version(self, raw: LakeObject) -> LakeObject | None:
+        """Return an object with its arrival; None when its newest receipt is of the same bytes.
+
+        An object that cannot be compared is noted.
+        """
+        assert self._cleaned is not None
+        earlier = [*self._of_clusters.get(raw.key, ())]
+        if self._receipts[key_stem(raw.key)]:
+            earlier += self._earlier(self._lake.list(f"{RECEIPTS}{key_stem(raw.key)}-"))
+        if not earlier:
+            return raw
+        newest = max(earlier)
+        if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
+            try:
+                with self._lake.open(raw.key) as stream:
+                    checksum = StoredBytes(stream).checksum()
+            except OSError as error:
+                self.failures[raw.key] = reason(error)
+                return None
+            if checksum != newest.checksum:
+                return _after(raw, newest.arrived)
+        self._cleaned[raw.key] = raw.version
+        return None
+
+    def _earlier(self, objects: Iterable[LakeObject]) -> Iterator[_Earlier]:
+        """Yield what objects of receipts say; note those that cannot be read."""
+        for key, rows in stored_receipts(self._lake, self.failures, objects):
+            for row in rows:
+                arrived = row["modified_at"].replace(tzinfo=UTC)
+                yield _Earlier(arrived, row["size"], row["checksum"], row["source_file"], key)
+
+
+@dataclass(frozen=True, order=True)
+class _Earlier:
+    """What a receipt says of an earlier version of a raw object; `key` is that of the receipt."""
+
+    arrived: datetime
+    size: int
+    checksum: str
+    source_file: str
+    key: str
+
+    def has_place_of(self, raw: LakeObject) -> bool:
+        """Return whether a cluster, which names no receipt after its object, has cleaned `raw`."""
+        is_of_cluster = not is_stem(self.key.removeprefix(RECEIPTS).removesuffix(".parquet"))
+        return is_of_cluster and (self.size, self.arrived) == (raw.size, raw.modified)
+
+
+def _after(raw: LakeObject, arrived: datetime) -> LakeObject:
+    """Return a version that arrived after another one, a millisecond later if it says otherwise.
+
+    A file that is put back from a backup, and one of two writings within the same second in S3,
+    have an older or the same time of modification.
+    """
+    if raw.modified > arrived:
+        return raw
+    later = arrived + timedelta(milliseconds=1)
+    return replace(raw, modified=later, version=f"{raw.version} after {milliseconds(arrived)}")
 
 
 def clean(

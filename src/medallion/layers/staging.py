@@ -26,9 +26,38 @@ TABLES: dict[str, dict[str, Type]] = {
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
     "settings": {"reporting_currency": TEXT, "time_zone": TEXT}
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
+    "superseded": {"source_file": TEXT, "ingested_at": TIMESTAMP, "load_seq": INTEGER},
 }
 """The staging tables: name, then type by column. `loads` is the ledger, `settings` has a row for
-each change of how the home reports, whose load_seq is one of the same sequence."""
+each change of how the home reports, whose load_seq is one of the same sequence. `superseded` has a
+row for each version of a raw object that a newer version has replaced, with the load_seq of the
+newer one. The rows of such a version stay in staging, and no model counts them."""
+
+
+def current_rows(table: str) -> str:
+    """Return a subquery of the rows of a table whose version of the raw object is the newest."""
+    arrived = "modified_at" if table == "receipts" else "ingested_at"
+    return (
+        f"(SELECT staged.* FROM staging.{table} AS staged LEFT JOIN staging.superseded AS old "
+        f"ON staged.source_file = old.source_file AND staged.{arrived} = old.ingested_at "
+        "WHERE old.source_file IS NULL)"
+    )
+
+
+SUPERSEDE = """
+INSERT INTO staging.superseded
+SELECT DISTINCT versions.source_file, versions.modified_at, CAST($seq AS BIGINT)
+FROM (
+    SELECT source_file, modified_at FROM staging.receipts
+    WHERE source_file IN (SELECT source_file FROM staging.receipts WHERE load_seq = $seq)
+    QUALIFY modified_at < max(modified_at) OVER (PARTITION BY source_file)
+) AS versions
+LEFT JOIN staging.superseded AS old
+    ON versions.source_file = old.source_file AND versions.modified_at = old.ingested_at
+WHERE old.source_file IS NULL
+RETURNING source_file"""
+"""Note which versions the receipts of a load have replaced: of a raw object the version with the
+newest arrival counts."""
 
 _NEXT_SEQ = """
 SELECT coalesce(max(load_seq), 0) + 1 FROM (
@@ -41,11 +70,13 @@ ROWS_PER_TRANSACTION = 5_000_000
 class LoadReport:
     """The result of one pass of the loader.
 
-    `failures` says by receipt why its outputs could not be loaded; the next pass tries again.
+    `superseded` is the number of raw objects of which a newer version counts now. `failures` says
+    by receipt why its outputs could not be loaded; the next pass tries again.
     """
 
     objects: int = 0
     rows: int = 0
+    superseded: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -198,7 +229,7 @@ class Loader:
     def _load_or_split(self, batch: list[_Delivery], report: LoadReport) -> None:
         """Load a batch in one transaction; when it fails, each delivery in its own."""
         try:
-            self._load(batch)
+            report.superseded += self._load(batch)
         except (duckdb.Error, OSError, _Mismatch, Damaged) as error:
             if len(batch) == 1:
                 report.failures[batch[0].receipts] = _why(error)
@@ -212,7 +243,8 @@ class Loader:
             report.objects += len(delivery.rows)
             report.rows += delivery.rows_of_outputs
 
-    def _load(self, batch: list[_Delivery]) -> None:
+    def _load(self, batch: list[_Delivery]) -> int:
+        """Load a batch in one transaction; return how many raw objects it has rewritten."""
         expected = {key: rows for delivery in batch for key, rows in delivery.rows.items()}
         stamps = {key: stamp for delivery in batch for key, stamp in delivery.stamps.items()}
         tables: dict[str, list[str]] = {}
@@ -226,10 +258,12 @@ class Loader:
                 self._insert(table, keys, stamps, seq, now)
             self._require_receipts(batch, seq)
             self._book(expected, seq, now)
+            superseded = self._db.execute(SUPERSEDE, {"seq": seq}).fetchall()
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
+        return len(set(superseded))
 
     def _insert(
         self, table: str, keys: list[str], stamps: dict[str, Stamp], seq: int, now: datetime

@@ -42,7 +42,7 @@ _LAYERS = {
     "silver": "SELECT * EXCLUDE (event_key, event_bucket, load_seq, first_load_seq, loaded_at) "
     "FROM {db}.silver.purchases_silver",
     "gold": "SELECT * EXCLUDE (load_seq) FROM {db}.gold.purchases_gold",
-    "quarantine": "SELECT feed, reason, raw, source_file, source_line FROM {db}.staging.quarantine",
+    "quarantine": "SELECT feed, reason, raw, source_file, source_line FROM {db}.ops.quarantine",
 }
 """The columns to compare: all but those that depend on the order and time of loading."""
 
@@ -82,8 +82,9 @@ def rebuild(
 
     Args:
         platform: the platform.
-        missing: rows whose lines are no longer in raw/ are carried over (KEEP) or left out (DROP);
-            None refuses to lose them. Rows of retired objects are always carried over.
+        missing: rows of raw objects that are no longer in raw/ are carried over (KEEP) or left out
+            (DROP); None refuses to lose them. Rows of retired objects are always carried over.
+            Earlier versions of a rewritten object do not count, and are left out unless KEEP.
         progress: called with a message at each step.
 
     Raises:
@@ -112,7 +113,7 @@ def rebuild(
         )
     gone = [r for r in receipts if r.source_file not in existing | consented]
     if gone and missing is None:
-        raise _refusal(gone, "no longer holds")
+        raise _refusal(gone)
     lake = _lake_over_raw(platform.home, beside, receipts)
     progress("cleaning raw/")
     cleaned = clean(lake, progress=lambda receipt: progress(f"cleaned {receipt.source_file}"))
@@ -130,11 +131,8 @@ def rebuild(
             raise WarehouseError(
                 f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
             )
-        dropped = [r for r in orphans if r not in carried]
+        dropped = [r for r in gone if r not in carried]
         lost = only_in_bronze(platform.lake, dropped, new)
-        if lost and missing is None:
-            rewritten = [r for r in dropped if r.source_file in lost]
-            raise _refusal(rewritten, "holds other bytes by now of", lost.total())
         differences = _differences(new, warehouse_path(platform.home))
         # Before the swap: a kill must not leave the old snapshot with the new warehouse.
         publish(platform.home, new, built.relations)
@@ -160,15 +158,14 @@ def _all_receipts(platform: Platform, damaged: dict[str, str]) -> list[Provenanc
         return known_receipts(platform.lake, None, damaged)
 
 
-def _refusal(orphans: Sequence[Provenance], why: str, rows: int | None = None) -> LossError:
+def _refusal(orphans: Sequence[Provenance]) -> LossError:
     accepted, rejected = (sum(getattr(r, n) for r in orphans) for n in ("accepted", "quarantined"))
-    what = f"{accepted:,} accepted rows and {rejected:,} rejected lines"
     names = sorted({r.source_file for r in orphans})
-    behind = what if rows is None else f"{rows:,} of {what}"
     return LossError(
-        f"rebuild would lose {behind}, so everything stays as it was: raw/ {why} {len(names):,} "
-        "objects that bronze was made of; put them back, or say --keep-missing to carry over what "
-        "bronze holds of them, or --drop-missing to leave it out and keep the old copy:",
+        f"rebuild would lose {accepted:,} accepted rows and {rejected:,} rejected lines, so "
+        f"everything stays as it was: raw/ no longer holds {len(names):,} objects that bronze was "
+        "made of; put them back, or say --keep-missing to carry over what bronze holds of them, or "
+        "--drop-missing to leave it out and keep the old copy:",
         shortened(names),
     )
 

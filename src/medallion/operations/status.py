@@ -10,7 +10,7 @@ import duckdb
 
 from medallion.lake.raw import raw_objects
 from medallion.layers.bronze import Sweep
-from medallion.layers.staging import waiting_objects
+from medallion.layers.staging import current_rows, waiting_objects
 from medallion.operations.freshness import Clock, utc
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations, total
@@ -52,7 +52,7 @@ def _of_receipts(warehouse: Warehouse) -> list[Layer]:
     totals = total("lines", "blank", "accepted", "quarantined")
     lines, blank, accepted, quarantined, arrived, finished = _row(
         warehouse,
-        f"SELECT {totals}, max(modified_at), max(finished_at) FROM staging.receipts",
+        f"SELECT {totals}, max(modified_at), max(finished_at) FROM {current_rows('receipts')} AS r",
     )
     share = f"{quarantined / (lines - blank):.1%} of the lines" if quarantined else ""
     return [
@@ -63,14 +63,20 @@ def _of_receipts(warehouse: Warehouse) -> list[Layer]:
 
 
 def _staging(lake: Lake, warehouse: Warehouse) -> Layer:
-    rows, loaded = _row(warehouse, "SELECT count(*), max(loaded_at) FROM staging.purchases")
+    rows, loaded = _row(
+        warehouse, f"SELECT count(*), max(loaded_at) FROM {current_rows('purchases')} AS p"
+    )
     waiting = _waiting(waiting_objects(lake, warehouse), "objects ")
     return Layer("staging", "purchase rows", rows, utc(loaded), waiting)
 
 
 def _silver(warehouse: Warehouse) -> Layer:
-    events, newest = _row(warehouse, "SELECT count(*), max(ts) FROM silver.purchases_silver")
-    (staged,) = _row(warehouse, "SELECT count(*) FROM staging.purchases")
+    events, newest = _row(
+        warehouse,
+        "SELECT count(*), max(CASE WHEN ts <= ingested_at THEN ts END) "
+        "FROM silver.purchases_silver",
+    )
+    (staged,) = _row(warehouse, f"SELECT count(*) FROM {current_rows('purchases')} AS p")
     return Layer("silver", "events", events, utc(newest), f"{staged - events} duplicates")
 
 

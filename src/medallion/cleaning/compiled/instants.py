@@ -54,7 +54,8 @@ def to_day(w, a, b):
 def to_instant(w, a, b):
     """Return the microseconds since 1970 of an RFC 3339 time or of epoch milliseconds.
 
-    It is cut to the millisecond. Where the text is neither, it is less than any bound.
+    A time without seconds is left to the exact lane. It is cut to the millisecond. Where the text
+    is neither, it is less than any bound.
     """
     wrong = np.int64(-(2**62))
     if b - a < 20:
@@ -86,14 +87,17 @@ def to_instant(w, a, b):
         for k in range(first, first + 3):
             fraction = fraction * 10 + (np.int64(w[k] - ZERO) if k < i else 0)
     offset = np.int64(0)
-    if b - i == 6 and (w[i] == PLUS or w[i] == MINUS) and w[i + 3] == COLON:
-        hours, minutes = _two(w, i + 1), _two(w, i + 4)
+    size = b - i
+    if (w[i] == PLUS or w[i] == MINUS) and (
+        size == 3 or size == 5 or (size == 6 and w[i + 3] == COLON)
+    ):
+        hours, minutes = _two(w, i + 1), _two(w, b - 2) if size > 3 else np.int64(0)
         if min(hours, minutes) < 0 or hours > 23 or minutes > 59:
             return wrong
         offset = hours * 60 + minutes
         if w[i] == MINUS:
             offset = -offset
-    elif b - i != 1 or w[i] | 32 != 122:
+    elif size != 1 or w[i] | 32 != 122:
         return wrong
     seconds = days * 86400 + hour * 3600 + (minute - offset) * 60 + second
     return (seconds * 1000 + fraction) * 1000

@@ -18,7 +18,7 @@ from medallion.errors import SettingsError, did_you_mean
 from medallion.lake.raw import not_taken, unreadable
 from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, clean
-from medallion.layers.staging import Loader, staged_settings, take_over, waiting_objects
+from medallion.layers.staging import Loader, LoadReport, staged_settings, take_over, waiting_objects
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse, relations
 
@@ -172,8 +172,17 @@ def load(platform: Platform, as_json: bool) -> None:
         print_json(report)
     else:
         say(f"loaded     {report.rows:,} rows of {report.objects:,} objects")
+        say(*superseded(report))
         tally.print()
     tally.exit_when_refused()
+
+
+def superseded(report: LoadReport) -> list[str]:
+    """Return the line on raw objects of which a newer version counts now; none without such."""
+    if not report.superseded:
+        return []
+    objects = "1 raw object" if report.superseded == 1 else f"{report.superseded:,} raw objects"
+    return [f"rewritten  the newest version counts of {objects} that had been loaded before"]
 
 
 def _say_what_snowpipe_loads(platform: Platform, as_json: bool) -> None:

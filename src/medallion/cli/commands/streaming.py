@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from medallion.audit import audit
-from medallion.cli.commands.stages import cleaned, say_not_taken
+from medallion.cli.commands.stages import cleaned, say_not_taken, superseded
 from medallion.cli.commands.verbs import (
     as_json,
     faults,
@@ -282,5 +282,6 @@ def _stages(batch: BatchReport) -> list[str]:
     return [
         f"{cleaned(batch.cleaned)} {seconds['clean']}",
         f"loaded     {batch.loaded.rows:,} rows {seconds['load']}",
+        *superseded(batch.loaded),
         f"built      {models} models {seconds.get('transform', '')}",
     ]

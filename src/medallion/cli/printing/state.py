@@ -67,6 +67,9 @@ def print_audit(report: AuditReport) -> None:
     for what, count in report.waiting.items():
         if count:
             say(f"  waiting, no violation: {count:,} {what}; the next run takes them")
+    if any(report.rejected.values()):
+        counts = ", ".join(f"{count:,} {state}" for state, count in report.rejected.items())
+        say(f"  rejected lines: {counts}; 'medallion quarantine list' shows them")
     broken = [check for check in report.checks if not check.holds]
     steps = dict.fromkeys(NEXT_STEPS.get(check.name, REBUILD) for check in broken)
     say("", *(f"to do: {step}" for step in steps))

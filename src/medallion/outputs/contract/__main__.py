@@ -32,6 +32,7 @@ def files() -> dict[str, str]:
     whole = {
         "docs/contract.md": page(),
         "dbt/models/sources.yml": dbt.sources(),
+        "dbt/macros/time_zones.sql": dbt.time_zones(),
         "infra/terraform/tables.json": catalog(),
         "contracts/retail.odcs.yaml": odcs(),
         "contracts/mapping.schema.json": mapping_schema(),

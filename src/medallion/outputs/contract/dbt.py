@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import yaml
 
-from medallion.contract import CURRENCIES, FEEDS, LOAD_COLUMNS, PURCHASES, Column, Field
+from medallion.contract import CURRENCIES, FEEDS, LOAD_COLUMNS, PURCHASES, TIME_ZONES, Column, Field
 from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table
 
 _WIDTH = 100
@@ -33,6 +33,23 @@ sources:
 def sources() -> str:
     """Return the text of dbt/models/sources.yml."""
     return _HEAD + "".join(_source(table) for table in TABLES)
+
+
+def time_zones() -> str:
+    """Return the text of dbt/macros/time_zones.sql."""
+    names = textwrap.fill(" ".join(TIME_ZONES), 96, break_on_hyphens=False)
+    return f"""\
+{{#- {EDIT_NOTE}
+    The IANA time zones with their links. A warehouse stops at the name of an unknown zone, so
+    dim_stores compares the stores' zones with this list first. It is a macro, not a seed: a seed
+    would need `dbt seed` before the first `dbt run`. -#}}
+{{% macro time_zones() -%}}
+{{%- set names -%}}
+{names}
+{{%- endset -%}}
+{{{{ return(names.split()) }}}}
+{{%- endmacro %}}
+"""
 
 
 def _source(table: Table) -> str:

@@ -63,9 +63,13 @@ def _property(feed: Feed, field: Field) -> dict[str, Any]:
     return rule
 
 
+def _escaped(name: str) -> str:
+    return name.replace("+", "\\+")
+
+
 def _text(field: Field) -> dict[str, Any]:
     if field.allowed:
-        cased = map(_any_case, field.allowed) if field.fold else field.allowed
+        cased = map(_any_case if field.fold else _escaped, field.allowed)
         return {"type": ["string"], "pattern": _pattern(field, "|".join(cased))}
     rule: dict[str, Any] = {"type": ["string", "integer"], "minimum": 0}
     if field.required:

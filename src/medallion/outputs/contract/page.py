@@ -24,6 +24,7 @@ from medallion.contract import (
     QUARANTINE_COLUMNS,
     RECEIPT_COLUMNS,
     TECHNICAL_COLUMNS,
+    TIME_ZONES,
     TOTAL_MISMATCH,
     UNREADABLE,
     VERSION,
@@ -86,7 +87,8 @@ def _field(field: Field) -> tuple[str, ...]:
 
 def _rule(field: Field) -> str:
     """Return the rules of a field as a short list."""
-    allowed = "ISO 4217" if field.allowed == CURRENCIES else " or ".join(field.allowed)
+    lists = {CURRENCIES: "ISO 4217", TIME_ZONES: "IANA, with links"}
+    allowed = lists.get(field.allowed, " or ".join(field.allowed))
     rules = [
         "required" if field.required else "",
         "" if field.default is None else f"default {field.default.strip(chr(39))}",
