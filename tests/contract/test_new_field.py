@@ -82,6 +82,7 @@ def test_every_file_that_repeats_the_contract_names_the_field(checkout: Path) ->
     assert names == {
         "src/medallion/contract.py",
         case,
+        "contracts/mapping.schema.json",
         "contracts/purchases.schema.json",
         "contracts/retail.odcs.yaml",
         "dbt/models/schema.yml",
