@@ -75,8 +75,13 @@ def spine_columns() -> dict[str, str]:
 
 
 def ops_columns() -> dict[str, str]:
-    """Return the generated regions of dbt/models/ops/ops.yml: quarantine and receipts."""
-    return {
+    """Return the generated regions of dbt/models/ops/ops.yml.
+
+    They are the columns of quarantine and receipts, and the payload of two copies in conflict.
+    """
+    payload = [field for field in PURCHASES.fields if field.name not in _NO_PAYLOAD]
+    both = [(c, list[str]()) for field in payload for c in (field, _kept(field))]
+    return {"conflicts": _entries(both)} | {
         table.name: _entries(
             (c, ["not_null"] if c.name in _NOT_NULL else [])
             for c in (*table.columns, *LOAD_COLUMNS)
@@ -84,6 +89,14 @@ def ops_columns() -> dict[str, str]:
         for table in TABLES
         if table.name not in FEEDS
     }
+
+
+_NO_PAYLOAD = ("event_id", "corrected_at", "schema_version")
+"""The fields in which copies of an event may differ without contradicting each other."""
+
+
+def _kept(field: Field) -> Column:
+    return Column(f"kept_{field.name}", field.type, f"The {field.name} that silver keeps.")
 
 
 _NOT_NULL = ("reason", "source_file", "source_line")
