@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -118,6 +119,8 @@ def ending_on_signals() -> Iterator[Ending]:
     wakeup = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_listen, args=(receiver, ending), daemon=True).start()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # A signal to the whole process group may end it too; it is started anew when it is needed.
+    warnings.filterwarnings("ignore", "resource_tracker: process died", UserWarning)
     # Otherwise multiprocessing would unblock SIGINT when it starts its first process.
     unblocks, resource_tracker._HAVE_SIGMASK = resource_tracker._HAVE_SIGMASK, False  # type: ignore[attr-defined]
     _ending = ending
