@@ -56,9 +56,13 @@ def decisions(lake: Lake) -> Iterator[Decision]:
                 yield Decision(**json.loads(stream.read()))
 
 
-def states(lake: Lake) -> dict[str, dict[int, tuple[str, str]]]:
-    """Return checksum and state of each line that was decided, by object and number."""
-    decided: dict[str, dict[int, tuple[str, str]]] = {}
+States = dict[str, dict[int, tuple[str, str]]]
+"""Checksum and state of lines, by object and number."""
+
+
+def states(lake: Lake) -> States:
+    """Return the states of all lines that were decided."""
+    decided: States = {}
     for decision in decisions(lake):
         of_object = decided.setdefault(decision.source_file, {})
         for number, checksum in decision.lines.items():

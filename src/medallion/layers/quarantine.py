@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medallion.lake.decisions import MENDED, WAIVED, states, text_checksum
+from medallion.lake.decisions import MENDED, WAIVED, States, states, text_checksum
 from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
@@ -51,7 +51,10 @@ class Line:
 
 def rejected_lines(lake: Lake, warehouse: Warehouse, choice: Choice) -> Iterator[Line]:
     """Yield the lines of a choice with their states, object by object, in their order."""
-    decided = states(lake)
+    return _lines(warehouse, choice, states(lake))
+
+
+def _lines(warehouse: Warehouse, choice: Choice, decided: States) -> Iterator[Line]:
     objects = warehouse.execute(
         f"SELECT DISTINCT feed, source_file {CHOSEN} ORDER BY feed, source_file", choice.parameters
     ).fetchall()
@@ -82,9 +85,9 @@ def rejected_counts(lake: Lake, warehouse: Warehouse) -> dict[str, int]:
 
 def decided_counts(lake: Lake, warehouse: Warehouse) -> Counter[tuple[str, str, str]]:
     """Return how many rejected lines were decided, by feed, reason and state."""
-    counts = Counter[tuple[str, str, str]]()
-    for file in states(lake):
-        for line in rejected_lines(lake, warehouse, Choice(file=file)):
+    counts, decided = Counter[tuple[str, str, str]](), states(lake)
+    for file in decided:
+        for line in _lines(warehouse, Choice(file=file), decided):
             if line.state != OPEN:
                 counts[line.feed, line.reason, line.state] += 1
     return counts
