@@ -19,7 +19,7 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	$(PIP) --require-hashes -r requirements-dashboard.lock
 	@touch $@
 .venv/.ready-test: .venv/.ready requirements-test.lock
-	$(PIP) --require-hashes -r requirements-test.lock
+	$(PIP) --no-compile --require-hashes -r requirements-test.lock
 	@touch $@
 test: setup  ## all tests, two files at a time
 	$(BIN)/python -m pytest --numprocesses 2
