@@ -23,8 +23,9 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	@touch $@
 test: setup  ## all tests, two files at a time
 	$(BIN)/python -m pytest --numprocesses 2
-chaos: setup  ## every byte of a small home flipped, every file cut: named or harmless (hours)
+chaos: setup  ## every byte flipped, every file cut, every command stopped at every step (hours)
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.crashes
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 lock:  ## resolve the requirements anew (needs uv)
