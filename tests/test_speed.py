@@ -21,7 +21,7 @@ from medallion.layers.bronze import clean
 from medallion.platforms.local import LocalLake
 from medallion.simulation import SimulationOptions, simulate
 
-EVENTS = 60_000
+EVENTS = 100_000
 ROUNDS = 5
 WORSE = 1.3
 
@@ -75,4 +75,4 @@ def test_the_simulator_costs_what_it_did(
 
     measured = ratio(ours, lambda: [json.dumps(event) for _ in range(EVENTS)])
     record_property("simulator / json.dumps, in hundredths", round(measured * 100))
-    assert measured <= 0.6 * WORSE
+    assert measured <= 0.65 * WORSE
