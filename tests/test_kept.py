@@ -86,12 +86,11 @@ def test_every_change_of_the_project_is_parsed(
 ) -> None:
     """Another text, name or place of a file, and another dbt; not what dbt wrote there itself."""
     project = tmp_path / "dbt"
-    monkeypatch.setattr(transform, "DBT_PROJECT", project)
     shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-    digests = [transform._project_digest()]
+    digests = [transform._project_digest(project)]
     (project / "target").mkdir()
     (project / "target" / "manifest.json").write_text("{}")
-    assert transform._project_digest() == digests[0]
+    assert transform._project_digest(project) == digests[0]
     for change in (
         lambda: (project / "models/gold.sql").open("a").write(" "),
         lambda: (project / "models/marts/marts.yml").open("a").write(" "),
@@ -101,5 +100,5 @@ def test_every_change_of_the_project_is_parsed(
         lambda: monkeypatch.setattr(transform, "version", lambda package: "0"),
     ):
         change()
-        digests.append(transform._project_digest())
+        digests.append(transform._project_digest(project))
     assert len(set(digests)) == len(digests)
