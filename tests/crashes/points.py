@@ -113,7 +113,8 @@ class Processes:
 @contextmanager
 def processes(folder: Path) -> Iterator[Processes]:
     """Start the server of forks with the shim, which needs a C compiler."""
-    environment = os.environ | {"LD_PRELOAD": str(shim()), "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "src")))
+    environment = os.environ | {"LD_PRELOAD": str(shim()), "PYTHONPATH": path}
     command = [sys.executable, "-m", "tests.crashes.server"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

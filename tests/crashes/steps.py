@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
+
 from medallion.cli import main
+from medallion.cli.commands.verbs import verb
 from medallion.collector import Keys, collector
 from medallion.pipeline import LIVE, open_pipeline
 from medallion.platforms.local import LocalLake
 from medallion.platforms.platform import Platform
-from medallion.settings import Settings
 from tests.conftest import drop, event
 from tests.test_collect import send
 
@@ -21,26 +24,35 @@ REQUESTS = 4
 
 def do(step: list[str], home: str, arm: Callable[[], object]) -> int:
     """Do a step; return its exit code. The disk is armed when its work begins."""
-    if step == [MICRO_BATCH]:
-        return _micro_batch(Path(home), arm)
     if step == [COLLECT]:
         return _collect(Path(home), arm)
-    arm()
+    if step == [MICRO_BATCH]:
+        command, arguments = _micro_batch(arm), list[str]()
+    else:
+        command, arguments = main, step
+        arm()
     try:
-        main([*step, "--home", home])
+        command([*arguments, "--home", home])
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
 
 
-def _micro_batch(home: Path, arm: Callable[[], object]) -> int:
-    """Bring a new object to gold as `up` does it from its second batch on: without dbt."""
-    with open_pipeline(Platform.of(Settings(home))) as pipeline:
-        pipeline.advance(build=LIVE)
-        drop(home, "purchases/second.ndjson", *(event(event_id=f"s{n}") for n in range(4)))
-        arm()
-        report = pipeline.advance(build=LIVE)
-        return 1 if report.failures else 0
+def _micro_batch(arm: Callable[[], object]) -> click.Command:
+    """Return a verb that brings a new object to gold as `up` does from its second batch on: without
+    dbt."""
+
+    @verb()
+    def micro_batch(platform: Platform) -> None:
+        with open_pipeline(platform) as pipeline:
+            pipeline.advance(build=LIVE)
+            sales = [event(event_id=f"s{n}") for n in range(4)]
+            drop(platform.home, "purchases/second.ndjson", *sales)
+            arm()
+            if pipeline.advance(build=LIVE).failures:
+                sys.exit(1)
+
+    return micro_batch
 
 
 def acknowledgements(home: Path) -> Path:
