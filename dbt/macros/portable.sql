@@ -54,11 +54,11 @@ cast(
 )
 {%- endmacro %}
 
-{#- rate * amount and amount / rate, rounded half away from zero to 4 digits after the point. A rate
-    is greater than 0 and has 8 digits after the point, an amount up to 12. DuckDB takes a quarter of
-    a microsecond to round a decimal of more than 18 digits, and three to divide one. So its answer
-    is that of floating-point numbers, corrected by the exact rest; amounts that are too large for
-    that are rounded as anywhere else. -#}
+{#- rate * amount and amount / rate, rounded half away from zero to 4 digits after the point. A
+    rate is greater than 0 and has 8 digits after the point, an amount up to 12. DuckDB takes a
+    quarter of a microsecond to round a decimal of more than 18 digits, and three to divide one. So
+    its answer is that of floating-point numbers, corrected by the exact rest; amounts that are too
+    large for that are rounded as anywhere else. -#}
 {% macro times_rate(rate, amount) -%}
 {{ return(adapter.dispatch('times_rate', 'medallion')(rate, amount)) }}
 {%- endmacro %}

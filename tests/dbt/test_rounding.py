@@ -66,7 +66,8 @@ def test_products_and_quotients_of_rates_are_exact() -> None:
     rows = ", ".join(f"({a}::DECIMAL(18,4), {r}::DECIMAL(20,8))" for a, r in pairs)
     product, quotient = made.duckdb__times_rate("r", "a"), made.duckdb__by_rate("b", "r")
     found = duckdb.sql(
-        f"WITH t AS (SELECT *, CAST(a * 0.00001 AS DECIMAL(28,12)) AS b FROM (VALUES {rows}) t(a, r))"
+        "WITH t AS (SELECT *, CAST(a * 0.00001 AS DECIMAL(28,12)) AS b "
+        f"FROM (VALUES {rows}) t(a, r))"
         f" SELECT a, r, b, CASE WHEN abs(r * a) < 1e14 THEN {product} END, {quotient} FROM t"
     ).fetchall()
     assert len(found) == len(pairs)
