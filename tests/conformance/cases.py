@@ -1,6 +1,6 @@
 """The conformance cases, one file for each rule: `cases/RULE.toml`.
 
-    says = "No integer from 1 to 999,999,999."     # what stands above the first case holds for all
+    says = "No number above 0, up to 999,999,999." # what stands above the first case holds for all
     reason = "bad_quantity"
 
     [zero]                                         # this is the case bad_quantity.zero
@@ -47,7 +47,7 @@ USUAL = {
     "purchases": TIME
     | {"event_id": "e1", "event_type": "purchase", "basket_id": "e1", "schema_version": "1"}
     | {"store_id": "S1", "product_id": "P1", "currency": "USD"}
-    | {"price": "12.500000", "quantity": "2", "total_amount": "25.0000"}
+    | {"price": "12.500000", "quantity": "2.00000", "total_amount": "25.0000"}
     | {"discount_amount": "0.0000", "tax_amount": "0.0000"},
     "products": TIME | {"product_id": "P1", "currency": "USD"},
     "stores": TIME | {"store_id": "S1", "currency": "USD"},
