@@ -208,6 +208,8 @@ def _wanted(field: Field) -> str:
         return "it must be a whole number"
     if kind == "timestamp":
         return _MOMENT
+    if field.minimum is not None and field.maximum is not None:
+        return f"it must be a number from {field.minimum:,} to {field.maximum:,}"
     digits = field.type.precision - field.type.scale
     return f"it must be a number of at most {digits} digits before the point"
 
