@@ -18,7 +18,8 @@ and what must become of it:
     accepted        the columns that differ from the USUAL row of the feed
     reason          why the line is rejected
     blank           true when the line is blank
-    lines           for an object: one of the three for each of its lines
+    lines           for an object: one of the three for each of its lines; a rejected one may say
+                    what is `kept` of it, where that is not the line as it stands
     unknown_fields  the names that the contract does not know, with their counts
 
 A text stands as it is. What could not be read there is spelled in double angle brackets:
@@ -127,4 +128,7 @@ def _outcome(feed: str, stated: dict[str, Any]) -> dict[str, Any]:
     if "accepted" in stated:
         columns = {name: decode(value).decode() for name, value in stated["accepted"].items()}
         return {"accepted": USUAL[feed] | columns}
-    return {"blank": True} if "blank" in stated else {"reason": stated["reason"]}
+    if "blank" in stated:
+        return {"blank": True}
+    kept = {"raw": decode(stated["kept"])} if "kept" in stated else {}
+    return {"reason": stated["reason"]} | kept
