@@ -19,8 +19,9 @@ with lines as (
         products.department,
         products.price as list_price,
         products.currency as cost_currency,
-        {{ if_money('products.cost * silver.signed_quantity', 'decimal(20,6)') }}
-            as cost_in_its_currency,
+        {{ if_money(
+            'products.cost * ' ~ wide_quantity('silver.signed_quantity'), 'decimal(20,6)'
+        ) }} as cost_in_its_currency,
         nullif(
             case when products.currency = silver.currency then rates.rate else cost_rates.rate end,
             0
@@ -130,8 +131,8 @@ select
     quantity,
     signed_quantity,
     currency,
-    cast(case when is_return then 0 else quantity end as bigint) as units_sold,
-    cast(case when is_return then quantity else 0 end as bigint) as units_returned,
+    cast(case when is_return then 0 else quantity end as decimal(18,5)) as units_sold,
+    cast(case when is_return then quantity else 0 end as decimal(18,5)) as units_returned,
     cast({{ sold }} as decimal(20,4)) as gross_sales,
     cast(case when is_return then 0 else discount_amount end as decimal(20,4)) as discounts,
     cast({{ paid_back }} as decimal(20,4)) as returns,
@@ -165,8 +166,10 @@ select
 from known
 {%- endmacro %}
 
-{#- A rate as a factor. DuckDB multiplies two decimals of 18 digits in 18 digits. -#}
+{#- A rate or a quantity as a factor. DuckDB multiplies two decimals of 18 digits in 18 digits. -#}
 {% macro wide(rate) %}cast({{ rate }} as decimal(20,8)){% endmacro %}
+
+{% macro wide_quantity(quantity) %}cast({{ quantity }} as decimal(20,5)){% endmacro %}
 
 {#- Whether an amount of a line is one that the contract can hold as money. -#}
 {% macro is_money(amount) %}abs({{ amount }}) < 100000000000000{% endmacro %}
