@@ -86,6 +86,11 @@ _ISO_4217 = """
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
 CURRENCIES = tuple(_ISO_4217.split())
+WHOLE_CURRENCIES: tuple[str, ...] = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG")
+WHOLE_CURRENCIES += ("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
+"""Currencies without a smaller unit."""
+MILLE_CURRENCIES = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+"""Currencies whose smallest unit is a thousandth; that of all others is a hundredth."""
 
 # IANA time zones with their links (tzdata 2026f). A warehouse stops at an unknown name, so the
 # cleaner takes no other.
