@@ -74,7 +74,7 @@ def main() -> None:
         take_away(controls, view, choice)
         version = f'data-version="{escape(board.relations.version)}"'
         path = navigation(choice, board.choices)
-        body = f'<main class="board" {version} data-view="{choice.view}">{path}{view.html}</main>'
+        body = f'<div class="board" {version} data-view="{choice.view}">{path}{view.html}</div>'
     except SnapshotGone:
         st.rerun()
     except DashboardError as error:
@@ -165,8 +165,10 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
         [1, 1.6, 1.6, 1.6, 1.4, 0.8], vertical_alignment="bottom"
     )
     title.markdown("# Retail")
+    newest = f"Newest day, {text.day(board.today)}"
+    labels = PERIODS if choices.is_today(now) else PERIODS | {TODAY: newest}
     period = periods.selectbox(
-        "Period", list(PERIODS), format_func=lambda name: PERIODS[name], key="period"
+        "Period", list(PERIODS), format_func=lambda name: labels[name], key="period"
     )
     days = chosen.days if period == chosen.period else None
     if period == RANGE:
@@ -180,13 +182,17 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
             days = Period(picked[0], picked[1])
         days = days or Period(board.today, board.today)
     is_live = period == TODAY and chosen.view == "sales"
-    compare = compares.selectbox(
-        "Compared with",
-        list(COMPARISONS),
-        format_func=lambda name: "A week before" if is_live else COMPARISONS[name],
-        key="compare",
-        disabled=is_live,
-    )
+    compare = chosen.compare
+    if is_live:
+        compares.selectbox("Compared with", ["The same time a week before"])
+    else:
+        st.session_state.setdefault("compare", compare)
+        compare = compares.selectbox(
+            "Compared with",
+            list(COMPARISONS),
+            format_func=lambda name: COMPARISONS[name],
+            key="compare",
+        )
     picked_stores = stores.multiselect(
         "Stores",
         list(choices.stores),

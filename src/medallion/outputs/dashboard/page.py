@@ -90,7 +90,7 @@ def _figure(figure: Figure, shown: Snapshot, is_today: bool) -> str:
     exact = text.exact(figure.kind, figure.value, shown.currency if figure.kind == "money" else "")
     return (
         f'<section class="card figure" data-metric="{figure.metric}" aria-label="{escape(label)}">'
-        f"<h3>{escape(label)}</h3>"
+        f"<h2>{escape(label)}</h2>"
         f'<div class="value" title="{escape(exact)}">{escape(value)}</div>'
         f'<div class="change">{change}</div>{line}</section>'
     )
@@ -209,7 +209,7 @@ def _rates(shown: Snapshot) -> str:
 
 def _block(metric: str, title: str, value: str, change: str, exact: str = "") -> str:
     return (
-        f'<div data-metric="{metric}"><h3>{title}</h3>'
+        f'<div data-metric="{metric}"><h2>{title}</h2>'
         f'<div class="value" title="{escape(exact or value)}">{escape(value)}</div>'
         f'<div class="change">{change}</div></div>'
     )
@@ -266,8 +266,8 @@ def _notes(shown: Snapshot) -> str:
     notes = [
         f"Amounts in {shown.currency}, tax excluded; revenue is net sales: gross sales - discounts "
         "- returns.",
-        f"Today's days and hours are those of {shown.time_zone}, whatever the zone of a store; all "
-        "other periods have the days and hours of each store, as the marts do.",
+        f"Days and hours of this page are those of {shown.time_zone}, whatever the zone of "
+        "a store; other periods have the days and hours of each store, as the marts do.",
         f"Snapshot {shown.version}, {shown.published_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
     ]
     if shown.unconverted_lines:

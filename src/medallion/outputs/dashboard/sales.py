@@ -34,6 +34,8 @@ GREATEST = "coalesce(now.reporting_net_sales, 0)"
 MOVED = "abs(coalesce(now.reporting_net_sales, 0) - coalesce(before.reporting_net_sales, 0))"
 RETURNED = "coalesce(now.reporting_returns, 0)"
 """Orders of a list, as SQL: by net sales, their change, or returns."""
+OTHERS = ""
+"""The key of the entry that sums up what a list leaves out."""
 _NOTHING: Sums = dict.fromkeys(("transactions", *COUNTS), 0) | dict.fromkeys(AMOUNTS, Decimal(0))
 _NOTHING |= dict.fromkeys(COSTS)
 
@@ -89,7 +91,9 @@ class PeriodSales:
         self.grain = grain(self.period)
         self.is_open = self.period.last >= today
         transactions = "category_transactions" if choice.category else "transactions"
-        columns = ", ".join((f"{transactions} AS transactions", *COUNTS, *AMOUNTS))
+        columns = ", ".join(
+            (f"{transactions} AS transactions", "category_transactions", *COUNTS, *AMOUNTS)
+        )
         select = (
             "SELECT {is_before} AS is_before, CAST(sales_date - ${first} AS INTEGER) AS day, "
             f"sales_date, sales_hour, store_id, product_id, category, {columns} "
@@ -141,7 +145,7 @@ class PeriodSales:
         return entry
 
     def by(self, dimension: str, order: str = GREATEST) -> list[Entry]:
-        """Return the sales by category, store or product, at most MOST_ROWS of them.
+        """Return the sales by category, store or product: MOST_ROWS of them, then all others.
 
         Args:
             dimension: category, store or product.
@@ -150,7 +154,7 @@ class PeriodSales:
         column = "category" if dimension == "category" else f"{dimension}_id"
         named = {
             "store": "dim_stores",
-            "product": "(FROM dim_products WHERE is_current)",
+            "product": "(SELECT * FROM dim_products WHERE is_current)",
         }.get(dimension)
         note = {"store": "city", "product": "category"}.get(dimension)
         if named is None:
@@ -205,8 +209,12 @@ class PeriodSales:
         if relation:
             names = f"{name}, nullif({note}, '{UNKNOWN}')"
             join = f"LEFT JOIN {relation} ON ranked.key = named.{key}"
+        # A basket counts once for each of its categories.
+        sums = self._sums
+        if key == "category":
+            sums = sums.replace("sum(transactions)", "sum(category_transactions)")
         rows = self._db.execute(
-            f"WITH grouped AS (SELECT CAST({key} AS VARCHAR) AS key, is_before, {self._sums} "
+            f"WITH grouped AS (SELECT CAST({key} AS VARCHAR) AS key, is_before, {sums} "
             "FROM sales GROUP BY 1, 2), paired AS (SELECT key, "
             "any_value(grouped) FILTER (NOT is_before) AS now, "
             "any_value(grouped) FILTER (is_before) AS before FROM grouped GROUP BY key), "
@@ -215,10 +223,21 @@ class PeriodSales:
             f"SELECT key, {names}, now, before FROM ranked {join} "
             f"ORDER BY {order} DESC NULLS LAST, key"
         ).fetchall()
-        return [
+        entries = [
             Entry(key, name or key, note or "", _known(now), _known(before))
             for key, name, note, now, before in rows
         ]
+        return [*entries, self._others(key, entries)] if len(entries) == MOST_ROWS else entries
+
+    def _others(self, key: str, entries: list[Entry]) -> Entry:
+        """Return the sums of all values of a key that are not among the entries."""
+        (row,) = self._db.execute(
+            f"SELECT any_value(sums) FILTER (NOT is_before), any_value(sums) FILTER (is_before) "
+            f"FROM (SELECT is_before, {self._sums} FROM sales WHERE CAST({key} AS VARCHAR) "
+            "NOT IN (SELECT unnest($keys)) GROUP BY is_before) AS sums",
+            {"keys": [entry.key for entry in entries]},
+        ).fetchall()
+        return Entry(OTHERS, "All others", "", *map(_known, row))
 
 
 def _known(sums: Sums | None) -> Sums:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 from typing import Any
@@ -16,7 +16,7 @@ from medallion.outputs.dashboard.choice import Choice
 from medallion.outputs.export import FORMULA
 
 MOST_ROWS = 1000
-"""How many rows a table has at most."""
+"""How many rows a table has at most, beside that of all others."""
 NUMBERS = ("money", "count", "ratio", "share", "change")
 
 
@@ -57,6 +57,7 @@ class Table:
     - `attribute`: the data-* attribute that holds the key of a row.
     - `most`: how many rows are shown; the CSV has all.
     - `bar`: the column that a bar under each row shows.
+    - `others`: a last row for all that has no row of its own.
     - `is_list`: whether the heads of the columns are for screen readers only.
     """
 
@@ -72,7 +73,7 @@ class Table:
     bar_colour: str = "accent"
     is_list: bool = False
     kind: str = ""
-    totals: Row | None = field(default=None)
+    others: Row | None = None
 
     def sorted(self, sort: str) -> list[Row]:
         """Return all rows in the order of a choice; what is unknown comes last."""
@@ -98,19 +99,17 @@ class Table:
             return f'<div class="empty">{escape(self.nothing)}</div>'
         rows = self.sorted(choice.sort)
         hidden = len(rows) - self.most
-        end = f", which ends after {MOST_ROWS:,} rows" if len(rows) >= MOST_ROWS else ""
-        more = f'<div class="more">{hidden:,} more rows are in the CSV file{end}.</div>'
-        more *= hidden > 0
+        more = f'<div class="more">{hidden:,} more rows are in the CSV file.</div>' * (hidden > 0)
         heads = "".join(self._head(place, choice) for place in range(len(self.columns)))
         shape = "rows" if self.is_list else "grid-table"
         unseen = ' class="unseen"' if self.is_list else ""
-        total = f'<tfoot role="rowgroup">{self._row(self.totals)}</tfoot>' if self.totals else ""
+        others = f'<tfoot role="rowgroup">{self._row(self.others)}</tfoot>' if self.others else ""
         name = escape(self.title)
         table = (
             f'<table class="{shape} {self.kind}" role="table" aria-label="{name}">'
             f'<thead{unseen} role="rowgroup"><tr role="row">{heads}</tr></thead>'
             f'<tbody role="rowgroup">{"".join(map(self._row, rows[: self.most]))}</tbody>'
-            f"{total}</table>"
+            f"{others}</table>"
         )
         if self.is_list:
             return table + more
@@ -127,7 +126,7 @@ class Table:
         has_keys = any(row.key != str(row.values[0]) for row in self.rows)
         keys = ["id"] if has_keys else []
         writer.writerow([*keys, *(_safe(c.labelled(self.currency)) for c in self.columns)])
-        for row in self.sorted(sort):
+        for row in [*self.sorted(sort), *([self.others] if self.others else [])]:
             values = [self._plain(*cell) for cell in zip(self.columns, row.values, strict=True)]
             writer.writerow([*([_safe(row.key)] if has_keys else []), *values])
         return out.getvalue()

@@ -17,7 +17,7 @@ from medallion.outputs.dashboard.choice import Choice
 from medallion.outputs.dashboard.drawing import Column as Bar
 from medallion.outputs.dashboard.drawing import chart, sparkline
 from medallion.outputs.dashboard.periods import COMPARISONS, LAST_YEAR, Period
-from medallion.outputs.dashboard.sales import MOVED, RETURNED, Entry, PeriodSales
+from medallion.outputs.dashboard.sales import MOVED, OTHERS, RETURNED, Entry, PeriodSales
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
 from medallion.outputs.dashboard.tables import Column, Row, Table
 
@@ -86,7 +86,7 @@ def card(title: str, body: str, size: str = "", small: str = "") -> str:
     note = f" <small>{escape(small)}</small>" if small else ""
     return (
         f'<section class="card {size}" aria-label="{escape(title)}">'
-        f"<h3>{escape(title)}{note}</h3>{body}</section>"
+        f"<h2>{escape(title)}{note}</h2>{body}</section>"
     )
 
 
@@ -173,7 +173,8 @@ def _stores(board: Board, choice: Choice, sales: PeriodSales) -> View:
             Row(r.key, [*r.values, "yes" if r.key in same else "no"], r.note, r.link)
             for r in table.rows
         ]
-        table = Table("stores", "Stores", columns, rows, board.currency, most=500)
+        others = table.others and replace(table.others, values=[*table.others.values, text.ABSENT])
+        table = replace(table, columns=columns, rows=rows, others=others)
     cards.table(table, "full")
     return cards.view
 
@@ -185,7 +186,9 @@ def _products(board: Board, choice: Choice, sales: PeriodSales) -> View:
         _list("products", "Product", entries, metrics, choice, sales, board.currency, most=50),
         "full",
     )
-    returned = [e for e in sales.by("product", RETURNED) if e.now["units_returned"]]
+    returned = [
+        e for e in sales.by("product", RETURNED) if e.now["units_returned"] or e.key == OTHERS
+    ]
     metrics = ("units_sold", "units_returned", "reporting_returns", "reporting_return_rate")
     cards.table(
         _list(
@@ -492,7 +495,7 @@ def _figure(
     change = escape(reason) or comparison(kind, value, before, currency)
     return (
         f'<section class="card figure sixth" data-metric="{metric}" aria-label="{escape(label)}">'
-        f'<h3>{escape(label)}</h3><div class="value" title="{exact}">'
+        f'<h2>{escape(label)}</h2><div class="value" title="{exact}">'
         f'{escape(text.shown(kind, value, currency))}</div><div class="change">{change}</div>'
         f"{line}</section>"
     )
@@ -549,7 +552,9 @@ def _series(
 
 def _movers(sales: PeriodSales, currency: str) -> Table:
     had_sales = bool(sales.days_with_sales()[1])
-    moved = [e for e in sales.by("product", MOVED) if had_sales and e.difference(NET)]
+    moved = [
+        e for e in sales.by("product", MOVED) if had_sales and e.key != OTHERS and e.difference(NET)
+    ]
     nothing = "Nothing moved." if had_sales else "There is nothing to compare."
     rows = [
         Row(e.key, (e.name, mover(e.now["lines"], e.change(NET)), e.difference(NET)), e.note)
@@ -596,10 +601,12 @@ def _list(
         if sales.compared:
             values.append(entry.change(compare))
         note = entry.note or (entry.key if entry.key != entry.name and label == "Store" else "")
-        rows.append(Row(entry.key, values, note, _link(label, entry.key, choice)))
+        link = _link(label, entry.key, choice) if entry.key != OTHERS else ""
+        rows.append(Row(entry.key, values, note, link))
+    others = rows.pop() if rows and rows[-1].key == OTHERS else None
     return Table(
         key, title or {"categories": "Categories"}.get(key, f"{label}s"), columns, rows, currency,
-        nothing, most,
+        nothing, most, others=others,
     )  # fmt: skip
 
 
@@ -617,7 +624,7 @@ def _facts(*facts: tuple[str, str, str]) -> str:
     return (
         '<div class="pair">'
         + "".join(
-            f'<div><h4>{escape(name)}</h4><div class="value">{escape(value)}</div>'
+            f'<div><h3>{escape(name)}</h3><div class="value">{escape(value)}</div>'
             f'<div class="change">{escape(note)}</div></div>'
             for name, value, note in facts
         )
