@@ -16,7 +16,6 @@ from medallion.operations.freshness import Clock, freshness
 from medallion.outputs.dashboard import page, text, views
 from medallion.outputs.dashboard.choice import VIEWS, Choice, read_choice
 from medallion.outputs.dashboard.header import header
-from medallion.outputs.dashboard.model import Choices
 from medallion.outputs.dashboard.periods import (
     COMPARISONS,
     EARLIEST,
@@ -73,7 +72,7 @@ def main() -> None:
         when = view.when
         take_away(controls, view, choice)
         version = f'data-version="{escape(board.relations.version)}"'
-        path = navigation(choice, board.choices)
+        path = navigation(choice, board)
         body = f'<div class="board" {version} data-view="{choice.view}">{path}{view.html}</div>'
     except SnapshotGone:
         st.rerun()
@@ -240,12 +239,14 @@ def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:
                 )
 
 
-def navigation(choice: Choice, choices: Choices) -> str:
+def navigation(choice: Choice, board: Board) -> str:
     """Return the links to the views, and the path of what is chosen, as HTML."""
-    current = ' aria-current="page"'
+    choices, current = board.choices, ' aria-current="page"'
+    rejected = f" · {text.percent(board.rejected)} rejected"
     tabs = "".join(
         f'<a href="{escape(choice.but(view=view, sort="").link)}" target="_self"'
-        f"{current if view == choice.view else ''}>{label}</a>"
+        f"{current if view == choice.view else ''}>{label}"
+        f"{rejected if view == 'quality' else ''}</a>"
         for view, label in VIEWS.items()
     )
     steps = []

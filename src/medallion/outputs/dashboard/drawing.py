@@ -111,7 +111,8 @@ def chart(title: str, columns: Sequence[Column], currency: str, before: str) -> 
         reading += f", {before} {money(column.before, currency)}" if before else ""
         label = ""
         if n % every == 0:
-            label = f'<span class="hour" aria-hidden="true">{escape(column.short)}</span>'
+            minor = " minor" * (n // every % 2)
+            label = f'<span class="hour{minor}" aria-hidden="true">{escape(column.short)}</span>'
         side = "right" if n > len(columns) / 2 else "left"
         tag = (
             f'a href="{escape(column.link)}" target="_self"' if column.link else 'div tabindex="0"'

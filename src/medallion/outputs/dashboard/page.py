@@ -178,7 +178,7 @@ def _list(
 def _movers(shown: Snapshot) -> Table:
     columns = (
         Column("product", "Product"),
-        Column("share", "Change in %"),
+        Column("share", "Change in %", "aligned"),
         Column("change", "Change", "money"),
     )
     rows = [Row(bar.key, (bar.name, _moved(bar), bar.difference), bar.note) for bar in shown.movers]

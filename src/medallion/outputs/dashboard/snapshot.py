@@ -103,6 +103,14 @@ class Board:
         """The seconds from the arrival of the last batch in raw/ until it was in each layer."""
         return self._lags()
 
+    @property
+    def rejected(self) -> Decimal | None:
+        """The share of the lines that were rejected on the last day on which anything arrived."""
+        arrivals = self._arrivals()
+        return (
+            Decimal(arrivals.quarantined) / arrivals.lines if arrivals and arrivals.lines else None
+        )
+
     def periods(self, choice: Choice) -> tuple[Period, Period | None]:
         """Return the period of a choice, and the one that it is compared with."""
         return periods(choice, self.today)

@@ -22,7 +22,9 @@ NUMBERS = ("money", "count", "ratio", "share", "change")
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `kind` is one of NUMBERS or "text", `unit` that of a count or ratio.
+    """A column; `kind` is one of NUMBERS, "text", or "aligned": a text that stands like a number.
+
+    `unit` is that of a count or ratio.
 
     A count is followed by its unit in a list, which has no visible heads.
     """
@@ -155,7 +157,7 @@ class Table:
             arrow = ("↓" if descending else "↑") if is_sorted else ""
             link = escape(choice.but(sort=turned).link)
             label = f'<a href="{link}" target="_self">{label}</a><i aria-hidden="true">{arrow}</i>'
-        number = ' class="number"' if is_number else ""
+        number = ' class="number"' if is_number or column.kind == "aligned" else ""
         return f'<th role="columnheader" scope="col"{number}{order}>{label}</th>'
 
     def _row(self, row: Row) -> str:
@@ -179,6 +181,7 @@ class Table:
     def _cell(self, column: Column, value: Any, is_last: bool, bar: str) -> str:
         shape = ("amount" if is_last else "side") if self.is_list else "number"
         if column.kind not in NUMBERS:
+            shape = shape if self.is_list or column.kind == "aligned" else "text"
             return f'<td class="{shape}" role="cell">{escape(str(value))}{bar}</td>'
         shown = text.shown(column.kind, value, self.currency)
         if self.is_list and column.unit and value is not None:

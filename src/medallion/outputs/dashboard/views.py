@@ -122,7 +122,8 @@ def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
     cards, total, series = Cards(choice), sales.total(), sales.series()
     for metric, label, kind, unit in CARDS:
         cards.raw(_figure(metric, label, kind, unit, total, series, board.currency))
-    cards.raw(_series(cards, choice, sales, series, board.currency))
+    if choice.hour is None:
+        cards.raw(_series(cards, choice, sales, series, board.currency))
     lists = (
         ("categories", "Category", "transactions"),
         ("products", "Product", "units_sold"),
@@ -419,9 +420,9 @@ def _quality(board: Board, choice: Choice) -> View:
             ],
             board.currency,
             nothing="Nothing has arrived.",
-            most=16,
+            most=10,
         ),
-        "half",
+        "full",
         f"{board.time_zone}; late: more than a day after the sale",
     )  # fmt: skip
     rejected = board.rows(
@@ -446,9 +447,9 @@ def _quality(board: Board, choice: Choice) -> View:
             ],
             board.currency,
             nothing="No line was rejected.",
-            most=30,
+            most=15,
         ),
-        "half",
+        "full",
         "'medallion quarantine list' shows where",
     )
     quality = board.rows("SELECT measure, detail, value FROM data_quality", "data_quality")
@@ -545,8 +546,6 @@ def _series(
     name = "a year before" if choice.compare == LAST_YEAR else "before"
     drawn = chart(title, bars, currency, name if sales.compared else "")
     small = f"the line is {COMPARISONS[choice.compare].lower()}" if sales.compared else ""
-    if not sales.period.days > 1 and choice.hour is not None:
-        drawn = table.html(choice)
     return card(title, drawn, "full", small)
 
 
@@ -562,7 +561,7 @@ def _movers(sales: PeriodSales, currency: str) -> Table:
     ]
     columns = (
         Column("product", "Product"),
-        Column("share", "Change in %"),
+        Column("share", "Change in %", "aligned"),
         Column("change", "Change", "money"),
     )
     return Table("movers", "Movers", columns, rows, currency, nothing)
