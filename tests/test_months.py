@@ -11,7 +11,10 @@ from medallion.layers.snapshots import publish
 
 def files(folder: Path) -> dict[str, int]:
     """The month of each file of the relation, and which file it is on the disk."""
-    return {path.name.split(".")[1]: path.stat().st_ino for path in folder.glob("sales.*.parquet")}
+    return {
+        path.name.split(".")[1]: path.stat().st_ino
+        for path in sorted(folder.glob("sales.*.parquet"))
+    }
 
 
 def test_only_the_months_that_changed_are_written_again(tmp_path: Path) -> None:
@@ -19,8 +22,8 @@ def test_only_the_months_that_changed_are_written_again(tmp_path: Path) -> None:
     have changed; rows that are gone take their file with them."""
     with duckdb.connect() as db:
         db.execute(
-            "CREATE TABLE sales AS SELECT day AS sales_date, CAST(date_trunc('month', day) AS DATE) "
-            "AS sales_month, 1.5 AS net FROM range(DATE '2026-01-01', DATE '2026-04-01', "
+            "CREATE TABLE sales AS SELECT day AS sales_date, "
+            "CAST(date_trunc('month', day) AS DATE) AS sales_month, 1.5 AS net FROM range(DATE '2026-01-01', DATE '2026-04-01', "
             "INTERVAL 1 DAY) AS days(day)"
         )
         first = files(publish(tmp_path, db, {"main.sales": True}))
