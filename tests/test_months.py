@@ -23,8 +23,8 @@ def test_only_the_months_that_changed_are_written_again(tmp_path: Path) -> None:
     with duckdb.connect() as db:
         db.execute(
             "CREATE TABLE sales AS SELECT day AS sales_date, "
-            "CAST(date_trunc('month', day) AS DATE) AS sales_month, 1.5 AS net FROM range(DATE '2026-01-01', DATE '2026-04-01', "
-            "INTERVAL 1 DAY) AS days(day)"
+            "CAST(date_trunc('month', day) AS DATE) AS sales_month, 1.5 AS net FROM "
+            "range(DATE '2026-01-01', DATE '2026-04-01', INTERVAL 1 DAY) AS days(day)"
         )
         first = files(publish(tmp_path, db, {"main.sales": True}))
         assert list(first) == ["2026-01", "2026-02", "2026-03"]
