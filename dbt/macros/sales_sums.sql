@@ -26,8 +26,8 @@ where sales_date in (select sales_date from days)
 {#- The additive measures, summed from lines. -#}
 {% macro sums_of_lines() -%}
 cast(count(*) as bigint) as lines,
-        cast(sum(units_sold) as bigint) as units_sold,
-        cast(sum(units_returned) as bigint) as units_returned,
+        cast(sum(units_sold) as decimal(38,5)) as units_sold,
+        cast(sum(units_returned) as decimal(38,5)) as units_returned,
         {% for amount in additive_amounts() -%}
         cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
@@ -41,8 +41,8 @@ cast(count(*) as bigint) as lines,
 {#- The additive measures, summed again from a mart. -#}
 {% macro sums_of_sums() -%}
 cast(sum(lines) as bigint) as lines,
-    cast(sum(units_sold) as bigint) as units_sold,
-    cast(sum(units_returned) as bigint) as units_returned,
+    cast(sum(units_sold) as decimal(38,5)) as units_sold,
+    cast(sum(units_returned) as decimal(38,5)) as units_returned,
     {% for amount in additive_amounts() -%}
     cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
     {% endfor -%}
@@ -52,7 +52,13 @@ cast(sum(lines) as bigint) as lines,
 {#- The amounts that may be added up; of the rates and averages, none. -#}
 {% macro additive_amounts() -%}
 {{ return([
-    'gross_sales', 'discounts', 'returns', 'net_sales', 'tax', 'cost_of_sales', 'costed_net_sales',
+    'gross_sales', 'discounts', 'returns', 'net_sales', 'tax', 'cost_of_sales', 'costed_net_sales'
+] + reporting_amounts()) }}
+{%- endmacro %}
+
+{#- Those of them in the reporting currency, which may be added up over all sales. -#}
+{% macro reporting_amounts() -%}
+{{ return([
     'reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales',
     'reporting_tax', 'reporting_cost_of_sales', 'reporting_costed_net_sales'
 ]) }}
