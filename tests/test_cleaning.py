@@ -320,9 +320,7 @@ def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
     (code,) = copy.rglob("scan-*.o")
     stored = code.read_bytes()
     code.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))
-    check = (
-        f"from medallion.cleaning.compiled import machine_code as m; print(m._kept({code.name!r}))"
-    )
+    check = f"from medallion.platforms.kept import kept; print(kept({code.name!r}))"
     done = subprocess.run(
         [sys.executable, "-c", check],
         env=os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(tmp_path)},

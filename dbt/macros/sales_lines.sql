@@ -86,7 +86,7 @@ costed as (
         case
             when reporting_cost is null then null
             when cost_currency = currency then cast(round(cost_in_its_currency, 4) as decimal(38,4))
-            else {{ divide('reporting_cost * 100000000', 'fx_rate * 100000000') }}
+            else {{ by_rate('reporting_cost', 'fx_rate') }}
         end as cost_amount
     from converted
 
@@ -142,20 +142,16 @@ select
     cast(case when is_cost_known then net_amount end as decimal(20,4))
         as costed_net_sales,
     cast(fx_rate as decimal(18,8)) as fx_rate,
-    cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
-        as reporting_gross_sales,
-    cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
-        - cast(round(fx_rate * {{ paid_back }}, 4) as decimal(20,4))
-        - cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_discounts,
-    cast(round(fx_rate * {{ paid_back }}, 4) as decimal(20,4))
-        as reporting_returns,
-    cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_net_sales,
-    cast(round(fx_rate * net_tax_amount, 4) as decimal(20,4)) as reporting_tax,
-    cast(
-        case when is_cost_known then round(reporting_cost, 4) end as decimal(20,4)
-    )
+    {{ times_rate('fx_rate', sold) }} as reporting_gross_sales,
+    {{ times_rate('fx_rate', sold) }}
+        - {{ times_rate('fx_rate', paid_back) }}
+        - {{ times_rate('fx_rate', 'net_amount') }} as reporting_discounts,
+    {{ times_rate('fx_rate', paid_back) }} as reporting_returns,
+    {{ times_rate('fx_rate', 'net_amount') }} as reporting_net_sales,
+    {{ times_rate('fx_rate', 'net_tax_amount') }} as reporting_tax,
+    cast(case when is_cost_known then round(reporting_cost, 4) end as decimal(20,4))
         as reporting_cost_of_sales,
-    cast(case when is_cost_known then round(fx_rate * net_amount, 4) end as decimal(20,4))
+    case when is_cost_known then {{ times_rate('fx_rate', 'net_amount') }} end
         as reporting_costed_net_sales,
     is_product_known,
     is_store_known,
