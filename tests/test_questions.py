@@ -271,7 +271,7 @@ def test_a_stream_answers_and_its_audit_holds(built: Path, tmp_path: Path) -> No
     home = Path(shutil.copytree(built, tmp_path / "home"))
     streaming = medallion("up", "--rate", "500", "--no-dashboard", "--home", str(home))
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (home / SOCKET).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         before = asked = _lines(home)

@@ -21,6 +21,7 @@ MODULES = {
     "streaming": ("run", "up", "simulate", "collect", "dashboard"),
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
+    "metrics": ("metric",),
     "quarantine": ("quarantine",),
     "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),
