@@ -27,9 +27,15 @@ chaos: setup  ## every byte of a small home flipped, every file cut: named or ha
 	$(BIN)/python -m tests.chaos
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
+site: setup  ## the documentation as a site in build/site, strictly
+	$(BIN)/python docs/site.py
+release: .venv/.ready  ## dist/ with the wheel of VERSION and its notes, from CHANGELOG.md
+	@test "$(VERSION)" = "$$($(BIN)/medallion --version | cut -d' ' -f3)"
+	rm -rf dist && $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	awk '/^## /{on = $$2 == "$(VERSION)"; next} on' CHANGELOG.md > dist/notes.md && test -s dist/notes.md
 lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra setup $(LOCK) --no-emit-package pandas -o requirements.lock
 	uv pip compile pyproject.toml --extra dashboard -c requirements.lock $(LOCK) -o requirements-dashboard.lock
 	uv pip compile pyproject.toml --extra test -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-.PHONY: run live setup test chaos check lock
+.PHONY: run live setup test chaos check site release lock

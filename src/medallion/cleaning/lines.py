@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from medallion.contract import MAX_LINE_BYTES
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 21
 BOM = b"\xef\xbb\xbf"
 _LINE_FEED = 10
 

@@ -17,7 +17,7 @@ import duckdb
 from medallion.errors import SettingsError, TransformError, did_you_mean
 from medallion.platforms.local import make_folder
 from medallion.platforms.snowflake import require_extra
-from medallion.settings import DBT_PROJECT
+from medallion.settings import DBT_PROJECT, dbt_project
 
 EMBEDDED, SNOWFLAKE = "local", "snowflake"
 """The targets of dbt/profiles.yml. That in Snowflake finds its account in the environment."""
@@ -44,6 +44,7 @@ class Transformer:
         if target == SNOWFLAKE:
             require_extra("dbt.adapters.snowflake")
         self._home, self._target = home.absolute(), target
+        self._project = dbt_project(self._home)
         self._work = self._home / ".dbt"
         self._runner: Any = None
         self._statements: dict[str, dict[str, str]] = {}
@@ -145,6 +146,7 @@ class Transformer:
     def _parsed(self) -> Any:
         os.environ["MEDALLION_HOME"] = str(self._home)
         if self._runner is None:
+            _require_same_sources(self._project)
             make_folder(self._work)
             self._runner = _parse(self._options(), self._hear)
         return self._runner
@@ -168,9 +170,9 @@ class Transformer:
             "--target",
             self._target,
             "--project-dir",
-            str(DBT_PROJECT),
+            str(self._project),
             "--profiles-dir",
-            str(DBT_PROJECT),
+            str(self._project),
             "--target-path",
             str(self._work / "target"),
             "--log-path",
@@ -178,6 +180,16 @@ class Transformer:
             "--log-level-file",
             "none",
         ]
+
+
+def _require_same_sources(project: Path) -> None:
+    """Raise TransformError when a home's own dbt project reads what another contract staged."""
+    own, shared = project / "models" / "sources.yml", DBT_PROJECT / "models" / "sources.yml"
+    if not own.is_file() or own.read_bytes() != shared.read_bytes():
+        raise TransformError(
+            f"{own} belongs to another version of medallion: take over what changed in {shared}, "
+            f"and look at the other files of {shared.parent}, too"
+        )
 
 
 def _parse(options: list[str], hear: Callable[[Any], None]) -> Any:
