@@ -25,7 +25,7 @@ MODULES = {
     "streaming": ("run", "up", "simulate", "collect", "dashboard"),
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
-    "metrics": ("metric",),
+    "metrics": ("metric", "mcp"),
     "quarantine": ("quarantine",),
     "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),

@@ -1,4 +1,4 @@
-"""The verb that asks for metrics: metric."""
+"""The verbs that ask for metrics: metric, mcp."""
 
 from __future__ import annotations
 
@@ -68,6 +68,16 @@ def metric(
     if form == "table":
         found = _rounded(found, project().metric(name), bool(compare))
     print_answer(Result(list(found.columns), iter([found.rows])), form, None)
+
+
+@verb(stopped=NOTHING_CHANGED)
+def mcp(platform: Platform) -> None:
+    """Answer an assistant by the Model Context Protocol, on standard input and output."""
+    from medallion.outputs.mcp_server import serve
+
+    if not platform.snowflake:
+        platform.require_existing()
+    serve(platform)
 
 
 def _day(moment: datetime | None) -> date | None:
