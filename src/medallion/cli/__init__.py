@@ -26,6 +26,7 @@ MODULES = {
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
     "metrics": ("metric", "mcp"),
+    "watching": ("watch",),
     "quarantine": ("quarantine",),
     "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),
