@@ -34,6 +34,8 @@ LINES = 30
 """Sales lines that a span usually has at least; with fewer, its sales are not compared."""
 SILENT_LINES = 10
 """Sales lines that the same span of every week before had at least, where there is silence now."""
+BRIEF, PATIENCE = timedelta(minutes=1), 1.5
+"""A silence lasts at least so long, and so many times what lies between two raw objects."""
 FAR = 4.0
 """How many times the usual spread sales must be away."""
 SPREAD, CHANCE = 0.12, 1.5
@@ -103,8 +105,8 @@ def _silence(moment: _Moment) -> Iterator[Alarm]:
         moment.now - WEEK,
         moment.now,
     )
-    if last is None:
-        return  # a home at rest, or of history alone
+    if last is None or moment.now - last < max(BRIEF, PATIENCE * _between_arrivals(moment)):
+        return  # a home at rest, or of history alone; or the next object is not due yet
     _, usual = _sales(moment, last, moment.now).get("", ((0, 0.0), {}))
     lines = [count for weeks in usual.values() for count, _ in weeks]
     if usual and min(lines) >= SILENT_LINES:
@@ -115,6 +117,19 @@ def _silence(moment: _Moment) -> Iterator[Alarm]:
             f"no sale for {quiet}; the same time of the last weeks had {min(lines):,} to "
             f"{max(lines):,} lines",
         )
+
+
+def _between_arrivals(moment: _Moment) -> timedelta:
+    """Return the usual time from one raw object of purchases to the next."""
+    ((seconds,),) = moment.rows(
+        "SELECT median(gap) FROM (SELECT datediff('second', lag(modified_at) "
+        "OVER (ORDER BY modified_at), modified_at) AS gap FROM staging.receipts "
+        "WHERE feed = 'purchases' AND modified_at > CAST(? AS TIMESTAMP) "
+        "AND modified_at <= CAST(? AS TIMESTAMP)) AS gaps",
+        moment.now - PAST,
+        moment.now,
+    )
+    return timedelta(seconds=float(seconds or 0))
 
 
 def _sales_far(moment: _Moment) -> Iterator[Alarm]:
@@ -301,7 +316,7 @@ def _audit(moment: _Moment) -> Iterator[Alarm]:
 _SILVER = {"silver.purchases_silver"}
 _RECEIPTS = {"staging.receipts", "staging.superseded"}
 RULES: dict[str, tuple[set[str], Callable[[_Moment], Iterator[Alarm]]]] = {
-    "silence": (_SILVER, _silence),
+    "silence": (_SILVER | _RECEIPTS, _silence),
     "sales": (_SILVER, _sales_far),
     "quarantine": (_RECEIPTS, _quarantine),
     "unknown field": (_RECEIPTS, _unknown_field),
