@@ -103,7 +103,9 @@ def _rounded(found: MetricRows, metric: Metric, is_compared: bool) -> MetricRows
     def shown(value: Decimal | None, is_share: bool) -> Any:
         if value is None:
             return None
-        return f"{value:,.1%}" if is_share else round(value, metric.digits)
+        if is_share:
+            return f"{value:,.1%}"
+        return value.normalize() if metric.digits is None else round(value, metric.digits)
 
     rows = [(*row[: -len(kinds)], *map(shown, row[-len(kinds) :], kinds)) for row in found.rows]
     return MetricRows(found.columns, rows)
