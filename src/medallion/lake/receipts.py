@@ -105,7 +105,8 @@ def read_receipts(stream: BinaryIO, key: str) -> list[dict[str, Any]]:
     """
     data = b"".join(iter(lambda: stream.read(1 << 20), b""))
     try:
-        rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(data)).to_pylist()
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        rows: list[dict[str, Any]] = table.to_pylist()
         for row in rows:
             require_whole(row)
     except Exception as error:  # Damaged Parquet makes Arrow raise nearly anything.

@@ -58,6 +58,7 @@ PARQUET = {
     "write_statistics": ["ts", "source_line"],
 }
 """Parquet options. Statistics of every column would cost more time than they save."""
+RECEIPT_PARQUET = {"use_dictionary": False, "write_statistics": False, "store_schema": False}
 
 # Arrow's own allocator keeps freed memory: a fifth of the memory of a run.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -293,7 +294,8 @@ class ObjectCleaner:
         for key, output in tally.files.items():
             self._lake.publish(output.path, key)
         receipt = self._receipt(source, tally, started)
-        _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")
+        path = self._scratch / f"{self._stem}.parquet"
+        _write(receipt.table(), path, **RECEIPT_PARQUET)
         self._lake.publish(path, receipt_key(self._stem), keeps_first=True)
         return receipt
 

@@ -311,9 +311,16 @@ class Loader:
         for key, rows in expected.items():
             if staged.get(key, 0) != rows:
                 raise _Mismatch(f"{key} has {staged.get(key, 0)} rows, its receipt says {rows}")
-        self._db.executemany(
-            "INSERT INTO staging.loads VALUES (?, ?, ?, ?, ?)",
-            [[key, table_of(key), rows, seq, now] for key, rows in expected.items()],
+        self._db.execute(
+            "INSERT INTO staging.loads "
+            "SELECT unnest($keys), unnest($kinds), unnest($rows), $seq, $now",
+            {
+                "keys": list(expected),
+                "kinds": [table_of(key) for key in expected],
+                "rows": list(expected.values()),
+                "seq": seq,
+                "now": now,
+            },
         )
 
 
