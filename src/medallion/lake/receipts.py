@@ -132,21 +132,21 @@ def require_whole(row: Mapping[str, Any]) -> None:
 
 
 def stored_receipts(
-    lake: Lake, damaged: dict[str, str], objects: Iterable[LakeObject] | None = None
+    lake: Lake, damaged: dict[str, str], keys: Iterable[str] | None = None
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield the key and the rows of every object of receipts.
 
     Args:
         lake: the lake.
         damaged: gets the reason, by key, why others cannot be read.
-        objects: the objects to read; None for all of the lake.
+        keys: the objects to read; None for all of the lake.
     """
-    for stored in lake.list(RECEIPTS) if objects is None else objects:
+    for key in (o.key for o in lake.list(RECEIPTS)) if keys is None else keys:
         try:
-            with lake.open(stored.key) as stream:
-                yield stored.key, read_receipts(stream, stored.key)
+            with lake.open(key) as stream:
+                yield key, read_receipts(stream, key)
         except (Damaged, OSError) as error:
-            damaged[stored.key] = reason(error)
+            damaged[key] = reason(error)
 
 
 def reason(error: Exception) -> str:

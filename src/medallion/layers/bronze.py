@@ -27,7 +27,7 @@ from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, day_o
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
 from medallion.lake.codecs import DamagedArchive, ReadError, StoredBytes, Unpacked
-from medallion.lake.raw import raw_objects
+from medallion.lake.raw import RAW, expected_folders, holds_lines
 from medallion.lake.receipts import (
     RECEIPTS,
     Receipt,
@@ -103,8 +103,8 @@ class Sweep:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._cleaned: dict[str, str] | None = None
-        self._receipts = Counter[str]()
+        self._watch = lake.watch(RAW)
+        self._stems: dict[str, list[str]] | None = None
         self._of_clusters = dict[str, list[_Earlier]]()
         self.failures: dict[str, str] = {}
         """The reasons, by key, why objects could not be compared in the last search."""
@@ -112,67 +112,68 @@ class Sweep:
     def waiting(self) -> list[LakeObject]:
         """Return the raw objects without a receipt, oldest arrival first."""
         self.failures = {}
-        objects = list(raw_objects(self._lake))
-        if self._cleaned is None:
-            self._cleaned = self._receipted(objects)
-        changed = [o for o in objects if self._cleaned.get(o.key) != o.version]
-        new = [version for o in changed if (version := self._new_version(o))]
+        objects = list[LakeObject]()
+        for stored in self._watch.look(expected_folders(datetime.now(UTC))):
+            if holds_lines(stored.key):
+                objects.append(stored)
+            else:
+                self._watch.settle(stored.key, stored.version)
+        if self._stems is None:
+            self._stems = self._receipted()
+        new = [version for o in objects if (version := self._new_version(o))]
         return sorted(new, key=lambda o: (o.modified, o.key))
 
-    def _receipted(self, objects: list[LakeObject]) -> dict[str, str]:
-        """Return the versions of the objects whose only receipt is theirs, by key.
+    def _receipted(self) -> dict[str, list[str]]:
+        """Return the stems of the receipts by the first part, which stands for a key.
 
         Receipts are named after key and version. A cluster writes many receipts into one object:
         these are read.
         """
-        stored = list(self._lake.list(RECEIPTS))
-        names = [o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in stored]
-        stems = {name for name in names if is_stem(name)}
-        of_clusters = [o for o, name in zip(stored, names, strict=True) if name not in stems]
+        stems, of_clusters = dict[str, list[str]](), list[str]()
+        for stored in self._lake.list(RECEIPTS):
+            if is_stem(name := stored.key.removeprefix(RECEIPTS).removesuffix(".parquet")):
+                stems.setdefault(name.partition("-")[0], []).append(name)
+            else:
+                of_clusters.append(stored.key)
         for earlier in self._earlier(of_clusters):
             self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
-        self._receipts = Counter(name.partition("-")[0] for name in stems)
-        return {
-            o.key: o.version
-            for o in objects
-            if self._receipts[key_stem(o.key)] == 1
-            and stem(o) in stems
-            and o.key not in self._of_clusters
-        }
+        return stems
 
     def finished(self, raw: LakeObject) -> None:
         """Remember a receipt that was just published."""
-        if self._cleaned is not None:
-            self._cleaned[raw.key] = raw.version
-            self._receipts[key_stem(raw.key)] += 1
+        self._watch.settle(raw.key, raw.version)
+        if self._stems is not None:
+            self._stems.setdefault(key_stem(raw.key), []).append(stem(raw))
 
     def _new_version(self, raw: LakeObject) -> LakeObject | None:
         """Return an object with its arrival; None when its newest receipt is of the same bytes.
 
         An object that cannot be compared is noted.
         """
-        assert self._cleaned is not None
-        earlier = [*self._of_clusters.get(raw.key, ())]
-        if self._receipts[key_stem(raw.key)]:
-            earlier += self._earlier(self._lake.list(f"{RECEIPTS}{key_stem(raw.key)}-"))
-        if not earlier:
+        assert self._stems is not None
+        stems, of_clusters = self._stems.get(key_stem(raw.key), []), self._of_clusters.get(raw.key)
+        if not stems and not of_clusters:
             return raw
-        newest = max(earlier)
-        if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
-            try:
-                with self._lake.open(raw.key) as stream:
-                    checksum = StoredBytes(stream).checksum()
-            except OSError as error:
-                self.failures[raw.key] = reason(error)
-                return None
-            if checksum != newest.checksum:
-                return _after(raw, newest.arrived)
-        self._cleaned[raw.key] = raw.version
+        if stems != [stem(raw)] or of_clusters:
+            earlier = [*(of_clusters or ()), *self._earlier(map(receipt_key, stems))]
+            newest = max(earlier, default=None)
+            if newest is None:
+                return raw
+            if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
+                try:
+                    with self._lake.open(raw.key) as stream:
+                        checksum = StoredBytes(stream).checksum()
+                except OSError as error:
+                    self.failures[raw.key] = reason(error)
+                    return None
+                if checksum != newest.checksum:
+                    return _after(raw, newest.arrived)
+        self._watch.settle(raw.key, raw.version)
         return None
 
-    def _earlier(self, objects: Iterable[LakeObject]) -> Iterator[_Earlier]:
+    def _earlier(self, keys: Iterable[str]) -> Iterator[_Earlier]:
         """Yield what objects of receipts say; note those that cannot be read."""
-        for key, rows in stored_receipts(self._lake, self.failures, objects):
+        for key, rows in stored_receipts(self._lake, self.failures, keys):
             for row in rows:
                 arrived = row["modified_at"].replace(tzinfo=UTC)
                 yield _Earlier(arrived, row["size"], row["checksum"], row["source_file"], key)

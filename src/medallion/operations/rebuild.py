@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -223,10 +223,9 @@ class RawAsReceived(LocalLake):
             arrived = receipt.arrived.replace(tzinfo=UTC)
             self._arrivals[receipt.source_file][receipt.checksum] = arrived
 
-    def list(self, prefix: str) -> Iterator[LakeObject]:
-        for raw in super().list(prefix):
-            arrivals = self._arrivals.get(raw.key)
-            yield replace(raw, modified=self._arrival(raw, arrivals)) if arrivals else raw
+    def shown(self, stored: LakeObject) -> LakeObject:
+        arrivals = self._arrivals.get(stored.key)
+        return replace(stored, modified=self._arrival(stored, arrivals)) if arrivals else stored
 
     def _arrival(self, raw: LakeObject, arrivals: dict[str, datetime]) -> datetime:
         if raw.modified in arrivals.values():

@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from medallion.platforms.watch import Watch
 
 
 @dataclass(frozen=True, order=True)
@@ -111,6 +114,10 @@ class Lake(Protocol):
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yield the keys under a prefix that `list` leaves out, each with the reason."""
+        ...
+
+    def watch(self, prefix: str) -> Watch:
+        """Return a watch on the objects under a folder."""
         ...
 
     def open(self, key: str) -> BinaryIO:
