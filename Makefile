@@ -19,17 +19,24 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	$(PIP) --require-hashes -r requirements-dashboard.lock
 	@touch $@
 .venv/.ready-test: .venv/.ready requirements-test.lock
-	$(PIP) --require-hashes -r requirements-test.lock
+	$(PIP) --no-compile --require-hashes -r requirements-test.lock
 	@touch $@
 test: setup  ## all tests, two files at a time
 	$(BIN)/python -m pytest --numprocesses 2
-chaos: setup  ## every byte of a small home flipped, every file cut: named or harmless (hours)
+chaos: setup  ## every byte flipped, every file cut, every command stopped at every step (hours)
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.crashes
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
+site: setup  ## the documentation as a site in build/site, strictly
+	$(BIN)/python docs/site.py
+release: .venv/.ready  ## dist/ with the wheel of VERSION and its notes, from CHANGELOG.md
+	@test "$(VERSION)" = "$$($(BIN)/medallion --version | cut -d' ' -f3)"
+	rm -rf dist && $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	awk '/^## /{on = $$2 == "$(VERSION)"; next} on' CHANGELOG.md > dist/notes.md && test -s dist/notes.md
 lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra setup $(LOCK) --no-emit-package pandas -o requirements.lock
 	uv pip compile pyproject.toml --extra dashboard -c requirements.lock $(LOCK) -o requirements-dashboard.lock
 	uv pip compile pyproject.toml --extra test -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-.PHONY: run live setup test chaos check lock
+.PHONY: run live setup test chaos check site release lock

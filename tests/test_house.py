@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -12,6 +14,7 @@ import click
 import pytest
 
 from medallion.cli import main
+from medallion.cli.reference import page as commands_page
 from medallion.metrics import read_definitions
 from medallion.metrics.page import page
 from medallion.outputs.contract.__main__ import files as contract_files
@@ -170,3 +173,18 @@ def test_no_tracked_text_names_a_registry_or_a_private_path() -> None:
     shown = re.compile(r"https?://[^ /]*(pypi|pythonhosted|npmjs|debian)|(^|[^\w.])/(root|home)/")
     for path in [*DOCUMENTS, *PACKAGE.rglob("*.py"), *(ROOT / "dbt").glob("models/**/*.sql")]:
         assert not shown.search(path.read_text()), path
+
+
+def test_the_site_builds_strictly() -> None:
+    """Every page is in the menu, and every link leads somewhere."""
+    site = [sys.executable, ROOT / "docs" / "site.py"]
+    outcome = subprocess.run(site, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert outcome.returncode == 0, outcome.stdout
+    built = (ROOT / "build" / "site" / "docs" / "tutorial" / "index.html").read_text()
+    assert "Ten minutes" in built or "ten minutes" in built
+    assert "fonts.googleapis" not in built, "a page asks for nothing outside"
+
+
+def test_the_reference_is_what_the_command_line_says() -> None:
+    """Made by `python -m medallion.cli.reference > docs/commands.md`."""
+    assert (ROOT / "docs" / "commands.md").read_text() == commands_page()

@@ -13,11 +13,21 @@ from medallion.contract import CURRENCIES, TIME_ZONES
 from medallion.errors import SettingsError, did_you_mean
 
 DEFAULT_HOME = Path("data")
-DBT_PROJECT = Path(__file__).parents[2] / "dbt"
-EXAMPLES = DBT_PROJECT.with_name("examples")
+_INSTALLED = Path(__file__).with_name("project")
+PROJECT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2]
+"""The folder with dbt/, bi/ and examples/: in a wheel a part of the package, else the checkout."""
+
+DBT_PROJECT = PROJECT / "dbt"
+EXAMPLES = PROJECT / "examples"
 _UNUSABLE = set("?#\n\r\0")
 FILE = "medallion.toml"
 """The settings file of a home."""
+
+
+def dbt_project(home: Path) -> Path:
+    """Return the folder of the dbt project that builds a home: its own, or else the shared one."""
+    own = home / "dbt"
+    return own if (own / "dbt_project.yml").is_file() else DBT_PROJECT
 
 
 @dataclass(frozen=True)

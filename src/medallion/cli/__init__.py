@@ -7,6 +7,7 @@ the verb is called.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -15,6 +16,9 @@ import click
 
 from medallion import __version__
 from medallion.process import ending_on_signals
+
+# No matrix is multiplied here, and the threads of OpenBLAS spin for a while at each start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 MODULES = {
     "starting": ("init",),

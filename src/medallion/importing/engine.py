@@ -12,6 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from medallion.contract import THOUSANDTHS, WHOLE_CURRENCIES
+
 EXACT = "DECIMAL(38,10)"
 """The type in which numbers with a fraction are computed."""
 
@@ -33,13 +35,10 @@ divide floats. For a quantity of 0 it is the amount, and the cleaner rejects the
 
 _NUMBER = f"CREATE MACRO number(x) AS CAST(x AS {EXACT})"
 
-_WHOLE: tuple[str, ...] = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF")
-_WHOLE += ("UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
-_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 _DECIMALS = f"""
 CREATE MACRO decimals(currency) AS (
-    CASE WHEN upper(currency) IN {_WHOLE} THEN 0
-    WHEN upper(currency) IN {_THOUSANDTHS} THEN 3 ELSE 2 END)
+    CASE WHEN upper(currency) IN {WHOLE_CURRENCIES} THEN 0
+    WHEN upper(currency) IN {THOUSANDTHS} THEN 3 ELSE 2 END)
 """
 """The decimals of a currency's smallest unit, as ISO 4217 lists them."""
 

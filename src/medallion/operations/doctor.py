@@ -12,7 +12,7 @@ from pathlib import Path
 
 from medallion.platforms.home import replaced_copies
 from medallion.platforms.warehouse import warehouse_path
-from medallion.settings import DBT_PROJECT
+from medallion.settings import dbt_project
 
 NEEDED_FREE_BYTES = 1 << 30
 
@@ -36,9 +36,9 @@ def examine(home: Path) -> list[Finding]:
         *[_package(name) for name in ("duckdb", "dbt-core", "dbt-duckdb", "pyarrow", "numpy")],
         Finding(
             "dbt project",
-            str(DBT_PROJECT),
-            (DBT_PROJECT / "dbt_project.yml").exists(),
-            mend="run from a clone of the project",
+            str(dbt_project(home)),
+            (dbt_project(home) / "dbt_project.yml").exists(),
+            mend="install medallion again",
         ),
         _writable(home),
         _space(home),

@@ -32,8 +32,8 @@ def short_money(amount: Decimal, currency: str) -> str:
 
 
 def count(number: Decimal | int | None) -> str:
-    """Return a whole number with thousands separators."""
-    return ABSENT if number is None else f"{int(number):,}"
+    """Return a number of things with thousands separators; a weight keeps its fraction."""
+    return ABSENT if number is None else f"{Decimal(number).normalize():,f}"
 
 
 def counted(number: Decimal | int, unit: str) -> str:

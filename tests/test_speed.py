@@ -1,0 +1,78 @@
+"""A guard of the speed: what the product costs beside a yardstick, in the same process, by turns.
+
+No bound is a time: each is a ratio of CPU seconds, the least of some rounds, so that neither a slow
+machine nor a busy one turns a test red. The bounds are the usual ratios and 30 % on top; what they
+mean, and how they are measured quietly, is in benchmarks/.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.peers import floor
+from medallion.cleaning import plain
+from medallion.layers.bronze import clean
+from medallion.platforms.local import LocalLake
+from medallion.simulation import SimulationOptions, simulate
+
+EVENTS = 100_000
+ROUNDS = 5
+WORSE = 1.3
+
+
+def ratio(ours: Callable[[], object], yardstick: Callable[[], object]) -> float:
+    """Return the CPU seconds of ours in those of the yardstick: the least of each, by turns."""
+    best = {ours: float("inf"), yardstick: float("inf")}
+    for _ in range(ROUNDS):
+        for way in best:
+            started = time.process_time()
+            way()
+            best[way] = min(best[way], time.process_time() - started)
+    return best[ours] / best[yardstick]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated purchases in raw/, as plain text."""
+    home = tmp_path_factory.mktemp("speed")
+    simulate(LocalLake(home), SimulationOptions(events=EVENTS, seed=5, compression="none"))
+    shutil.rmtree(home / "raw" / "products")
+    shutil.rmtree(home / "raw" / "stores")
+    shutil.rmtree(home / "raw" / "fx_rates")
+    return home
+
+
+def test_the_cleaner_costs_what_it_did(home: Path, record_property: Callable[..., None]) -> None:
+    """Beside DuckDB's typed reader and one flat Parquet file, which apply no rule."""
+    plain.load()
+    files = sorted((home / "raw").rglob("*.ndjson"))
+
+    def ours() -> None:
+        shutil.rmtree(home / "bronze", ignore_errors=True)
+        assert clean(LocalLake(home), workers=1).accepted == EVENTS
+
+    measured = ratio(ours, lambda: floor(files, home))
+    record_property("cleaner / floor, in hundredths", round(measured * 100))
+    assert measured <= 1.2 * WORSE
+
+
+def test_the_simulator_costs_what_it_did(
+    tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    """Beside the standard library's encoder, which writes as many events of the same shape."""
+    event = {f"field_{n}": f"value {n}" for n in range(9)} | {"price": "12.50", "quantity": 2}
+    options = SimulationOptions(events=EVENTS, seed=5, compression="none")
+
+    def ours() -> None:
+        shutil.rmtree(tmp_path / "raw", ignore_errors=True)
+        simulate(LocalLake(tmp_path), options)
+
+    measured = ratio(ours, lambda: [json.dumps(event) for _ in range(EVENTS)])
+    record_property("simulator / json.dumps, in hundredths", round(measured * 100))
+    assert measured <= 0.65 * WORSE
