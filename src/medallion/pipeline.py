@@ -23,7 +23,7 @@ from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
-IDLE, IDLE_TO_LOOK = 0.05, 10
+IDLE, IDLE_TO_LOOK = 0.05, 20
 """Seconds between two looks at raw/ when nothing waits: at least IDLE, and at least so many times
 the seconds of a look, so that looking does not keep a processor busy."""
 

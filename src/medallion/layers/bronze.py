@@ -32,13 +32,13 @@ from medallion.lake.receipts import (
     RECEIPTS,
     Receipt,
     accepted_key,
-    is_stem,
     key_stem,
     named_counts,
     quarantine_key,
     reason,
     receipt_key,
     stem,
+    stem_of,
     stored_receipts,
 )
 from medallion.lake.seals import Stamp
@@ -104,8 +104,8 @@ class Sweep:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._watch = lake.watch(RAW)
-        self._stems: dict[str, list[str]] | None = None
-        self._of_clusters = dict[str, list[_Earlier]]()
+        self._stems: dict[str, tuple[str, ...]] | None = None
+        self._of_many = dict[str, list[_Earlier]]()
         self.failures: dict[str, str] = {}
         """The reasons, by key, why objects could not be compared in the last search."""
 
@@ -123,27 +123,29 @@ class Sweep:
         new = [version for o in objects if (version := self._new_version(o))]
         return sorted(new, key=lambda o: (o.modified, o.key))
 
-    def _receipted(self) -> dict[str, list[str]]:
+    def _receipted(self) -> dict[str, tuple[str, ...]]:
         """Return the stems of the receipts by the first part, which stands for a key.
 
-        Receipts are named after key and version. A cluster writes many receipts into one object:
-        these are read.
+        Receipts are named after key and version. Clusters and compactions write many receipts into
+        one object: these are read.
         """
-        stems, of_clusters = dict[str, list[str]](), list[str]()
+        stems, of_many = dict[str, tuple[str, ...]](), list[str]()
         for stored in self._lake.list(RECEIPTS):
-            if is_stem(name := stored.key.removeprefix(RECEIPTS).removesuffix(".parquet")):
-                stems.setdefault(name.partition("-")[0], []).append(name)
+            if name := stem_of(stored.key):
+                key = name.partition("-")[0]
+                stems[key] = (*stems.get(key, ()), name)
             else:
-                of_clusters.append(stored.key)
-        for earlier in self._earlier(of_clusters):
-            self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
+                of_many.append(stored.key)
+        for earlier in self._earlier(of_many):
+            self._of_many.setdefault(earlier.source_file, []).append(earlier)
         return stems
 
     def finished(self, raw: LakeObject) -> None:
         """Remember a receipt that was just published."""
         self._watch.settle(raw.key, raw.version)
         if self._stems is not None:
-            self._stems.setdefault(key_stem(raw.key), []).append(stem(raw))
+            key = key_stem(raw.key)
+            self._stems[key] = (*self._stems.get(key, ()), stem(raw))
 
     def _new_version(self, raw: LakeObject) -> LakeObject | None:
         """Return an object with its arrival; None when its newest receipt is of the same bytes.
@@ -151,11 +153,11 @@ class Sweep:
         An object that cannot be compared is noted.
         """
         assert self._stems is not None
-        stems, of_clusters = self._stems.get(key_stem(raw.key), []), self._of_clusters.get(raw.key)
-        if not stems and not of_clusters:
+        stems, of_many = self._stems.get(key_stem(raw.key), ()), self._of_many.get(raw.key)
+        if not stems and not of_many:
             return raw
-        if stems != [stem(raw)] or of_clusters:
-            earlier = [*(of_clusters or ()), *self._earlier(map(receipt_key, stems))]
+        if stems != (stem(raw),) or of_many:
+            earlier = [*(of_many or ()), *self._earlier(map(receipt_key, stems))]
             newest = max(earlier, default=None)
             if newest is None:
                 return raw
@@ -190,9 +192,8 @@ class _Earlier:
     key: str
 
     def has_place_of(self, raw: LakeObject) -> bool:
-        """Return whether a cluster, which names no receipt after its object, has cleaned `raw`."""
-        is_of_cluster = not is_stem(self.key.removeprefix(RECEIPTS).removesuffix(".parquet"))
-        return is_of_cluster and (self.size, self.arrived) == (raw.size, raw.modified)
+        """Return whether a receipt among many, which is not named after its object, is of `raw`."""
+        return not stem_of(self.key) and (self.size, self.arrived) == (raw.size, raw.modified)
 
 
 def _after(raw: LakeObject, arrived: datetime) -> LakeObject:

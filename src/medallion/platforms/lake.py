@@ -7,13 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from medallion.platforms.watch import Watch
+from typing import BinaryIO, Protocol, TypeVar
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class LakeObject:
     """An object in a listing.
 
@@ -99,6 +96,22 @@ def file_object(key: str, size: int, modified: int) -> LakeObject:
     return LakeObject(key, size, moment(modified), f"{size}-{modified}")
 
 
+class Watch(Protocol):
+    """Repeated looks at the objects under a prefix."""
+
+    def look(self, expected: Iterable[str] = ()) -> list[LakeObject]:
+        """Return the objects that may be new or changed, and none that is settled.
+
+        Args:
+            expected: the folders in which new objects are expected now.
+        """
+        ...
+
+    def settle(self, key: str, version: str) -> None:
+        """Leave a version of an object out of further looks."""
+        ...
+
+
 class Lake(Protocol):
     """The operations of a lake.
 
@@ -161,8 +174,8 @@ class Lake(Protocol):
         """Return whether another process has the object open to write, where that can be known."""
         ...
 
-    def remove(self, key: str) -> None:
-        """Delete an object with all its versions."""
+    def remove(self, *keys: str) -> None:
+        """Delete objects with all their versions; of several some may be gone already."""
         ...
 
     def versions(self, prefix: str) -> Iterator[Version]:

@@ -23,11 +23,12 @@ from medallion.platforms.lake import (
     Changed,
     LakeObject,
     Version,
+    Watch,
     file_object,
     is_finished,
     milliseconds,
 )
-from medallion.platforms.watch import Entry, FolderWatch, Watch
+from medallion.platforms.watch import Entry, FolderWatch
 
 _NAME_BYTES = 100
 """How many bytes of a name its temporary file keeps, so that there is room for a number."""
@@ -87,10 +88,15 @@ class LocalLake:
         with self.path(key).open("rb") as file:
             return _lease(file.fileno()) is False
 
-    def remove(self, key: str) -> None:
-        path = self.path(key)
-        path.unlink()
-        sync(path.parent)
+    def remove(self, *keys: str) -> None:
+        paths = [self.path(key) for key in keys]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            sync(folder)
+            if "=" in folder.name:  # of a day or an hour that has nothing left
+                with suppress(OSError):
+                    folder.rmdir()
 
     def versions(self, prefix: str) -> Iterator[Version]:
         return iter(())
@@ -112,8 +118,9 @@ class LocalLake:
 
     def path(self, key: str) -> Path:
         """Return the path of a key."""
-        name = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
-        return self.home / name
+        if "%" in key:
+            key = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
+        return self.home / key
 
     @contextmanager
     def _finishing(self, key: str) -> Iterator[Path]:

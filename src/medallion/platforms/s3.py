@@ -21,9 +21,9 @@ from typing import Any, BinaryIO
 
 from medallion.errors import LakeError, SettingsError
 from medallion.platforms.arrivals import NOTES, finished, lists_notes, note_key, notes_of
-from medallion.platforms.lake import UNFINISHED, Changed, LakeObject, Version, is_finished
+from medallion.platforms.lake import UNFINISHED, Changed, LakeObject, Version, Watch, is_finished
 from medallion.platforms.local import emptied_scratch, own_scratch
-from medallion.platforms.watch import Objects, Page, PageWatch, Watch
+from medallion.platforms.watch import Objects, Page, PageWatch
 
 _ATTEMPTS = 6
 _SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER = 5, 60
@@ -154,10 +154,11 @@ class S3Lake:
             if old.key != note:
                 self.remove(old.key)
 
-    def remove(self, key: str) -> None:
-        for version in self.versions(key):
-            if version.key == key:
-                self.destroy(version)
+    def remove(self, *keys: str) -> None:
+        for key in keys:
+            for version in self.versions(key):
+                if version.key == key:
+                    self.destroy(version)
 
     def versions(self, prefix: str) -> Iterator[Version]:
         for _, versions in groupby(self._newest_first(prefix), key=lambda version: version.key):

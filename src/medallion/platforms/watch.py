@@ -23,7 +23,7 @@ from medallion.platforms.lake import LakeObject, is_finished
 SLICE = 500
 """The entries of everything that one look at a disk lists."""
 
-_REMEMBERED = 64
+_REMEMBERED = 32
 """How many folders and objects that have changed lately are looked at each time."""
 
 _SETTLING_SECONDS = 2.0
@@ -43,26 +43,20 @@ Entry = LakeObject | tuple[str, str] | str
 """An object; the key of what is none, with the reason; or the key of a folder."""
 
 
-class Watch(ABC):
-    """Looks at the objects under a prefix; it remembers those that need no further look."""
+class _Memory(ABC):
+    """A watch that remembers which objects need no further look."""
 
     def __init__(self) -> None:
         self._settled: dict[str, str] = {}
         self._unsettled: dict[str, str] = {}
 
     def settle(self, key: str, version: str) -> None:
-        """Leave a version of an object out of further looks."""
         self._settled[key] = version
         if self._unsettled.get(key) == version:
             del self._unsettled[key]
 
     @abstractmethod
-    def look(self, expected: Iterable[str] = ()) -> list[LakeObject]:
-        """Return the objects that may be new or changed, and none that is settled.
-
-        Args:
-            expected: the folders in which new objects are expected now.
-        """
+    def look(self, expected: Iterable[str] = ()) -> list[LakeObject]: ...
 
     def _new(self, objects: Iterable[LakeObject]) -> list[LakeObject]:
         """Return the objects that are not settled, and note them for the next look."""
@@ -87,7 +81,7 @@ class Folders(Protocol):
         ...
 
 
-class FolderWatch(Watch):
+class FolderWatch(_Memory):
     """A watch on a disk, where the time of modification of a folder tells of new names in it."""
 
     def __init__(self, lake: Folders, prefix: str) -> None:
@@ -113,6 +107,7 @@ class FolderWatch(Watch):
         new = self._new(objects.values())
         for stored in new:
             self._recent_objects.add(stored.key)
+            self._recent_folders.add(stored.key.rpartition("/")[0])
         return new
 
     def _first_look(self) -> list[LakeObject]:
@@ -157,8 +152,10 @@ class FolderWatch(Watch):
 
     def _arrived(self, key: str) -> Iterator[LakeObject]:
         """Yield the objects of a folder that are new, if its names may have changed."""
-        folder, modified, now = self._folders.get(key), self._modified(key), time.monotonic()
-        if not folder or not folder.may_have_changed(modified, now):
+        if not (folder := self._folders.get(key)):
+            return
+        modified, now = self._modified(key), time.monotonic()
+        if not folder.may_have_changed(modified, now):
             return
         try:
             with os.scandir(self._lake.path(key)) as listed:
@@ -219,7 +216,7 @@ class _Folder:
         self._rest_until = now + (time.monotonic() - now) / _SCANNING_SHARE
 
 
-class PageWatch(Watch):
+class PageWatch(_Memory):
     """A watch on a store that lists pages of keys in their order."""
 
     def __init__(self, prefix: str, page: Callable[[str, str], Page], arrivals: Arrivals) -> None:
