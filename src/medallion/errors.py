@@ -11,7 +11,8 @@ The command line prints the message and exits with code 2, or 1 for LossError.
     ├── TransformError    dbt ended with an error
     ├── MetricError       a metric cannot be evaluated
     ├── DashboardError    the dashboard cannot be shown
-    │   └── NothingYet    no snapshot with a sale has been published so far
+    │   ├── NothingYet    no snapshot with a sale has been published so far
+    │   └── SnapshotGone  a snapshot was removed while it was read
     ├── ExportError       an export cannot be written
     └── LossError         a command would lose rows, and was not carried out
 
@@ -67,6 +68,10 @@ class DashboardError(MedallionError):
 
 class NothingYet(DashboardError):
     """No snapshot with a sale has been published so far."""
+
+
+class SnapshotGone(DashboardError):
+    """A snapshot was removed while it was read; there is a newer one."""
 
 
 class ExportError(MedallionError):

@@ -30,6 +30,7 @@ MODULES = {
     "quarantine": ("quarantine",),
     "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),
+    "year": ("compact", "retain"),
 }
 """The verbs of each module, in the order of the day."""
 
