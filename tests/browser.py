@@ -70,8 +70,12 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+LIVE = "/?period=today"
+"""The address of the live page. Without a period a home of old sales shows its last 28 days."""
+
+
 @contextmanager
-def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
+def page_of(browser: Browser, url: str, address: str = LIVE, **options: Any) -> Iterator[Watched]:
     """A page of the dashboard; fails the test on an error in its console or a request to anywhere
     but `url`."""
     context = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options))
@@ -84,7 +88,7 @@ def page_of(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
     page.on("pageerror", lambda error: watched.errors.append(str(error)))
     page.on("request", lambda request: _check(request.url, url, watched))
     page.on("websocket", lambda socket: _check(socket.url, url.replace("http", "ws", 1), watched))
-    page.goto(url)
+    page.goto(url + address)
     yield watched
     context.close()
     assert not watched.strangers, watched.strangers

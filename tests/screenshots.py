@@ -16,25 +16,29 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from tests.browser import FLAGS, chromium
+from tests.browser import FLAGS, LIVE, chromium
 from tests.processes import free_port, running, wait_for
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 PICTURES = {
-    "dashboard-light": ("light", 1440, 1330),
-    "dashboard-dark": ("dark", 1440, 1330),
-    "dashboard-phone": ("light", 390, 844),
+    "dashboard-light": ("light", 1440, 1330, LIVE),
+    "dashboard-dark": ("dark", 1440, 1330, LIVE),
+    "dashboard-phone": ("light", 390, 844, LIVE),
+    "dashboard-month": ("light", 1440, 1330, "/?period=last_28_days&compare=nothing"),
 }
 _LOOKS = (
     "app.py",
+    "choice.py",
     "drawing.py",
     "header.py",
     "page.py",
+    "periods.py",
     "server.py",
     "style.css",
     "tables.py",
     "text.py",
+    "views.py",
 )
 
 
@@ -71,10 +75,10 @@ def take(url: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        for name, (theme, width, height) in PICTURES.items():
+        for name, (theme, width, height, address) in PICTURES.items():
             size = {"width": width, "height": height}
             page = browser.new_page(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
-            page.goto(url)
+            page.goto(url + address)
             page.wait_for_selector('[data-state="streaming"]', timeout=180_000)
             page.wait_for_selector('[data-testid="stSelectbox"] input')
             page.wait_for_timeout(120_000 if name == next(iter(PICTURES)) else 3_000)

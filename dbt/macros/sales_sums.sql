@@ -52,7 +52,13 @@ cast(sum(lines) as bigint) as lines,
 {#- The amounts that may be added up; of the rates and averages, none. -#}
 {% macro additive_amounts() -%}
 {{ return([
-    'gross_sales', 'discounts', 'returns', 'net_sales', 'tax', 'cost_of_sales', 'costed_net_sales',
+    'gross_sales', 'discounts', 'returns', 'net_sales', 'tax', 'cost_of_sales', 'costed_net_sales'
+] + reporting_amounts()) }}
+{%- endmacro %}
+
+{#- Those of them in the reporting currency, which may be added up over all sales. -#}
+{% macro reporting_amounts() -%}
+{{ return([
     'reporting_gross_sales', 'reporting_discounts', 'reporting_returns', 'reporting_net_sales',
     'reporting_tax', 'reporting_cost_of_sales', 'reporting_costed_net_sales'
 ]) }}

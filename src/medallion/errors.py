@@ -6,11 +6,13 @@ The command line prints the message and exits with code 2, or 1 for LossError.
     ├── SettingsError     an option, variable or file that cannot be used as given
     ├── LakeError         raw/, bronze/ or gold/ cannot be read or written
     ├── WarehouseError    the warehouse is missing, locked or refuses
+    │   └── WarehouseBusy another process has opened its file
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
     ├── MetricError       a metric cannot be evaluated
     ├── DashboardError    the dashboard cannot be shown
-    │   └── NothingYet    no snapshot with a sale has been published so far
+    │   ├── NothingYet    no snapshot with a sale has been published so far
+    │   └── SnapshotGone  a snapshot was removed while it was read
     ├── ExportError       an export cannot be written
     └── LossError         a command would lose rows, and was not carried out
 
@@ -44,6 +46,10 @@ class WarehouseError(MedallionError):
     """The warehouse is missing, locked or refuses."""
 
 
+class WarehouseBusy(WarehouseError):
+    """Another process has opened the file of the warehouse."""
+
+
 class HomeBusy(MedallionError):
     """Another runner works on this home."""
 
@@ -62,6 +68,10 @@ class DashboardError(MedallionError):
 
 class NothingYet(DashboardError):
     """No snapshot with a sale has been published so far."""
+
+
+class SnapshotGone(DashboardError):
+    """A snapshot was removed while it was read; there is a newer one."""
 
 
 class ExportError(MedallionError):

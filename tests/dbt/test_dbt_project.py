@@ -157,7 +157,7 @@ def test_a_repeated_run_changes_nothing(warehouse: Any) -> None:
     events = [sale(f"e{n}", f"2026-01-{n:02}", "2") for n in range(1, 9)]
     warehouse.sell(*events)
     warehouse.run(*STREAM)
-    marts = ("marts.sales_hourly", "marts.sales_daily_product")
+    marts = ("marts.sales_hourly", "marts.sales_hourly_product", "marts.sales_daily_product")
     before = {name: warehouse.table(name) for name in (SILVER, GOLD, *marts)}
     warehouse.run(*STREAM)
     warehouse.sell(*events, arrived="2026-06-05")

@@ -17,7 +17,13 @@ from tests.dbt.dbt_warehouse import (  # noqa: F401
 
 STREAM = ("--select", "+tag:stream")
 RANKED = ("top_movers", "store_ranking")
-INCREMENTAL = ("sales_hourly", "sales_daily_product", "dim_products", "dim_stores")
+INCREMENTAL = (
+    "sales_hourly",
+    "sales_hourly_product",
+    "sales_daily_product",
+    "dim_products",
+    "dim_stores",
+)
 
 
 def sale(event_id: str, ts: str, price: str = "1", **changes: Any) -> dict[str, Any]:

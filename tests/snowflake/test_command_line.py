@@ -396,7 +396,7 @@ import json, os, sys
 from dataclasses import asdict
 from pathlib import Path
 import snowflake.connector
-from medallion.outputs.dashboard.model import Choice
+from medallion.outputs.dashboard.choice import Choice
 from medallion.outputs.dashboard.snapshot import Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations
 from medallion.platforms.snowflake import _options
@@ -423,7 +423,7 @@ def test_the_dashboard_reads_in_the_account_what_it_reads_in_snapshots(homes: Ho
         "print(len(relations[1]))\n"
     )
     process = homes.process(homes.home, homes.beside, start=("-c", script))
-    assert ended(process)[0] == "10\n"
+    assert ended(process)[0] == "9\n"
 
 
 def test_relations_are_found_without_their_schema(homes: Homes) -> None:

@@ -15,8 +15,8 @@ from medallion.errors import shortened
 from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
-from medallion.lake.receipts import RECEIPTS, compactions, receipt_key, stem
-from medallion.layers.staging import current_rows
+from medallion.lake.receipts import compactions, receipt_key, stem
+from medallion.layers.staging import current_rows, loaded_objects
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -43,7 +43,7 @@ def raw_checks(
     """
     receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
-    cleaned = {o.key for o in lake.list(RECEIPTS)}.union(*(c.receipts for c in compactions(lake)))
+    loaded = loaded_objects(db, compactions(lake))
     receipted = {key for key, _ in receipts}
     for raw, kept in _with_rejected_lines(lake, db):
         progress(raw.key)
@@ -58,7 +58,7 @@ def raw_checks(
             continue
         receipt = receipts.get((raw.key, recount.checksum))
         if receipt is None or receipt.arrived != newest[raw.key]:
-            if receipt is None and receipt_key(stem(raw)) in cleaned and raw.key in receipted:
+            if receipt is None and receipt_key(stem(raw)) in loaded:
                 broken.append(f"{raw.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue

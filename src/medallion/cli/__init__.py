@@ -25,6 +25,8 @@ MODULES = {
     "streaming": ("run", "up", "simulate", "collect", "dashboard"),
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
+    "metrics": ("metric", "mcp"),
+    "watching": ("watch",),
     "quarantine": ("quarantine",),
     "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),

@@ -21,6 +21,10 @@ CHECKSUMS = "SHA256SUMS"
 """The file of a snapshot with the checksums of its other files, as `sha256sum -c` reads them. Its
 last line is a comment with the checksum of the lines above."""
 
+MONTH = "sales_month"
+"""A relation with this column is published in a file for each month, so that a long history is not
+written again with each batch."""
+
 KEPT_SNAPSHOTS = 5
 """How many snapshots are kept, for readers that still use them."""
 
@@ -47,17 +51,24 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     warehouse.execute("BEGIN")
     try:
         for relation, is_changed in relations.items():
-            path = hidden / f"{relation.rpartition('.')[2]}.parquet"
-            if not is_changed and path.name in old and _share(before / path.name, path):
-                # Not computed again: damage of the file must not pass for its content.
-                checksums[path.name] = old[path.name]
+            name = relation.rpartition(".")[2]
+            kept = [file for file in old if not is_changed and file.partition(".")[0] == name]
+            if kept and all(_share(before / file, hidden / file) for file in kept):
+                # Not computed again: damage of a file must not pass for its content.
+                checksums |= {file: old[file] for file in kept}
                 continue
-            warehouse.execute(f"COPY (FROM {relation}) TO {literal(path)} (FORMAT parquet)")
-            checksums[path.name] = Stamp.of_file(path).sha256
-            if _is_same(before / path.name, path):
-                path.unlink()
-                _share(before / path.name, path)
-            sync(path)
+            for file, query in _files(warehouse, relation, name).items():
+                path = hidden / file
+                if MONTH in query and file in old and _share(before / file, path):
+                    checksums[file] = old[file]
+                    continue
+                path.unlink(missing_ok=True)
+                warehouse.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
+                checksums[file] = Stamp.of_file(path).sha256
+                if _is_same(before / file, path):
+                    path.unlink()
+                    _share(before / file, path)
+                sync(path)
     finally:
         warehouse.execute("COMMIT")
     _write_checksums(hidden, checksums)
@@ -73,6 +84,28 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     for number in published[: 1 - KEPT_SNAPSHOTS]:
         shutil.rmtree(gold / f"v{number}", ignore_errors=True)
     return folder
+
+
+def _files(warehouse: duckdb.DuckDBPyConnection, relation: str, name: str) -> dict[str, str]:
+    """Return the files of a relation by name, each with the query of its rows.
+
+    The name of a month's file holds a checksum of its rows: where the snapshot before has a file of
+    that name, nothing of that month has changed.
+    """
+    query = f"FROM {relation}"
+    described = warehouse.execute(f"DESCRIBE {query}").fetchall()
+    if MONTH not in [column[0] for column in described]:
+        return {f"{name}.parquet": query}
+    months = warehouse.execute(
+        f"SELECT {MONTH}, hex(hash(count(*), sum(hash(rows)))) FROM {relation} AS rows "
+        f"WHERE {MONTH} IS NOT NULL GROUP BY {MONTH} ORDER BY {MONTH}"
+    ).fetchall()
+    return {
+        f"{name}.{month:%Y-%m}.{rows}.parquet": (
+            f"{query} WHERE {MONTH} = DATE '{month}' ORDER BY ALL"
+        )
+        for month, rows in months
+    }
 
 
 def versions(gold: Path) -> list[int]:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from medallion.errors import DashboardError, NothingYet
+from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.operations.freshness import Clock, freshness
-from medallion.outputs.dashboard import page, text
+from medallion.outputs.dashboard import page, text, views
+from medallion.outputs.dashboard.choice import VIEWS, Choice, read_choice
 from medallion.outputs.dashboard.header import header
-from medallion.outputs.dashboard.model import Choice, Choices
+from medallion.outputs.dashboard.periods import (
+    COMPARISONS,
+    EARLIEST,
+    LATEST,
+    PERIODS,
+    RANGE,
+    TODAY,
+    Period,
+)
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations, Source
+from medallion.outputs.dashboard.views import View
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
@@ -44,18 +57,31 @@ def main() -> None:
     """Draw the page, and draw it again whenever the source has something new."""
     st.set_page_config(page_title="Retail, live", page_icon="🛒", layout="wide")
     st.html(f"<style>{STYLE}</style>")
-    drawn, clock, when, now = state(), Clock(), "", datetime.now(UTC)
+    now, clock, when = datetime.now(UTC), Clock(), ""
+    choice = Choice()
+    drawn = state(choice)
     try:
         board = newest_board()
         clock = board.clock
-        shown = board.snapshot(choose(board.choices, now))
-        when, body = page.when(shown, now), page.board(shown, now)
+        choice, controls = choose(board, now)
+        drawn = state(choice)
+        if choice.view == "sales" and choice.period == TODAY:
+            view = page.live(board.snapshot(choice), choice, now)
+        else:
+            view = views.view_of(board, choice)
+        when = view.when
+        take_away(controls, view, choice)
+        version = f'data-version="{escape(board.relations.version)}"'
+        path = navigation(choice, board)
+        body = f'<div class="board" {version} data-view="{choice.view}">{path}{view.html}</div>'
+    except SnapshotGone:
+        st.rerun()
     except DashboardError as error:
         body = page.message(*nothing_to_show(error))
     except Exception as error:  # A bug, too, is a sentence on the page, not a traceback.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         body = page.message("The page cannot be drawn", f"{reason[:300]}; please report it")
-    st.fragment(look, run_every=source().refresh)(drawn, clock, when)
+    st.fragment(look, run_every=source().refresh)(drawn, clock, when, choice)
     st.html(body)
 
 
@@ -75,49 +101,98 @@ def nothing_to_show(error: DashboardError) -> tuple[str, str]:
     return "Nothing to show yet", str(error)
 
 
-def state() -> str:
+def state(choice: Choice) -> str:
     """Return a text that changes whenever the page must be drawn again.
 
     It covers all that the page depends on but the choices of the user, which redraw the page
-    anyway.
+    anyway. Sales of a period change more rarely than what is live.
     """
     now = datetime.now(UTC)
     try:
         board = newest_board()
-        return f"{board.relations.version} {board.choices.is_today(now)}"
+        is_live = choice.period == TODAY or choice.view == "quality"
+        more = board.relations.more
+        version = board.relations.version if is_live else more.sales_version
+        return f"{version} {board.today} {board.choices.is_today(now)}"
     except DashboardError as error:
         return " ".join(nothing_to_show(error))
     except Exception as error:
         return repr(error)
 
 
-def look(drawn: str, clock: Clock, when: str) -> None:
+def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
     """Draw the header, and rerun the app when the page no longer shows the newest state.
 
     Streamlit calls this at each refresh; mostly nothing has changed, and only the header is drawn.
+    A page that the user holds is not drawn again, so that it can be read and copied.
     """
-    if state() != drawn:
+    if state(choice) != drawn and not st.session_state.get("hold"):
         st.rerun()
     now, refresh = datetime.now(UTC), source().refresh
+    with suppress(DashboardError):  # Which the page itself says.
+        clock = newest_board().clock
     st.html(header(when, freshness(clock, source().runner(), now), now, refresh))
 
 
-def choose(choices: Choices, now: datetime) -> Choice:
-    """Draw the row of filters; return what the user chose."""
-    title, days, stores, categories = st.columns([2.2, 1.2, 2, 1.2], vertical_alignment="bottom")
-    title.markdown("## Retail")
-    newest_day = "No sale yet"
-    if choices.days:
-        newest_day = "Today" if choices.is_today(now) else f"{text.day(choices.days[0])} (newest)"
-    day = days.selectbox(
-        f"Day in {choices.time_zone}, of the last {len(choices.days)} with sales",
-        choices.days[1:],
-        index=None,
-        format_func=text.day,
-        placeholder=newest_day,
-        key="day",
+def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
+    """Draw the row of filters; return what the user chose, and put it into the address.
+
+    The place for further controls is returned, too.
+
+    What is new in the address comes first: a link shows the page that it was taken of.
+    """
+    choices = board.choices
+    address = {name: st.query_params.get_all(name) for name in st.query_params}
+    default = TODAY if choices.is_today(now) else "last_28_days"
+    chosen, problems = read_choice(address, default)
+    known = st.session_state.get("address")
+    if known != address:
+        unknown = [store for store in chosen.stores if store not in choices.stores]
+        problems += [f"There is no store {store[:40]!r}." for store in unknown]
+        if chosen.category not in (None, *choices.categories):
+            choices.categories.append(chosen.category or "")
+        st.session_state.update(
+            period=chosen.period,
+            compare=chosen.compare,
+            stores=[store for store in chosen.stores if store in choices.stores],
+            category=chosen.category,
+            problems=problems,
+        )
+        if chosen.days:
+            st.session_state["days"] = (chosen.days.first, chosen.days.last)
+    title, periods, compares, stores, categories, controls = st.columns(
+        [1, 1.6, 1.6, 1.6, 1.4, 0.8], vertical_alignment="bottom"
     )
-    chosen = stores.multiselect(
+    title.markdown("# Retail")
+    newest = f"Newest day, {text.day(board.today)}"
+    labels = PERIODS if choices.is_today(now) else PERIODS | {TODAY: newest}
+    period = periods.selectbox(
+        "Period", list(PERIODS), format_func=lambda name: labels[name], key="period"
+    )
+    days = chosen.days if period == chosen.period else None
+    if period == RANGE:
+        if "days" not in st.session_state:
+            first = board.today - timedelta(days=27)
+            st.session_state["days"] = (first, board.today)
+        picked = periods.date_input(
+            "Days", key="days", min_value=EARLIEST, max_value=LATEST, format="YYYY-MM-DD"
+        )
+        if isinstance(picked, tuple) and len(picked) == 2:
+            days = Period(picked[0], picked[1])
+        days = days or Period(board.today, board.today)
+    is_live = period == TODAY and chosen.view == "sales"
+    compare = chosen.compare
+    if is_live:
+        compares.selectbox("Compared with", ["The same time a week before"])
+    else:
+        st.session_state.setdefault("compare", compare)
+        compare = compares.selectbox(
+            "Compared with",
+            list(COMPARISONS),
+            format_func=lambda name: COMPARISONS[name],
+            key="compare",
+        )
+    picked_stores = stores.multiselect(
         "Stores",
         list(choices.stores),
         format_func=lambda store: f"{text.isolated(choices.stores[store])} ({store})",
@@ -128,11 +203,76 @@ def choose(choices: Choices, now: datetime) -> Choice:
         "Category",
         choices.categories,
         index=None,
-        format_func=lambda category: text.isolated(text.named(category, NO_CATEGORY)),
+        format_func=lambda name: text.isolated(text.named(name, NO_CATEGORY)),
         placeholder="All categories",
         key="category",
     )
-    return Choice(day, tuple(chosen), category)
+    is_same_day = days == chosen.days
+    choice = chosen.but(
+        period=period,
+        days=days,
+        compare=compare,
+        stores=tuple(picked_stores),
+        category=category,
+        hour=chosen.hour if is_same_day else None,
+    )
+    st.query_params.from_dict(choice.parameters())
+    st.session_state["address"] = {n: st.query_params.get_all(n) for n in st.query_params}
+    for problem in st.session_state["problems"]:
+        st.warning(problem)
+    return choice, controls
+
+
+def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:
+    """Draw the buttons that hold the page and that take its tables away as CSV."""
+    controls.toggle("Hold", key="hold", help="Stop redrawing the page, to read or to copy")
+    with controls.popover("CSV", help="Take the tables of this page away, with the numbers seen"):
+        for table in view.tables:
+            if table.rows:
+                st.download_button(
+                    table.title,
+                    table.csv(choice.sort).encode("utf-8-sig"),
+                    f"{table.key}.csv",
+                    "text/csv",
+                    key=f"csv-{table.key}",
+                    on_click="ignore",
+                )
+
+
+def navigation(choice: Choice, board: Board) -> str:
+    """Return the links to the views, and the path of what is chosen, as HTML."""
+    choices, current = board.choices, ' aria-current="page"'
+    rejected = f" · {text.percent(board.rejected)} rejected"
+    tabs = "".join(
+        f'<a href="{escape(choice.but(view=view, sort="").link)}" target="_self"'
+        f"{current if view == choice.view else ''}>{label}"
+        f"{rejected if view == 'quality' else ''}</a>"
+        for view, label in VIEWS.items()
+    )
+    steps = []
+    if choice.period == RANGE and choice.days and choice.days.days == 1:
+        steps.append(
+            (text.day(choice.days.first), choice.but(period="last_28_days", days=None, hour=None))
+        )
+    if choice.hour is not None:
+        steps.append((f"{choice.hour:02}:00", choice.but(hour=None)))
+    if choice.stores:
+        name = choices.stores.get(choice.stores[0], choice.stores[0])
+        many = f"{len(choice.stores)} stores" if len(choice.stores) > 1 else name
+        steps.append((many, choice.but(stores=())))
+    if choice.category is not None:
+        steps.append((text.named(choice.category, NO_CATEGORY), choice.but(category=None)))
+    path = "".join(
+        f'<li><bdi>{escape(name)}</bdi> <a href="{escape(without.link)}" target="_self" '
+        f'aria-label="Leave {escape(name)}">✕</a></li>'
+        for name, without in steps
+    )
+    everything = choice.but(stores=(), category=None, hour=None).link
+    crumbs = (
+        f'<nav aria-label="Path"><ol class="path"><li><a href="{escape(everything)}" '
+        f'target="_self">All sales</a></li>{path}</ol></nav>'
+    )
+    return f'<nav class="tabs" aria-label="Views">{tabs}</nav>{crumbs if steps else ""}'
 
 
 main()

@@ -6,8 +6,10 @@ from the page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from html import escape
 from math import ceil, floor, log10
 
 from medallion.outputs.dashboard.text import ABSENT, money, short_money
@@ -61,17 +63,34 @@ def _shape(kind: str, outline: list[tuple[float, float]]) -> str:
     return f'<div class="{kind}" style="clip-path:polygon({corners})"></div>'
 
 
-def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], currency: str) -> str:
-    """Return a bar for each hour, a line over it for the week before, and an axis of round amounts.
+@dataclass(frozen=True)
+class Column:
+    """A bar of a chart with its amount, that of the comparison, and where a click leads.
 
-    An hour lies below zero where more was returned than sold. Unknown amounts are not drawn. Screen
-    readers read a list of sentences.
+    `label` says in full what it is of, `short` stands below the axis.
+    """
+
+    key: str
+    label: str
+    short: str
+    now: Decimal | None
+    before: Decimal | None
+    link: str = ""
+
+
+def chart(title: str, columns: Sequence[Column], currency: str, before: str) -> str:
+    """Return a bar for each column, a line over it for the comparison, and an axis.
+
+    A bar lies below zero where more was returned than sold. Unknown amounts are not drawn. Each bar
+    says its amounts in a sentence: to screen readers always, to others under the pointer or focus.
 
     Args:
-        hours: the hour, its amount, and that of the week before; None where an amount is unknown.
+        title: what the chart shows.
+        columns: the bars; amounts are None where they are unknown.
         currency: the currency of the amounts.
+        before: the name of the comparison in the sentence; empty for none.
     """
-    amounts = [v for _, now, before in hours for v in (now, before) if v is not None]
+    amounts = [v for c in columns for v in (c.now, c.before if before else None) if v is not None]
     most, least = max(amounts, default=Decimal(0)), min(amounts, default=Decimal(0))
     step = _round_step(most, least)
     high = max(ceil(most / step), 1) * step
@@ -81,33 +100,43 @@ def bars_by_hour(hours: Sequence[tuple[int, Decimal | None, Decimal | None]], cu
         """Return the place of an amount, in percent of the height from the bottom."""
         return float((amount - low) / (high - low) * 100)
 
-    zero = share(Decimal(0))
     drawn = [
         f'<div class="tick" aria-hidden="true" style="bottom:{share(n * step):.2f}%">'
         f"<span>{short_money(n * step, currency)}</span></div>"
         for n in range(ceil(low / step), int(high / step) + 1)
     ]
-    for hour, now, before in hours:
-        reading = f"{hour:02}:00  {money(now, currency)}, a week before {money(before, currency)}"
-        label = f'<span class="hour" aria-hidden="true">{hour:02}</span>' if hour % 3 == 0 else ""
-        fill = then = ""
-        if now is not None:
-            bottom, top = sorted((zero, share(now)))
-            fill = (
-                f'<div class="fill" style="bottom:{bottom:.2f}%;height:{top - bottom:.2f}%"></div>'
-            )
-        if before is not None:
-            then = f'<div class="then" style="bottom:{share(before):.2f}%"></div>'
+    every, width = ceil(len(columns) / 12) or 1, 100 / max(len(columns), 1)
+    for n, column in enumerate(columns):
+        reading = f"{column.label}  {money(column.now, currency)}"
+        reading += f", {before} {money(column.before, currency)}" if before else ""
+        label = ""
+        if n % every == 0:
+            minor = " minor" * (n // every % 2)
+            label = f'<span class="hour{minor}" aria-hidden="true">{escape(column.short)}</span>'
+        side = "right" if n > len(columns) / 2 else "left"
+        tag = (
+            f'a href="{escape(column.link)}" target="_self"' if column.link else 'div tabindex="0"'
+        )
+        fill = _fill(column.now, share) if column.now is not None else ""
+        then = ""
+        if before and column.before is not None:
+            then = f'<div class="then" style="bottom:{share(column.before):.2f}%"></div>'
         drawn.append(
-            f'<div class="column" role="listitem" data-hour="{hour}" title="{reading}" '
-            f'style="left:{hour / 0.24:.3f}%"><span class="unseen">{reading}</span>'
-            f"{fill}{then}{label}</div>"
+            f'<div class="column" role="listitem" data-bar="{escape(column.key)}" '
+            f'style="left:{n * width:.3f}%;width:{width:.4f}%"><{tag} class="whole">'
+            f'<span class="tip {side}">{escape(reading)}</span>{fill}{then}{label}'
+            f"</{tag.split()[0]}></div>"
         )
     unknown = "" if amounts else f'<div class="empty">{ABSENT}</div>'
     return (
-        f'<div class="hours"><div class="plot" role="list" aria-label="Revenue by hour">'
+        f'<div class="hours"><div class="plot" role="list" aria-label="{escape(title)}">'
         f"{''.join(drawn)}{unknown}</div></div>"
     )
+
+
+def _fill(amount: Decimal, share: Callable[[Decimal], float]) -> str:
+    bottom, top = sorted((share(Decimal(0)), share(amount)))
+    return f'<div class="fill" style="bottom:{bottom:.2f}%;height:{top - bottom:.2f}%"></div>'
 
 
 def _round_step(high: Decimal, low: Decimal) -> Decimal:

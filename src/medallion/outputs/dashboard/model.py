@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from medallion.outputs.dashboard.choice import Choice
+
 
 def is_today(day: date, time_zone: str, now: datetime) -> bool:
     """Return whether `day` is the current day in a time zone."""
@@ -16,23 +18,10 @@ def is_today(day: date, time_zone: str, now: datetime) -> bool:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The filters that a user has set.
-
-    No day means the newest, no stores mean all, and no category means all.
-    """
-
-    day: date | None = None
-    stores: tuple[str, ...] = ()
-    category: str | None = None
-
-
-@dataclass(frozen=True)
 class Figure:
-    """A metric, its value a week before, and both as series over the day.
+    """A metric, its value a week before at the same time of day, and both as series over the day.
 
-    For the newest day, "a week before" ends at the same time of day. None is an unknown value;
-    `reason` says why it is unknown where lines were sold.
+    None is an unknown value; `reason` says why it is unknown where lines were sold.
     """
 
     metric: str
@@ -57,7 +46,8 @@ class Bar:
     """A row of a list, such as a product.
 
     It has the net sales of the day and of the week before (None where no line has an exchange
-    rate), the number of orders or units, and a note that stands beside its name.
+    rate), the number of orders or units, a note that stands beside its name, and the number of
+    lines of the day.
     """
 
     key: str
@@ -66,6 +56,7 @@ class Bar:
     before: Decimal | None
     count: Decimal | int
     note: str
+    lines: int
 
     @property
     def difference(self) -> Decimal | None:
@@ -105,7 +96,6 @@ class Snapshot:
     currency: str
     time_zone: str
     day: date
-    is_newest: bool
     is_compared: bool
     figures: list[Figure]
     rates: list[tuple[Figure, Figure]]
@@ -120,26 +110,21 @@ class Snapshot:
     lags: dict[str, float | None]
     lines: int
     unconverted_lines: int
-    days: int
-    first_day: date
 
     def is_today(self, now: datetime) -> bool:
         """Return whether the page shows the current day."""
-        return self.is_newest and is_today(self.day, self.time_zone, now)
+        return is_today(self.day, self.time_zone, now)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user can choose from.
-
-    Days are those of the reporting time zone, newest first; stores are names by id.
-    """
+    """What a user can choose from: stores are names by id, `day` is the newest day with sales."""
 
     time_zone: str
-    days: list[date]
+    day: date | None
     stores: dict[str, str]
     categories: list[str]
 
     def is_today(self, now: datetime) -> bool:
         """Return whether the newest day is the current day."""
-        return bool(self.days) and is_today(self.days[0], self.time_zone, now)
+        return self.day is not None and is_today(self.day, self.time_zone, now)

@@ -1,4 +1,4 @@
-"""A snapshot as HTML.
+"""The live page as HTML.
 
 Text from data is escaped, and stands in a <bdi>, so that its direction of writing does not affect
 the text around it. Numbers stand in the text in full.
@@ -13,35 +13,50 @@ from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from medallion.operations.freshness import duration
 from medallion.outputs.dashboard import text
-from medallion.outputs.dashboard.drawing import bars_by_hour, sparkline
+from medallion.outputs.dashboard.choice import Choice
+from medallion.outputs.dashboard.drawing import Column as ChartBar
+from medallion.outputs.dashboard.drawing import chart, sparkline
 from medallion.outputs.dashboard.model import Bar, Figure, Snapshot
-from medallion.outputs.dashboard.tables import Cell, Row, table
+from medallion.outputs.dashboard.periods import Period
+from medallion.outputs.dashboard.tables import Column, Row, Table
+from medallion.outputs.dashboard.views import View, card, comparison, mover
 
-_MOST_ROWS = 10
 
-
-def board(shown: Snapshot, now: datetime) -> str:
-    """Return the whole page but its header."""
+def live(shown: Snapshot, choice: Choice, now: datetime) -> View:
+    """Return the live page but its header."""
     is_today = shown.is_today(now)
+    categories = _list("categories", "Category", shown.categories, shown, "order", choice)
+    products = _list("products", "Product", shown.products, shown, "unit", choice)
+    stores = _list("stores", "Store", shown.stores, shown, "order", choice)
+    hours = _hours(shown, choice)
+    movers, reasons = _movers(shown), _reasons(shown)
+    lags = "".join(_lag(layer, seconds) for layer, seconds in shown.lags.items())
+    label = "Seconds of the last batch to each layer"
+    batch = f'<ul class="lags" role="list" aria-label="{label}">{lags}</ul>'
     sections = [
         *(_figure(figure, shown, is_today) for figure in shown.figures),
-        _hours(shown),
+        card(
+            hours.title,
+            _drawn(shown, hours),
+            "wide",
+            f"{shown.time_zone}; the line is the week before",
+        ),
         _ticker(shown),
-        _list("Categories", "Category", shown.categories[:_MOST_ROWS], shown, "order"),
-        _list("Top products", "Product", shown.products, shown, "unit"),
-        _movers(shown),
-        _list("Stores", "Store", shown.stores[:_MOST_ROWS], shown, "order"),
+        *(card(table.title, table.html(choice)) for table in (categories, products)),
+        card(movers.title, movers.html(choice), small="change from the week before"),
+        card(stores.title, stores.html(choice)),
         _rates(shown),
-        _quality(shown),
+        card(
+            "The last batch, and why lines were rejected",
+            batch + reasons.html(choice),
+            small="from raw/ to each layer",
+        ),
     ]
-    past = "" if shown.is_newest else " past"
     notes = f'<div class="note">{_notes(shown)}</div>'
-    return (
-        f'<div class="board{past}" data-version="{escape(shown.version)}">'
-        f'<div class="grid">{"".join(sections)}</div>{notes}</div>'
-    )
+    html = f'<div class="grid">{"".join(sections)}</div>{notes}'
+    tables = (hours, categories, products, movers, stores, reasons)
+    return View(html, tables, _when(shown, now))
 
 
 def message(title: str, sentence: str) -> str:
@@ -52,86 +67,82 @@ def message(title: str, sentence: str) -> str:
     )
 
 
-def when(shown: Snapshot, now: datetime) -> str:
+def _when(shown: Snapshot, now: datetime) -> str:
     """Return the day that is shown, its time zone, and what it is compared with, as HTML."""
-    zone = escape(shown.time_zone)
-    if not shown.is_newest:
-        return f"<b>{text.day(shown.day)}</b>, {zone} · compared with the same day a week before"
     newest = "" if shown.is_today(now) else ", the newest day,"
+    compared = "compared with the same time a week before"
+    if not shown.is_compared:
+        compared = "nothing was sold a week before: there is nothing to compare"
     return (
-        f"<b>{text.day(shown.day)}</b>{newest} until <b>{_clock(shown.as_of, shown)}</b> {zone} · "
-        "compared with the same time a week before"
-    )
-
-
-def _card(title: str, body: str, kind: str = "", small: str = "") -> str:
-    note = f" <small>{escape(small)}</small>" if small else ""
-    return (
-        f'<section class="card {kind}" aria-label="{escape(title)}">'
-        f"<h3>{escape(title)}{note}</h3>{body}</section>"
+        f"<b>{text.day(shown.day)}</b>{newest} until <b>{_clock(shown.as_of, shown)}</b> "
+        f"{escape(shown.time_zone)} · {compared}"
     )
 
 
 def _figure(figure: Figure, shown: Snapshot, is_today: bool) -> str:
     value = text.shown(figure.kind, figure.value, shown.currency)
     is_revenue = figure.metric == "reporting_net_sales"
-    chart = sparkline(figure.series, figure.series_before, bars=figure.metric == "orders")
+    line = sparkline(figure.series, figure.series_before, bars=figure.metric == "orders")
     label = f"{figure.label} today" if is_revenue and is_today else figure.label
+    change = escape(figure.reason) or comparison(
+        figure.kind, figure.value, figure.before, shown.currency
+    )
+    exact = text.exact(figure.kind, figure.value, shown.currency if figure.kind == "money" else "")
     return (
         f'<section class="card figure" data-metric="{figure.metric}" aria-label="{escape(label)}">'
-        f"<h3>{escape(label)}</h3>"
-        f'<div class="value">{escape(value)}</div>{_change(figure, shown)}'
-        f"{chart}</section>"
+        f"<h2>{escape(label)}</h2>"
+        f'<div class="value" title="{escape(exact)}">{escape(value)}</div>'
+        f'<div class="change">{change}</div>{line}</section>'
     )
 
 
-def _change(figure: Figure, shown: Snapshot) -> str:
-    if figure.reason:
-        return f'<div class="change">{escape(figure.reason)}</div>'
-    if figure.before is None or not figure.before:
-        return '<div class="change">nothing to compare a week before</div>'
-    before = text.shown(figure.kind, figure.before, shown.currency)
-    return f'<div class="change">{_share(figure.change)} from {escape(before)}</div>'
+def _hours(shown: Snapshot, choice: Choice) -> Table:
+    rows = [Row(str(hour), (f"{hour:02}:00", now, before)) for hour, now, before in shown.hours]
+    columns = (
+        Column("hour", "Hour"),
+        Column("revenue", "Revenue", "money"),
+        Column("before", "Week before", "money"),
+    )
+    return Table("by_hour", "Revenue by hour", columns, rows, shown.currency)
 
 
-def _share(change: Decimal | None) -> str:
-    if change is None:
-        return "<b>new</b>"
-    way = "up" if change > 0 else "down" if change < 0 else ""
-    return f'<b class="{way}">{text.change(change)}</b>'
-
-
-def _hours(shown: Snapshot) -> str:
-    drawn = bars_by_hour(shown.hours, shown.currency)
-    small = f"{shown.time_zone}; the line is the week before"
-    return _card("Revenue by hour", drawn, "wide", small)
+def _drawn(shown: Snapshot, hours: Table) -> str:
+    day = Period(shown.day, shown.day)
+    bars = [
+        ChartBar(str(h), f"{h:02}:00", f"{h:02}", now, before, shown.choice.of_days(day, h).link)
+        for h, now, before in shown.hours
+    ]
+    return chart(hours.title, bars, shown.currency, "a week before")
 
 
 def _ticker(shown: Snapshot) -> str:
-    body = table(
-        "Latest baskets",
-        ("Time", "Basket", "Amount"),
-        [_basket(basket, shown) for basket in shown.baskets],
-        kind="ticker",
-        nothing="None of the last baskets of this day matches the filters.",
+    heads = "".join(
+        f'<th role="columnheader" scope="col">{name}</th>' for name in ("Time", "Basket", "Amount")
     )
-    of_day = "" if shown.is_newest else f", the last of {text.day(shown.day)}"
-    return _card("Latest baskets", body, small=f"at the till, {shown.time_zone}{of_day}")
+    body = "".join(_basket(basket, shown) for basket in shown.baskets)
+    table = (
+        '<table class="rows ticker" role="table" aria-label="Latest baskets">'
+        f'<thead class="unseen" role="rowgroup"><tr role="row">{heads}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table>'
+    )
+    nothing = '<div class="empty">None of the last baskets of this day matches the filters.</div>'
+    small = f"at the till, {shown.time_zone}"
+    return card("Latest baskets", table if body else nothing, small=small)
 
 
-def _basket(basket: dict[str, Any], shown: Snapshot) -> Row:
+def _basket(basket: dict[str, Any], shown: Snapshot) -> str:
     sold_at = basket["sold_at"].replace(tzinfo=UTC)
     local = text.date_clock(sold_at.astimezone(ZoneInfo(shown.time_zone)))
     aside = f"{_isolated(basket['store_name'])}, {text.counted(basket['units'], 'unit')}"
     amount = text.money(basket["net_sales"], basket["currency"])
-    return Row(
-        {"basket": basket["basket_id"]},
-        [
-            Cell("at", f'<time datetime="{sold_at:%Y-%m-%dT%H:%M:%SZ}">{local}</time>'),
-            Cell("name", f"{_isolated(basket['products'])} <small>{aside}</small>"),
-            Cell("amount", escape(amount)),
-        ],
-        kind="return" if basket["event_type"] == "return" else "",
+    exact = text.exact("money", basket["net_sales"], basket["currency"])
+    kind = "return" if basket["event_type"] == "return" else ""
+    return (
+        f'<tr class="row {kind}" role="row" data-basket="{escape(basket["basket_id"])}">'
+        f'<td class="at" role="cell"><time datetime="{sold_at:%Y-%m-%dT%H:%M:%SZ}">{local}</time>'
+        f'</td><th class="name" role="rowheader" scope="row">{_isolated(basket["products"])} '
+        f'<small>{aside}</small></th><td class="amount" role="cell" title="{escape(exact)}">'
+        f"{escape(amount)}</td></tr>"
     )
 
 
@@ -144,67 +155,51 @@ def _isolated(words: str) -> str:
     return f"<bdi>{escape(words)}</bdi>"
 
 
-def _list(title: str, what: str, bars: Sequence[Bar], shown: Snapshot, unit: str) -> str:
-    most = max((bar.value for bar in bars if bar.value is not None), default=Decimal(0))
-    rows = [
-        Row(
-            {"key": bar.key},
-            [
-                _name(bar),
-                Cell("side", text.counted(bar.count, unit)),
-                Cell("amount", escape(text.money(bar.value, shown.currency))),
-            ],
-            width=_width(bar.value, most),
-        )
-        for bar in bars
-    ]
-    return _card(title, table(title, (what, f"{unit.title()}s", "Revenue"), rows))
+def _list(
+    key: str, label: str, bars: Sequence[Bar], shown: Snapshot, unit: str, choice: Choice
+) -> Table:
+    columns = (
+        Column(label.lower(), label),
+        Column("count", f"{unit.title()}s", "count", unit),
+        Column("revenue", "Revenue", "money"),
+    )
+    rows = []
+    for bar in bars:
+        link = ""
+        if label == "Category":
+            link = choice.but(category=bar.key).link
+        elif label == "Store":
+            link = choice.but(stores=(bar.key,)).link
+        rows.append(Row(bar.key, (bar.name, bar.count, bar.value), bar.note, link))
+    title = {"products": "Top products", "categories": "Categories"}.get(key, "Stores")
+    return Table(key, title, columns, rows, shown.currency, bar="revenue", is_list=True)
 
 
-def _name(bar: Bar) -> Cell:
-    is_new = bar.note and bar.note not in bar.name
-    aside = f" <small>{_isolated(bar.note)}</small>" if is_new else ""
-    return Cell("name", f"{_isolated(bar.name)}{aside}")
+def _movers(shown: Snapshot) -> Table:
+    columns = (
+        Column("product", "Product"),
+        Column("share", "Change in %", "aligned"),
+        Column("change", "Change", "money"),
+    )
+    rows = [Row(bar.key, (bar.name, _moved(bar), bar.difference), bar.note) for bar in shown.movers]
+    nothing = "There is nothing to compare."
+    return Table("movers", "Movers", columns, rows, shown.currency, nothing, is_list=True)
 
 
-def _width(value: Decimal | None, most: Decimal) -> Decimal:
-    """Return the width of a bar, in percent of the longest one."""
-    return max(Decimal(0), value / most * 100) if value and most > 0 else Decimal(0)
-
-
-def _movers(shown: Snapshot) -> str:
-    rows = [
-        Row(
-            {"key": bar.key},
-            [
-                _name(bar),
-                Cell("side", _mover_share(bar)),
-                Cell("amount", escape(text.money(bar.difference, shown.currency))),
-            ],
-        )
-        for bar in shown.movers
-    ]
-    nothing = "Nothing was sold a week before: there is nothing to compare."
-    body = table("Movers", ("Product", "Change in %", "Change"), rows, nothing=nothing)
-    return _card("Movers", body, small="change from the week before")
-
-
-def _mover_share(bar: Bar) -> str:
+def _moved(bar: Bar) -> str:
     if bar.value is None or bar.before is None:
         return text.ABSENT
-    return _share(bar.value / bar.before - 1 if bar.before > 0 else None)
+    return mover(bar.lines, bar.value / bar.before - 1 if bar.before > 0 else None)
 
 
 def _rates(shown: Snapshot) -> str:
     blocks = []
     for (amount, rate), title in zip(shown.rates, ("Returns", "Discounts"), strict=True):
-        change = (
-            escape(amount.reason)
-            or f"{text.percent(rate.value)} of sales, {text.percent(rate.before)} a week before"
-        )
-        blocks.append(
-            _block(amount.metric, title, text.money(amount.value, shown.currency), change)
-        )
+        before = f", {text.percent(rate.before)} a week before" if shown.is_compared else ""
+        change = escape(amount.reason) or f"{text.percent(rate.value)} of sales{before}"
+        value = text.money(amount.value, shown.currency)
+        exact = text.exact("money", amount.value, shown.currency)
+        blocks.append(_block(amount.metric, title, value, change, exact))
     body = (
         f'<div class="pair">{"".join(blocks)}</div><div class="pair below">{_arrived(shown)}</div>'
     )
@@ -212,9 +207,10 @@ def _rates(shown: Snapshot) -> str:
     return f'<section class="card" aria-label="{title}">{body}</section>'
 
 
-def _block(metric: str, title: str, value: str, change: str) -> str:
+def _block(metric: str, title: str, value: str, change: str, exact: str = "") -> str:
     return (
-        f'<div data-metric="{metric}"><h3>{title}</h3><div class="value">{escape(value)}</div>'
+        f'<div data-metric="{metric}"><h2>{title}</h2>'
+        f'<div class="value" title="{escape(exact or value)}">{escape(value)}</div>'
         f'<div class="change">{change}</div></div>'
     )
 
@@ -223,7 +219,7 @@ def _arrived(shown: Snapshot) -> str:
     """Return the counts of a day of arrival: a rejected line has no day of sale."""
     arrivals = shown.arrivals
     if arrivals is None:
-        nothing = "nothing arrived on this day"
+        nothing = "nothing has arrived"
         return _block("quarantined", "Quarantined", text.ABSENT, nothing) + _block(
             "late_events", "Late events", text.ABSENT, nothing
         )
@@ -240,46 +236,38 @@ def _arrived(shown: Snapshot) -> str:
     )
 
 
-def _quality(shown: Snapshot) -> str:
-    most = Decimal(max((lines for *_, lines in shown.reasons), default=0))
+def _reasons(shown: Snapshot) -> Table:
+    columns = (
+        Column("reason", "Reason"),
+        Column("feed", "Feed"),
+        Column("lines", "Lines", "count"),
+    )
     rows = [
-        Row(
-            {"reason": reason},
-            [
-                Cell("name", escape(reason.replace("_", " "))),
-                Cell("side", escape(feed)),
-                Cell("amount", text.count(lines)),
-            ],
-            width=_width(Decimal(lines), most),
-            bar="late",
-        )
-        for feed, reason, lines in shown.reasons[:7]
+        Row(reason, (reason.replace("_", " "), feed, lines))
+        for feed, reason, lines in shown.reasons
     ]
     nothing = "No line that arrived on this day was rejected."
     if shown.arrivals is None:
-        nothing = "Nothing arrived on this day."
-    rejected = table("Rejected lines", ("Reason", "Feed", "Lines"), rows, nothing=nothing)
-    lags = "".join(_lag(layer, seconds) for layer, seconds in shown.lags.items())
-    label = "Seconds of the last batch to each layer"
-    body = f'<ul class="lags" role="list" aria-label="{label}">{lags}</ul>{rejected}'
-    title = "The last batch, and why lines were rejected"
-    return _card(title, body, small="from raw/ to each layer")
+        nothing = "Nothing has arrived."
+    return Table(
+        "rejected", "Rejected lines", columns, rows, shown.currency, nothing, 7, "reason", "lines",
+        "late", is_list=True,
+    )  # fmt: skip
 
 
 def _lag(layer: str, seconds: float | None) -> str:
-    after = text.ABSENT if seconds is None else duration(seconds)
     name = f"<small>to {layer}</small>"
-    return f'<li class="lag" role="listitem" data-layer="{layer}">{name}{after}</li>'
+    return (
+        f'<li class="lag" role="listitem" data-layer="{layer}">{name}{text.seconds(seconds)}</li>'
+    )
 
 
 def _notes(shown: Snapshot) -> str:
     notes = [
         f"Amounts in {shown.currency}, tax excluded; revenue is net sales: gross sales - discounts "
         "- returns.",
-        f"Days and hours of this page are those of {shown.time_zone}, whatever the zone of a "
-        "store; the marts keep each store's own days.",
-        f"The page has the {shown.days:,} days with sales since {text.day(shown.first_day)}; what "
-        "was sold before is in the marts, such as sales_daily_store.",
+        f"Days and hours of this page are those of {shown.time_zone}, whatever the zone of "
+        "a store; other periods have the days and hours of each store, as the marts do.",
         f"Snapshot {shown.version}, {shown.published_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC.",
     ]
     if shown.unconverted_lines:

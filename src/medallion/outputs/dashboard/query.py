@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from medallion.errors import DashboardError, MetricError
 from medallion.metrics import value
-from medallion.outputs.dashboard.model import Choice, Figure
+from medallion.outputs.dashboard import text
+from medallion.outputs.dashboard.choice import Choice
+from medallion.outputs.dashboard.model import Figure
 
 MEASURES = (
     "lines",
@@ -27,9 +30,8 @@ Sums = dict[str, Any]
 class Query:
     """The parts of SQL that select what a choice covers."""
 
-    def __init__(self, choice: Choice, day: date, is_newest: bool) -> None:
-        self.day, self.is_newest = day, is_newest
-        self.relation = "live_today" if is_newest else "live_hours"
+    def __init__(self, choice: Choice, day: date) -> None:
+        self.day = day
         # A basket counts once for each of its categories; so a choice has at most one category.
         self.transactions = "category_transactions" if choice.category else "transactions"
         self.where = (
@@ -42,13 +44,6 @@ class Query:
         }
         sums = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in MEASURES)
         self.measures = f"coalesce(sum({self.transactions}), 0) AS transactions, {sums}"
-
-    def to_date(self, is_day: bool) -> str:
-        """Return the condition on the time of day.
-
-        Days count in full, except the one a week before the newest: it ends at the same time.
-        """
-        return "is_to_date" if self.is_newest and not is_day else "true"
 
 
 def net_sales(when: str) -> str:
@@ -63,18 +58,16 @@ def net_sales(when: str) -> str:
     )
 
 
-def without_unknown(sums: Sums) -> Sums:
+def without_unknown(sums: Sums, amounts: Iterable[str] = REPORTING) -> Sums:
     """Return the sums; amounts become None where lines were sold but none has an exchange rate."""
     if not sums["lines"] or sums["unconverted_lines"] < sums["lines"]:
         return sums
-    return sums | dict.fromkeys(REPORTING)
+    return sums | dict.fromkeys(amounts)
 
 
 def reason(kind: str, sums: Sums, currency: str) -> str:
     """Return why an amount is unknown; an empty text where it is known."""
-    if kind != "money" or without_unknown(sums)["reporting_net_sales"] is not None:
-        return ""
-    return f"none of {sums['lines']:,} lines has a rate to {currency}"
+    return text.unknown_because(without_unknown(sums), currency) if kind == "money" else ""
 
 
 def metric_of(metric: str, sums: Sums) -> Decimal | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion.errors import DashboardError, NothingYet
+from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.layers.snapshots import POINTER
 from medallion.platforms.heartbeat import Runner, read_runner
+from medallion.platforms.warehouse import literal
 
 RELATIONS = (
     "live_clock",
@@ -22,11 +24,12 @@ RELATIONS = (
     "live_minutes",
     "live_products",
     "live_baskets",
-    "live_past_baskets",
     "live_quarantine",
     "live_arrivals",
     "dim_stores",
 )
+SALES = "sales_hourly_product"
+"""The relation of all sales, of which only the days that a page shows are read."""
 _CLOCK = "live_clock.parquet"
 _TRIES = 5
 
@@ -38,6 +41,26 @@ class Relations:
     version: str
     published_at: datetime
     tables: dict[str, pa.Table]
+    more: More
+
+
+class More(Protocol):
+    """The relations of one moment that are read when a view needs them."""
+
+    sales_version: str
+    """A text that changes when the sales do: they change more rarely than what is live."""
+
+    def table(self, name: str) -> pa.Table:
+        """Return a relation; raise DashboardError when there is none."""
+        ...
+
+    def sales(self, db: duckdb.DuckDBPyConnection, first: date, last: date) -> str:
+        """Return all sales of these days, and maybe of others, as SQL for a connection."""
+        ...
+
+    def of_all_sales(self, db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query over {sales}, all sales."""
+        ...
 
 
 class Source(Protocol):
@@ -91,11 +114,8 @@ class PublishedSnapshots:
             except FileNotFoundError as error:
                 missing = error
                 continue
-            return Relations(folder.name, published, tables)
-        raise DashboardError(
-            f"the snapshot lacks {Path(missing.filename or '').name}; 'medallion transform' "
-            "publishes a whole one"
-        )
+            return Relations(folder.name, published, tables, PublishedFiles(folder))
+        raise _lacks(Path(missing.filename or "").name)
 
     def runner(self) -> Runner | None:
         return read_runner(self._home)
@@ -112,6 +132,45 @@ class PublishedSnapshots:
         return table
 
 
+class PublishedFiles:
+    """The files of one published snapshot."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = sorted(path.name for path in folder.glob(f"{SALES}.*.parquet"))
+        self.sales_version = " ".join(self._files)
+
+    def table(self, name: str) -> pa.Table:
+        try:
+            return pq.read_table(self._folder / f"{name}.parquet", partitioning=None)
+        except FileNotFoundError:
+            raise self._missing(f"{name}.parquet") from None
+
+    def sales(self, db: duckdb.DuckDBPyConnection, first: date, last: date) -> str:
+        if not self._files:
+            raise self._missing(f"{SALES}.*.parquet")
+        months = [name.removeprefix(f"{SALES}.")[:7] for name in self._files]
+        files = [
+            self._folder / name
+            for name, month in zip(self._files, months, strict=True)
+            if f"{first:%Y-%m}" <= month <= f"{last:%Y-%m}"
+        ] or [self._folder / self._files[0]]
+        if not all(file.exists() for file in files):
+            raise self._missing(files[0].name)
+        return f"read_parquet([{', '.join(literal(file) for file in files)}])"
+
+    def of_all_sales(self, db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+        sales = self.sales(db, date.min, date.max)
+        return db.execute(query.format(sales=sales)).fetchall()
+
+    def _missing(self, file: str) -> DashboardError:
+        return _lacks(file) if self._folder.exists() else SnapshotGone("a newer snapshot is there")
+
+
+def _lacks(file: str) -> DashboardError:
+    return DashboardError(f"the snapshot lacks {file}; 'medallion transform' publishes a whole one")
+
+
 class SnowflakeRelations:
     """The relations in Snowflake, over a connection of Snowflake's own connector.
 
@@ -125,31 +184,52 @@ class SnowflakeRelations:
         self._connection, self._marts = connection, f"{database}.MARTS"
 
     def version(self) -> str:
-        (row,) = self._rows(f"SELECT staged_at, as_of FROM {self._marts}.LIVE_CLOCK")
+        (row,) = self.rows("SELECT staged_at, as_of FROM {clock}", clock="live_clock")
         if row[0] is None:
             raise NothingYet("Snowflake holds no load yet; see docs/snowflake.md")
         return f"{row[0]:%Y%m%dT%H%M%S%f}"
 
     def read(self) -> Relations:
         version = self.version()
-        tables = {name: self._table(name) for name in RELATIONS}
-        return Relations(version, datetime.now(UTC), tables)
+        tables = {name: self.table(name) for name in RELATIONS}
+        return Relations(version, datetime.now(UTC), tables, SnowflakeTables(self, version))
 
     def runner(self) -> Runner | None:
         return None
 
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, **relations: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, in which {names} stand for relations."""
+        names = {key: f"{self._marts}.{name.upper()}" for key, name in relations.items()}
         with self._connection.cursor() as cursor:
-            rows: list[tuple[Any, ...]] = cursor.execute(sql).fetchall()
+            rows: list[tuple[Any, ...]] = cursor.execute(query.format(**names)).fetchall()
             return rows
 
-    def _table(self, name: str) -> pa.Table:
+    def table(self, name: str, days: tuple[date, date] | None = None) -> pa.Table:
+        """Return a relation, or its rows of some days."""
+        where = f" WHERE sales_date BETWEEN '{days[0]}' AND '{days[1]}'" if days else ""
         with self._connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {self._marts}.{name.upper()}")
+            cursor.execute(f"SELECT * FROM {self._marts}.{name.upper()}{where}")
             fields = [_field(column) for column in cursor.description]
             rows = cursor.fetchall()
         columns = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(fields)]
         return pa.table(columns, schema=pa.schema(fields))
+
+
+class SnowflakeTables:
+    """The relations in Snowflake that are read when a view needs them."""
+
+    def __init__(self, relations: SnowflakeRelations, version: str) -> None:
+        self._relations, self.sales_version = relations, version
+
+    def table(self, name: str) -> pa.Table:
+        return self._relations.table(name)
+
+    def sales(self, db: duckdb.DuckDBPyConnection, first: date, last: date) -> str:
+        db.register("history", self._relations.table(SALES, (first, last)))
+        return "history"
+
+    def of_all_sales(self, db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+        return self._relations.rows(query, sales=SALES)
 
 
 # The connector's type numbers (snowflake.connector.constants.FIELD_TYPES).

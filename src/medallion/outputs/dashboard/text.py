@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from medallion.contract import THOUSANDTHS, WHOLE_CURRENCIES
+from medallion.operations.freshness import duration
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-_CENT, _TENTH, _HUNDREDTH = Decimal("0.01"), Decimal("0.1"), Decimal("0.01")
+_TENTH, _HUNDREDTH = Decimal("0.1"), Decimal("0.01")
 _SIZES = ((Decimal(10**9), "B"), (Decimal(10**6), "M"), (Decimal(10**3), "k"))
 ABSENT = "–"
 UNKNOWN = "(unknown)"
 """The value of an attribute in the dbt models where no source names it."""
 
 
+def smallest_unit(currency: str) -> Decimal:
+    """Return the smallest unit of a currency: 0.01, of JPY 1, of KWD 0.001."""
+    if currency in WHOLE_CURRENCIES:
+        return Decimal(1)
+    return Decimal("0.001" if currency in THOUSANDTHS else "0.01")
+
+
 def money(amount: Decimal | None, currency: str) -> str:
-    """Return an amount to the cent, rounded half away from zero, its sign before the symbol."""
+    """Return an amount to the currency's smallest unit, its sign before the symbol.
+
+    It is rounded half away from zero.
+    """
     if amount is None:
         return ABSENT
-    rounded = amount.quantize(_CENT, ROUND_HALF_UP)
+    rounded = amount.quantize(smallest_unit(currency), ROUND_HALF_UP)
     symbol = SYMBOLS.get(currency, f"{currency} ")
     return f"{'−' if rounded < 0 else ''}{symbol}{abs(rounded):,}"
 
@@ -63,15 +78,72 @@ def change(by: Decimal) -> str:
 
 
 def shown(kind: str, number: Decimal | None, currency: str) -> str:
-    """Return a figure of a kind: money, count or ratio."""
-    if kind == "money":
-        return money(number, currency)
-    return count(number) if kind == "count" else ratio(number)
+    """Return a figure of a kind: money, count, ratio, share or change."""
+    match kind:
+        case "money":
+            return money(number, currency)
+        case "count":
+            return count(number)
+        case "share":
+            return percent(number)
+        case "change":
+            return ABSENT if number is None else change(number)
+    return ratio(number)
+
+
+def plain(kind: str, number: Decimal | None, currency: str) -> str:
+    """Return a figure as a program reads it, with the digits that `shown` shows.
+
+    Shares and changes are in percent; an unknown figure is an empty text.
+    """
+    if number is None:
+        return ""
+    units = {"money": smallest_unit(currency), "count": Decimal(1), "ratio": _HUNDREDTH}
+    if kind in ("share", "change"):
+        number *= 100
+    return f"{Decimal(number).quantize(units.get(kind, _TENTH), ROUND_HALF_UP):f}"
+
+
+def exact(kind: str, number: Decimal | None, unit: str) -> str:
+    """Return a figure with all its digits and its unit; shares and changes in percent."""
+    if number is None:
+        return "unknown"
+    if kind in ("share", "change"):
+        number, unit = number * 100, "%"
+    digits = f"{Decimal(number).quantize(Decimal('0.0001'), ROUND_HALF_UP):,f}"
+    return f"{digits.rstrip('0').rstrip('.')} {unit}".strip()
+
+
+def unknown_because(sums: Mapping[str, Any], currency: str) -> str:
+    """Return why the amounts of sums are unknown; an empty text where they are known."""
+    if sums["reporting_net_sales"] is not None:
+        return ""
+    return f"none of {sums['lines']:,} lines has a rate to {currency}"
+
+
+def short(amount: Decimal | None) -> str:
+    """Return a rounded amount for a small cell: 950, 12k, 3.4M."""
+    if amount is None:
+        return ABSENT
+    size, unit = next(((s, u) for s, u in _SIZES if abs(amount) >= s), (Decimal(1), ""))
+    scaled = amount / size
+    rounded = scaled.quantize(_TENTH if unit and abs(scaled) < 10 else Decimal(1), ROUND_HALF_UP)
+    return f"{'−' if rounded < 0 else ''}{abs(rounded):f}{unit}"
+
+
+def seconds(length: float | None) -> str:
+    """Return a number of seconds in words."""
+    return ABSENT if length is None else duration(length)
 
 
 def day(of: date) -> str:
     """Return a date as Mon 23 Nov 2026."""
     return f"{of:%a} {of.day} {of:%b %Y}"
+
+
+def days(first: date, last: date) -> str:
+    """Return a period as Mon 23 Nov 2026 – Wed 25 Nov 2026, one day by itself."""
+    return day(first) if first == last else f"{day(first)} – {day(last)}"
 
 
 def clock(at: datetime) -> str:
