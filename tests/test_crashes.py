@@ -13,7 +13,7 @@ from tests.crashes.points import SCENARIOS, Processes, Scenario, Trial, compiler
 
 Record = Callable[[str, object], None]
 SEED = 20261126
-COUNTS = {"clean": 8, "load": 8, "run": 2, "micro-batch": 2, "collect": 6}
+COUNTS = {"clean": 8, "load": 8, "run": 2, "micro-batch": 2, "collect": 6, "compact": 8}
 """How many points of each scenario are tried here; of the others, whose commands build a whole
 warehouse, one."""
 

@@ -23,7 +23,7 @@ from random import Random
 import duckdb
 
 from tests.conftest import ROOT, drop, event
-from tests.crashes.steps import COLLECT, MICRO_BATCH, acknowledgements
+from tests.crashes.steps import COLLECT, COMPACT, MICRO_BATCH, acknowledgements
 from tests.environments import made
 from tests.test_collect import stored as stored_lines
 
@@ -62,6 +62,7 @@ SCENARIOS = (
     Scenario("load", [["clean"]], ["load"], [["load"]]),
     Scenario("run", [], RUN, [RUN]),
     Scenario("micro-batch", [RUN], [MICRO_BATCH], [RUN]),
+    Scenario("compact", [["clean"], ["load"]], COMPACT, [COMPACT, ["load"], ["audit"]]),
     Scenario("forget", [RUN], FORGET, [RESUME, RUN, FORGET]),
     Scenario("rebuild", [RUN], ["rebuild"], [RUN]),
     Scenario("replay", [RUN], REPLAY, [REPLAY, RUN]),

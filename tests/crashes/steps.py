@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.conftest import drop, event
 from tests.test_collect import send
 
 MICRO_BATCH, COLLECT = "micro-batch", "collect"
+COMPACT = ["compact"]
 REQUESTS = 4
 
 
@@ -26,6 +28,8 @@ def do(step: list[str], home: str, arm: Callable[[], object]) -> int:
     """Do a step; return its exit code. The disk is armed when its work begins."""
     if step == [COLLECT]:
         return _collect(Path(home), arm)
+    if step == COMPACT:
+        _let_a_day_pass(Path(home))
     if step == [MICRO_BATCH]:
         command, arguments = _micro_batch(arm), list[str]()
     else:
@@ -36,6 +40,12 @@ def do(step: list[str], home: str, arm: Callable[[], object]) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     return 0
+
+
+def _let_a_day_pass(home: Path) -> None:
+    for path in (home / "bronze" / "receipts").glob("*.parquet"):
+        yesterday = path.stat().st_mtime - 86_400
+        os.utime(path, (yesterday, yesterday))
 
 
 def _micro_batch(arm: Callable[[], object]) -> click.Command:
