@@ -19,12 +19,13 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	$(PIP) --require-hashes -r requirements-dashboard.lock
 	@touch $@
 .venv/.ready-test: .venv/.ready requirements-test.lock
-	$(PIP) --require-hashes -r requirements-test.lock
+	$(PIP) --no-compile --require-hashes -r requirements-test.lock
 	@touch $@
 test: setup  ## all tests, two files at a time
 	$(BIN)/python -m pytest --numprocesses 2
-chaos: setup  ## every byte of a small home flipped, every file cut: named or harmless (hours)
+chaos: setup  ## every byte flipped, every file cut, every command stopped at every step (hours)
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.crashes
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 site: setup  ## the documentation as a site in build/site, strictly

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from medallion.cleaning import documents
 from medallion.cleaning.cleaner import Cleaner
 from medallion.contract import (
     MAX_LINE_BYTES,
@@ -275,6 +276,27 @@ def test_memory_is_bounded_whatever_the_size_of_a_file(tmp_path: Path) -> None:
     assert peaks[1] < min(peaks[0] * 2, 300), peaks
 
 
+def test_an_array_on_one_line_is_read_in_pieces(tmp_path: Path, cli: Cli) -> None:
+    """Of 18 MiB: every event has its number, and the rest of the way knows no difference."""
+    events = [event(event_id=f"e{i}", customer_id="c", note="x" * 150) for i in range(60_000)]
+    drop(tmp_path, "a.json", f"[{','.join(events)}]")
+    assert (tmp_path / "raw/a.json").stat().st_size > 16 << 20
+    longest, reader = 0, documents._Document._read_on
+
+    def read_on(document: Any) -> bool:
+        nonlocal longest
+        longest = max(longest, len(document._text))
+        return reader(document)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents._Document, "_read_on", read_on)
+        result = cli(tmp_path, "clean")
+    assert "60,000 lines of 1 objects: 60,000 accepted, 0 quarantined, 0 blank" in result.stdout
+    numbers = [row["source_line"] for row in rows(tmp_path, "purchases")]
+    assert numbers == list(range(1, 60_001))
+    assert longest < 8 << 20
+
+
 def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
     """On a machine without the machine code it is made, which is said; the next start has it, and
     one whose file was damaged does not use it."""
@@ -298,9 +320,7 @@ def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
     (code,) = copy.rglob("scan-*.o")
     stored = code.read_bytes()
     code.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))
-    check = (
-        f"from medallion.cleaning.compiled import machine_code as m; print(m._kept({code.name!r}))"
-    )
+    check = f"from medallion.platforms.kept import kept; print(kept({code.name!r}))"
     done = subprocess.run(
         [sys.executable, "-c", check],
         env=os.environ | {"PYTHONPATH": str(copy), "TMPDIR": str(tmp_path)},
@@ -318,12 +338,14 @@ HOSTILE = {
         b"{%s}" % b",".join(b'"k%d_%d":1' % (i, n) for n in range(60_000)) for i in range(8)
     ],
     "one endless line": [b"a" * (100 << 20)],
+    "an array of many objects": [b"[", *[b'{"a":[%s0]},' % (b"{}," * 300_000)] * 40],
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_memory_is_bounded_whatever_the_lines_hold(tmp_path: Path, name: str) -> None:
-    """At most 300 MiB, and each line is kept with its reason."""
+    """At most 300 MiB, and each line is kept with its reason; of an array without its end the
+    bracket, too."""
     drop(tmp_path, "hostile.json", *HOSTILE[name])
     program = (
         "import sys; from pathlib import Path; from medallion.cleaning import plain;"

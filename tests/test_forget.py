@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from medallion.cleaning.lines import read_blocks
 from medallion.contract import MAX_LINE_BYTES, PURCHASES, STORES
 from medallion.operations.erasure.lake import LakeEraser
 from medallion.operations.erasure.pseudonym import Replacement
+from medallion.operations.erasure.raw_lines import lines
 from medallion.platforms.local import LocalLake
 from tests.conftest import Cli, drop, event
 
@@ -325,3 +327,24 @@ def test_what_is_no_customer_is_refused(home: Path, cli: Cli, options: tuple[str
     """In one line."""
     result = cli(home, "forget", *options)
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
+
+
+def test_a_document_keeps_its_numbers(tmp_path: Path) -> None:
+    """An array over many lines becomes an event a line: each under its number, without the id."""
+    events = [{"event_id": n, "customer_id": "C-1001", "note": "x"} for n in range(3)]
+    path = tmp_path / "a.json"
+    path.write_text("\ufeff" + json.dumps(events, indent=1).replace("C-1001", "\\u0043-1001"))
+    changed = list(lines(path, "raw/a.json", BY))
+    assert sum(is_changed for _, is_changed in changed) == 3
+    path.with_name("b.json").write_bytes(b"".join(line for line, _ in changed))
+    before, after = (
+        {
+            block.first_line + n: json.loads(text)
+            for block in read_blocks(name.open("rb"))
+            for n in range(len(block))
+            if (text := block.line(n)[0])
+        }
+        for name in (path, path.with_name("b.json"))
+    )
+    wanted = {n: {**event, "customer_id": NAME} for n, event in before.items()}
+    assert after == wanted and list(after) == [2, 7, 12]

@@ -10,16 +10,19 @@ import os
 import signal
 import socket
 import socketserver
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from click.testing import CliRunner
 
+from medallion.cli import main
+from medallion.operations.erasure import act
+from medallion.platforms import s3
 from tests.conftest import event, medallion
 from tests.s3_here import S3, emulator
 from tests.test_forget import ID, Query, facts, plain
@@ -71,8 +74,8 @@ class Versioned(S3):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """An emulator."""
-    with emulator(tmp_path_factory.mktemp("s3")) as s3:
-        yield s3
+    with emulator(tmp_path_factory.mktemp("s3")) as store:
+        yield store
 
 
 buckets = itertools.count()
@@ -116,16 +119,31 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+@contextmanager
+def as_a_new_process() -> Iterator[None]:
+    """Forget clients and keys before and after."""
+
+    def forget() -> None:
+        s3._client.cache_clear()
+        boto3.DEFAULT_SESSION = None
+
+    forget()
+    try:
+        yield
+    finally:
+        forget()
+
+
 @pytest.fixture
 def run(bucket: Versioned, home: Path) -> Run:
-    """`medallion ARGUMENTS` with its lake in the bucket; what it printed."""
+    """`medallion ARGUMENTS` with its lake in the bucket, in this process; what it printed."""
 
     def command(*arguments: str, code: int = 0, **variables: str) -> str:
-        environment = os.environ | bucket.environment() | variables
-        process = medallion(*arguments, "--home", str(home), env=environment)
-        out, err = process.communicate(timeout=300)
-        assert process.returncode == code, out + err
-        return err if code == 2 else out
+        environment = bucket.environment() | variables
+        with as_a_new_process():
+            result = CliRunner().invoke(main, [*arguments, "--home", str(home)], env=environment)
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result.stderr if code == 2 else result.stdout
 
     return command
 
@@ -265,31 +283,15 @@ def test_a_missing_permission_names_action_and_key(
     assert_forgotten(bucket, home, run, tmp_path / "versions")
 
 
-WITHOUT_PURGE = """
-from medallion.operations.erasure import act
-act.purge = lambda *_: 0
-from medallion.cli import main
-main()
-"""
-
-
 @pytest.mark.usefixtures("gold")
 def test_an_old_version_that_holds_the_id_is_found(
-    bucket: Versioned, home: Path, run: Run, tmp_path: Path
+    bucket: Versioned, home: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proof does not believe that old versions were deleted: exit 1 with key and version. To
     forget again deletes them."""
-    command = (sys.executable, "-c", WITHOUT_PURGE, "forget", "--customer", ID, "--json")
-    environment = os.environ | bucket.environment()
-    process = subprocess.run(
-        [*command, "--home", str(home)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert process.returncode == 1, process.stderr
-    left = json.loads(process.stdout)["left"]
+    with monkeypatch.context() as patch:
+        patch.setattr(act, "purge", lambda *_: 0)
+        left = json.loads(run("forget", "--customer", ID, "--json", code=1))["left"]
     for key in (
         "raw/purchases/plain.json",
         "raw/purchases/gone.json",

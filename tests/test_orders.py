@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from medallion.errors import SettingsError
 from medallion.importing import ImportReport, import_files
 from medallion.importing.allocation import Share, allocated
+from medallion.outputs.dashboard.text import counted
 from medallion.platforms.local import LocalLake
 from tests.conftest import ROOT, Cli
 from tests.test_importing import events
@@ -77,6 +78,23 @@ def test_gold_equals_what_the_shop_reports(
     )
     assert {(r["sales_date"], r["currency"]): _amounts(r) for r in rows} == wanted
     assert all(Decimal(r["net_sales"]) == _net(r) for r in reported)
+
+
+def test_a_weight_is_shown_as_it_was_sold(shops: Path, cli: Cli) -> None:
+    """In the terminal and on the page: with its fraction, and whole numbers without one."""
+    sql = "SELECT sum(quantity) AS units, sum(total_amount) AS paid FROM purchases_silver WHERE "
+    shown = [cli(shops, "query", f"{sql} product_id = '{p}'").stdout for p in ("CHED", "ROLL")]
+    assert [text.splitlines()[-1].split() for text in shown] == [
+        ["0.69", "12.4200"],
+        ["9", "6.1200"],
+    ]
+    units = [Decimal(n) for n in ("1.00000", "0.34500", "1200.00000", "1234.50000")]
+    assert [counted(n, "unit") for n in units] == [
+        "1 unit",
+        "0.345 units",
+        "1,200 units",
+        "1,234.5 units",
+    ]
 
 
 def test_the_examples_have_no_rejected_line(shops: Path) -> None:

@@ -126,13 +126,15 @@ def test_what_is_not_taken_is_listed_with_the_reason(tmp_path: Path, cli: Cli) -
     (tmp_path / "raw/folder").symlink_to(elsewhere.parent, target_is_directory=True)
     (tmp_path / "raw/gone.json").symlink_to(tmp_path / "nowhere.json")
     os.mkfifo(tmp_path / "raw/pipe.json")
+    (tmp_path / "raw/empty.json.gz").touch()
     result = cli(tmp_path, "clean")
-    assert "passed by  10 files or folders" in result.stdout and result.exit_code == 0
+    assert "passed by  11 files or folders" in result.stdout and result.exit_code == 0
     assert cli(tmp_path, "load").exit_code == 0
     said = re.findall(r"not taken: (\S+): (.*)", cli(tmp_path, "status").stdout)
     assert json.loads(cli(tmp_path, "status", "--json").stdout)[0]["not_taken"] == dict(said)
     found = dict(said)
-    assert len(said) == 10 and not {"raw/till.json", "raw/link.json"} & set(found)
+    assert len(said) == 11 and "0 bytes" in found["raw/empty.json.gz"]
+    assert not {"raw/till.json", "raw/link.json"} & set(found)
     assert all("import" in found[f"raw/sub/{n}"] for n in ("a.csv", "b.txt", "g.csv.gz"))
     assert "unpack" in found["raw/sub/c.zip"] and ".ndjson" in found["raw/sub/d.json.bak"]
     assert all("rename" in found[f"raw/sub/{n}"] for n in ("e.json.tmp", ".f.json"))

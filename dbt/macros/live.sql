@@ -61,8 +61,8 @@ extract(hour from {{ local_minute }}) * 60 + extract(minute from {{ local_minute
 cast(sum(sales.transactions) as bigint) as transactions,
     cast(sum(sales.category_transactions) as bigint) as category_transactions,
     cast(sum(sales.lines) as bigint) as lines,
-    cast(sum(sales.units_sold) as bigint) as units_sold,
-    cast(sum(sales.units_returned) as bigint) as units_returned,
+    cast(sum(sales.units_sold) as decimal(38,5)) as units_sold,
+    cast(sum(sales.units_returned) as decimal(38,5)) as units_returned,
     {% for amount in live_amounts() -%}
     cast(sum(sales.{{ amount }}) as decimal(38,4)) as {{ amount }},
     {% endfor -%}
@@ -88,7 +88,7 @@ select
     max(channel) as channel,
     currency,
     cast(count(*) as bigint) as lines,
-    cast(sum(quantity) as bigint) as units,
+    cast(sum(quantity) as decimal(38,5)) as units,
     cast(sum(net_sales) as decimal(38,4)) as net_sales,
     cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales,
     {{ dbt.listagg('product_name', "', '", 'order by ts, event_id', 3) }} as products,

@@ -19,8 +19,9 @@ with lines as (
         products.department,
         products.price as list_price,
         products.currency as cost_currency,
-        {{ if_money('products.cost * silver.signed_quantity', 'decimal(20,6)') }}
-            as cost_in_its_currency,
+        {{ if_money(
+            'products.cost * ' ~ wide_quantity('silver.signed_quantity'), 'decimal(20,6)'
+        ) }} as cost_in_its_currency,
         nullif(
             case when products.currency = silver.currency then rates.rate else cost_rates.rate end,
             0
@@ -85,7 +86,7 @@ costed as (
         case
             when reporting_cost is null then null
             when cost_currency = currency then cast(round(cost_in_its_currency, 4) as decimal(38,4))
-            else {{ divide('reporting_cost * 100000000', 'fx_rate * 100000000') }}
+            else {{ by_rate('reporting_cost', 'fx_rate') }}
         end as cost_amount
     from converted
 
@@ -130,8 +131,8 @@ select
     quantity,
     signed_quantity,
     currency,
-    cast(case when is_return then 0 else quantity end as bigint) as units_sold,
-    cast(case when is_return then quantity else 0 end as bigint) as units_returned,
+    cast(case when is_return then 0 else quantity end as decimal(18,5)) as units_sold,
+    cast(case when is_return then quantity else 0 end as decimal(18,5)) as units_returned,
     cast({{ sold }} as decimal(20,4)) as gross_sales,
     cast(case when is_return then 0 else discount_amount end as decimal(20,4)) as discounts,
     cast({{ paid_back }} as decimal(20,4)) as returns,
@@ -141,20 +142,16 @@ select
     cast(case when is_cost_known then net_amount end as decimal(20,4))
         as costed_net_sales,
     cast(fx_rate as decimal(18,8)) as fx_rate,
-    cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
-        as reporting_gross_sales,
-    cast(round(fx_rate * {{ sold }}, 4) as decimal(20,4))
-        - cast(round(fx_rate * {{ paid_back }}, 4) as decimal(20,4))
-        - cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_discounts,
-    cast(round(fx_rate * {{ paid_back }}, 4) as decimal(20,4))
-        as reporting_returns,
-    cast(round(fx_rate * net_amount, 4) as decimal(20,4)) as reporting_net_sales,
-    cast(round(fx_rate * net_tax_amount, 4) as decimal(20,4)) as reporting_tax,
-    cast(
-        case when is_cost_known then round(reporting_cost, 4) end as decimal(20,4)
-    )
+    {{ times_rate('fx_rate', sold) }} as reporting_gross_sales,
+    {{ times_rate('fx_rate', sold) }}
+        - {{ times_rate('fx_rate', paid_back) }}
+        - {{ times_rate('fx_rate', 'net_amount') }} as reporting_discounts,
+    {{ times_rate('fx_rate', paid_back) }} as reporting_returns,
+    {{ times_rate('fx_rate', 'net_amount') }} as reporting_net_sales,
+    {{ times_rate('fx_rate', 'net_tax_amount') }} as reporting_tax,
+    cast(case when is_cost_known then round(reporting_cost, 4) end as decimal(20,4))
         as reporting_cost_of_sales,
-    cast(case when is_cost_known then round(fx_rate * net_amount, 4) end as decimal(20,4))
+    case when is_cost_known then {{ times_rate('fx_rate', 'net_amount') }} end
         as reporting_costed_net_sales,
     is_product_known,
     is_store_known,
@@ -169,8 +166,10 @@ select
 from known
 {%- endmacro %}
 
-{#- A rate as a factor. DuckDB multiplies two decimals of 18 digits in 18 digits. -#}
+{#- A rate or a quantity as a factor. DuckDB multiplies two decimals of 18 digits in 18 digits. -#}
 {% macro wide(rate) %}cast({{ rate }} as decimal(20,8)){% endmacro %}
+
+{% macro wide_quantity(quantity) %}cast({{ quantity }} as decimal(20,5)){% endmacro %}
 
 {#- Whether an amount of a line is one that the contract can hold as money. -#}
 {% macro is_money(amount) %}abs({{ amount }}) < 100000000000000{% endmacro %}

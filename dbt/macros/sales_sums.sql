@@ -26,8 +26,8 @@ where sales_date in (select sales_date from days)
 {#- The additive measures, summed from lines. -#}
 {% macro sums_of_lines() -%}
 cast(count(*) as bigint) as lines,
-        cast(sum(units_sold) as bigint) as units_sold,
-        cast(sum(units_returned) as bigint) as units_returned,
+        cast(sum(units_sold) as decimal(38,5)) as units_sold,
+        cast(sum(units_returned) as decimal(38,5)) as units_returned,
         {% for amount in additive_amounts() -%}
         cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
@@ -41,8 +41,8 @@ cast(count(*) as bigint) as lines,
 {#- The additive measures, summed again from a mart. -#}
 {% macro sums_of_sums() -%}
 cast(sum(lines) as bigint) as lines,
-    cast(sum(units_sold) as bigint) as units_sold,
-    cast(sum(units_returned) as bigint) as units_returned,
+    cast(sum(units_sold) as decimal(38,5)) as units_sold,
+    cast(sum(units_returned) as decimal(38,5)) as units_returned,
     {% for amount in additive_amounts() -%}
     cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
     {% endfor -%}

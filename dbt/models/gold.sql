@@ -38,8 +38,8 @@ totals as (
         cast(count(*) as bigint) as lines,
         cast(sum(case when is_return then 0 else 1 end) as bigint) as purchase_lines,
         cast(sum(case when is_return then 1 else 0 end) as bigint) as return_lines,
-        cast(sum(case when is_return then 0 else quantity end) as bigint) as units_sold,
-        cast(sum(case when is_return then quantity else 0 end) as bigint) as units_returned,
+        cast(sum(case when is_return then 0 else quantity end) as decimal(38,5)) as units_sold,
+        cast(sum(case when is_return then quantity else 0 end) as decimal(38,5)) as units_returned,
         cast(sum(case when is_return then 0 else gross_amount end) as decimal(38,4))
             as gross_sales,
         cast(sum(case when is_return then 0 else discount_amount end) as decimal(38,4))

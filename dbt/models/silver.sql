@@ -143,9 +143,9 @@ lines as (
 
     select
         * exclude (bronze_id, bronze_file, direction),
-        cast(price * quantity as decimal(38,6)) as list_amount,
+        cast(price * {{ wide_quantity('quantity') }} as decimal(38,6)) as list_amount,
         cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
-        cast(direction * quantity as bigint) as signed_quantity,
+        cast(direction * quantity as decimal(18,5)) as signed_quantity,
         cast(direction * total_amount as decimal(20,4)) as net_amount,
         cast(direction * tax_amount as decimal(20,4)) as net_tax_amount
     from signed

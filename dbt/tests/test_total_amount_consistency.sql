@@ -1,5 +1,6 @@
 -- Lines of silver whose total_amount is not price x quantity - discount_amount, within the
--- tolerance of the contract: a cent, and the rounding of a unit price to six decimals.
+-- tolerance of the contract: a cent, or a whole unit of a currency without cents, and the rounding
+-- of a unit price to six decimals.
 with
 
 silver as (
@@ -16,7 +17,7 @@ select
     quantity,
     discount_amount,
     total_amount,
-    price * quantity - discount_amount as expected_amount
+    price * {{ wide_quantity('quantity') }} - discount_amount as expected_amount
 from silver
-where abs(total_amount - (price * quantity - discount_amount)) > 0.01 + 0.0000005 * quantity
+where {{ off_total() }}
     or total_amount is null

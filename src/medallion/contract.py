@@ -1,4 +1,4 @@
-"""The event contract, version 1: every field, type, bound and reject reason, once.
+"""The event contract, version 2: every field, type, bound and reject reason, once.
 
 Everything else takes them from here: the cleaner, the loader and the simulator import this module,
 and `python -m medallion.outputs.contract` writes the documents, schemas and scripts that repeat it.
@@ -13,6 +13,7 @@ Rules that hold for every field:
   digits; any other JSON type in a text field is `bad_<field>`.
 * Numbers may come as JSON numbers or as strings holding one. They are decimals, never floats, and
   are rounded half away from zero to the scale of the field.
+* `schema_version` says which version a producer follows; every event is read by the newest one.
 * Timestamps are RFC 3339 with an offset, or epoch milliseconds. They are kept in UTC, cut to the
   millisecond. Forms that leave the instant open (no offset, epoch seconds) are rejected.
 """
@@ -22,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-VERSION = 1
+VERSION = 2
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line that is read, in bytes without its line end; a longer one is `oversize_line`."""
@@ -86,10 +87,10 @@ _ISO_4217 = """
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
 CURRENCIES = tuple(_ISO_4217.split())
-WHOLE_CURRENCIES: tuple[str, ...] = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG")
-WHOLE_CURRENCIES += ("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
-"""Currencies without a smaller unit."""
-MILLE_CURRENCIES = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+WHOLE_CURRENCIES = tuple(_WHOLE.split())
+"""Currencies without a smaller unit, in which tills round every line to a whole amount."""
+THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 """Currencies whose smallest unit is a thousandth; that of all others is a hundredth."""
 
 # IANA time zones with their links (tzdata 2026f). A warehouse stops at an unknown name, so the
@@ -237,6 +238,9 @@ def decimal(precision: int, scale: int) -> Type:
 UNIT_PRICE = decimal(18, 6)
 MONEY = decimal(18, 4)
 RATE = decimal(18, 8)
+QUANTITY = decimal(18, 5)
+"""Five decimals are the finest that a shop system exports (Square). With the six of a price a
+product has eleven, and Snowflake keeps at most twelve of a product."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +264,7 @@ class Field(Column):
     default: str | None = None
     fold: str | None = None
     allowed: tuple[str, ...] = ()
-    minimum: int | None = None
+    minimum: Decimal | int | None = None
     maximum: int | None = None
 
     @property
@@ -277,15 +281,18 @@ class Total:
     """A field that is price x quantity - discount: computed when absent, checked when present.
 
     It may differ by `fixed` + `each` x quantity: a cent, and what rounding the unit price to six
-    decimals can add. Amounts are kept in the scale of the total, the check is made in that of the
-    price.
+    decimals can add. In WHOLE_CURRENCIES `whole` stands in place of `fixed`: a till rounds the
+    price of 0.345 kg to a whole yen. Amounts are kept in the scale of the total; the check is
+    exact.
     """
 
     field: str = "total_amount"
     price: str = "price"
     quantity: str = "quantity"
     discount: str = "discount_amount"
+    currency: str = "currency"
     fixed: Decimal = Decimal("0.01")
+    whole: Decimal = Decimal(1)
     each: Decimal = Decimal("0.0000005")
 
 
@@ -429,10 +436,11 @@ PURCHASES = Feed(
         Field("price", UNIT_PRICE, "Unit price before discount.", required=True, minimum=0),
         Field(
             "quantity",
-            INTEGER,
-            "Units, for a return too; the sign comes from event_type.",
+            QUANTITY,
+            "Units, or the weight or length of what is sold by it; above 0 for a return too, the "
+            "sign comes from event_type.",
             required=True,
-            minimum=1,
+            minimum=Decimal("0.00001"),
             maximum=999_999_999,
         ),
         Field("discount_amount", MONEY, "Discount on the line.", default="0", minimum=0),

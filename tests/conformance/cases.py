@@ -1,6 +1,6 @@
 """The conformance cases, one file for each rule: `cases/RULE.toml`.
 
-    says = "No integer from 1 to 999,999,999."     # what stands above the first case holds for all
+    says = "No number above 0, up to 999,999,999." # what stands above the first case holds for all
     reason = "bad_quantity"
 
     [zero]                                         # this is the case bad_quantity.zero
@@ -18,7 +18,8 @@ and what must become of it:
     accepted        the columns that differ from the USUAL row of the feed
     reason          why the line is rejected
     blank           true when the line is blank
-    lines           for an object: one of the three for each of its lines
+    lines           for an object: one of the three for each of its lines; a rejected one may say
+                    what is `kept` of it, where that is not the line as it stands
     unknown_fields  the names that the contract does not know, with their counts
 
 A text stands as it is. What could not be read there is spelled in double angle brackets:
@@ -47,7 +48,7 @@ USUAL = {
     "purchases": TIME
     | {"event_id": "e1", "event_type": "purchase", "basket_id": "e1", "schema_version": "1"}
     | {"store_id": "S1", "product_id": "P1", "currency": "USD"}
-    | {"price": "12.500000", "quantity": "2", "total_amount": "25.0000"}
+    | {"price": "12.500000", "quantity": "2.00000", "total_amount": "25.0000"}
     | {"discount_amount": "0.0000", "tax_amount": "0.0000"},
     "products": TIME | {"product_id": "P1", "currency": "USD"},
     "stores": TIME | {"store_id": "S1", "currency": "USD"},
@@ -127,4 +128,7 @@ def _outcome(feed: str, stated: dict[str, Any]) -> dict[str, Any]:
     if "accepted" in stated:
         columns = {name: decode(value).decode() for name, value in stated["accepted"].items()}
         return {"accepted": USUAL[feed] | columns}
-    return {"blank": True} if "blank" in stated else {"reason": stated["reason"]}
+    if "blank" in stated:
+        return {"blank": True}
+    kept = {"raw": decode(stated["kept"])} if "kept" in stated else {}
+    return {"reason": stated["reason"]} | kept

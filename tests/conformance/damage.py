@@ -229,7 +229,7 @@ def _good(field: Field) -> st.SearchStrategy[str]:
         return _quoted(times().map(lambda text: text[:10]))
     if field.type.kind == "integer":
         return st.integers(1, 5).map(str) | st.integers(1, 10**9).map(str) | numbers()
-    plain = st.integers(0, 10**6).map(lambda cents: f"{cents // 100}.{cents % 100:02d}")
+    plain = st.integers(0, 10**6).map(lambda n: f"{n // 1000}.{n % 1000:03d}")
     return plain | plain | _quoted(plain) | numbers() | _quoted(numbers())
 
 

@@ -15,6 +15,7 @@ import pytest
 from dbt.cli.main import dbtRunner
 
 from medallion.layers.staging import TABLES, create_tables
+from medallion.layers.transform import Transformer
 
 PROJECT = Path(__file__).parents[2] / "dbt"
 PURCHASE: dict[str, Any] = {
@@ -135,13 +136,12 @@ def _purchase(event: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(name="manifest", scope="session")
 def manifest_fixture(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The project, parsed once for all tests."""
+    """The parsed project."""
     home = tmp_path_factory.mktemp("parsed")
+    duckdb.connect(str(home / "warehouse.duckdb")).close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDALLION_HOME", str(home))
-        outcome = dbtRunner().invoke(["parse", *common(home)])
-    assert outcome.success, outcome.exception
-    return outcome.result
+        return Transformer(home)._parsed().manifest
 
 
 @pytest.fixture(name="new_warehouse")

@@ -3,24 +3,22 @@ increment the rows that one full refresh gives."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from medallion.cleaning.exact import Validator
-from medallion.contract import CURRENCIES, EARLIEST, FEEDS, Feed, Field
+from medallion.contract import CURRENCIES, FEEDS
 from medallion.layers.staging import SUPERSEDE, TABLES, create_tables
 from medallion.layers.transform import Transformer
 from medallion.pipeline import LIVE, MARTS
 from medallion.platforms.warehouse import open_warehouse
 from tests.dbt.arrivals import TODAY, Arrival, arrivals, sold
 from tests.dbt.dbt_warehouse import load_rows
+from tests.dbt.extremes import extremes
 
 INCREMENTAL = "config.materialized:incremental"
 ORDERS = 12
@@ -190,39 +188,6 @@ def test_a_live_model_that_was_left_empty_heals(home: Home) -> None:
     assert home.db.execute("SELECT count(*) FROM marts.live_sales").fetchall() > [(0,)]
 
 
-def _extreme(rng: Random, field: Field) -> str | int | None:
-    """A value at or near the bounds of a field, as a producer writes it; None leaves it out."""
-    if field.allowed:
-        return rng.choice(field.allowed[:3])
-    if field.type.kind == "timestamp":
-        return rng.choice((EARLIEST, "2026-06-19", "2199-12-31")) + "T23:59:59.999Z"
-    if field.type.kind == "date":
-        return rng.choice((EARLIEST, "2199-12-31"))
-    if field.type.kind == "text":
-        return rng.choice(("a", "b", "c" * 300))
-    if field.type.kind == "integer":
-        return rng.choice((field.minimum or 0, 1, 99_000, field.maximum))
-    scale, digits = field.type.scale, field.type.precision - field.type.scale
-    least = Decimal(1).scaleb(-scale)
-    largest = Decimal(10) ** rng.randrange(1, digits + 1) - least
-    return rng.choice((None, "0", str(least), "1", f"{largest:f}"))
-
-
-def _extremes(rng: Random, feed: Feed, wanted: int) -> Iterator[dict[str, Any]]:
-    """Rows of extreme values that the contract accepts."""
-    validator = Validator(feed)
-    while wanted:
-        values = {f.name: _extreme(rng, f) for f in feed.fields}
-        if feed.total:
-            values |= {feed.total.field: None, "event_id": str(wanted)}
-        line = json.dumps({k: v for k, v in values.items() if v is not None}).encode()
-        verdict = validator.validate(line, len(line))
-        if verdict.reason is None:
-            row = dict(zip(feed.names, verdict.values, strict=True))
-            yield row | {"dt": row["ts"].date()}
-            wanted -= 1
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_every_model_takes_whatever_the_contract_accepts(home: Home, seed: int) -> None:
     """The greatest and smallest amounts, costs, rates, quantities and times, multiplied with each
@@ -230,7 +195,7 @@ def test_every_model_takes_whatever_the_contract_accepts(home: Home, seed: int) 
     rng = Random(seed)
     home.empty()
     for number in range(1, 4):
-        feeds = {name: [*_extremes(rng, feed, 60)] for name, feed in FEEDS.items()}
+        feeds = {name: [row for _, row in extremes(rng, feed, 60)] for name, feed in FEEDS.items()}
         for row in feeds["purchases"]:
             row["event_id"] += f"-{number}"
         feeds["settings"] = [{"reporting_currency": CURRENCIES[0]}] if number == 2 else []

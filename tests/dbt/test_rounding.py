@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 import duckdb
+from jinja2 import Environment
 
 from medallion.layers.staging import TABLES
 from tests.conftest import ROOT
@@ -37,3 +39,38 @@ def test_a_cost_is_rounded_alike_in_both_warehouses() -> None:
     sql = f"round(CAST({RATE}::DECIMAL(18,8) * {COST}::DECIMAL(18,6) AS {{}}), 4)"
     assert duckdb.sql(f"SELECT {sql.format(cast)}").fetchall() == [(by_rule,)]
     assert duckdb.sql(f"SELECT {sql.format('DECIMAL(28,14)')}").fetchall() != [(by_rule,)]
+
+
+AMOUNTS = [0.0001, 0.005, 1.25, 12.5, 99.9999, 12_345.6789, 1e10, 99_999_999_999, 1e13, 7e13]
+RATES = ["0.00000001", "0.5", "0.33333333", "1.5", "0.0625", "151.12345678"]
+
+
+def macros() -> Any:
+    """The macros of portable.sql as functions, with DuckDB's where the warehouses differ."""
+    functions: dict[str, Any] = {"return": lambda value: value}
+    text = (ROOT / "dbt" / "macros" / "portable.sql").read_text()
+    module = Environment(extensions=["jinja2.ext.do"]).from_string(text, functions).module
+    dispatch = {"dispatch": lambda name, _: getattr(module, f"duckdb__{name}")}
+    functions["adapter"] = dispatch
+    return Environment(extensions=["jinja2.ext.do"]).from_string(text, functions).module
+
+
+def test_products_and_quotients_of_rates_are_exact() -> None:
+    """DuckDB's answer is corrected by the exact rest: halves go away from zero, whatever the size
+    and the sign."""
+    made = macros()
+    halves = [Decimal(n) / 10000 for n in range(-21, 22, 2)]
+    amounts = [Decimal(str(a)).quantize(Decimal("0.0001")) for a in AMOUNTS]
+    amounts += [-a for a in amounts] + halves
+    pairs = [(a, Decimal(r)) for a in amounts for r in RATES]
+    rows = ", ".join(f"({a}::DECIMAL(18,4), {r}::DECIMAL(20,8))" for a, r in pairs)
+    product, quotient = made.duckdb__times_rate("r", "a"), made.duckdb__by_rate("b", "r")
+    found = duckdb.sql(
+        "WITH t AS (SELECT *, CAST(a * 0.00001 AS DECIMAL(28,12)) AS b "
+        f"FROM (VALUES {rows}) t(a, r))"
+        f" SELECT a, r, b, CASE WHEN abs(r * a) < 1e14 THEN {product} END, {quotient} FROM t"
+    ).fetchall()
+    assert len(found) == len(pairs)
+    for a, r, b, multiplied, divided in found:
+        assert multiplied is None or multiplied == to_digits(a * r, 4), (a, r)
+        assert divided == to_digits(b / r, 4), (b, r)

@@ -30,11 +30,12 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def emptied(account: World) -> Iterator[None]:
-    """Takes what a test has loaded out of the account."""
-    yield
+def empty(account: World) -> None:
+    """Takes what an earlier test has loaded out of the account."""
     with account.server.connect(**PLACE) as connection:
+        found = connection.cursor().execute("SELECT count(*) FROM RETAIL.LANDING.PURCHASES")
+        if found.fetchone() == (0,):
+            return
         for table in PIPES:
             connection.cursor().execute(f"DELETE FROM RETAIL.LANDING.{table}")
         connection.cursor().execute("DELETE FROM RETAIL.CONTROL.SETTINGS")
@@ -91,6 +92,7 @@ def rows(account: World) -> dict[str, Counter[Any]]:
 @pytest.mark.parametrize("seed", (0, 3))
 def test_increments_equal_a_full_refresh(account: World, seed: int) -> None:
     """Every incremental table and every view over them, row by row."""
+    empty(account)
     history = arrivals(Random(seed))
     for number, arrival in enumerate(history, 1):
         load(account, number, arrival)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,11 @@ class Shop:
     home: Path
     sold: int = 0
 
-    def sell(self, day: str, events: int = 2) -> str:
+    def sell(self, day: str, events: int = 2, **fields: object) -> str:
         """Puts purchases of a day into bronze; the key of their object there."""
         before = set(self.account.s3.objects("bronze/purchases/"))
-        lines = [event(event_id=f"e{self.sold + n}", ts=f"{day}T10:00:00Z") for n in range(events)]
+        fields["ts"] = f"{day}T10:00:00Z"
+        lines = [event(event_id=f"e{self.sold + n}", **fields) for n in range(events)]
         self.account.s3.put({f"raw/till-{self.sold}.ndjson": "\n".join(lines).encode() + b"\n"})
         self.sold += events
         self.account.clean(self.home)
@@ -428,6 +430,23 @@ def test_stale_pipe_is_forced_and_what_it_missed_is_loaded_by_name(shop: Shop) -
     missed = shop.follow(title, 1, name=old.removeprefix("bronze/purchases/"))[2]
     assert missed == [(old,)]
     assert shop.state() == shop.whole()
+
+
+def test_quantities_of_version_1_take_fractions(shop: Shop) -> None:
+    """Those that were staged keep their value, what is sold by weight comes in, and the script
+    runs over it."""
+    account, table = shop.account, "RETAIL.LANDING.PURCHASES"
+    with account.server.connect(database="RETAIL") as connection:
+        cursor = connection.cursor()
+        cursor.execute(f"ALTER TABLE {table} DROP COLUMN quantity")
+        cursor.execute(f"ALTER TABLE {table} ADD COLUMN quantity NUMBER(38,0)")
+        cursor.execute(f"UPDATE {table} SET quantity = 7")
+    shop.follow("Quantities of version 1")
+    account.run_script()
+    shop.sell(DAYS[0], quantity=0.345)
+    assert shop.state() == shop.whole()
+    sql = "SELECT DISTINCT quantity FROM STAGING.PURCHASES ORDER BY 1"
+    assert account.rows(sql) == [(Decimal("0.34500"),), (7,)]
 
 
 def test_stale_stream_is_made_anew(shop: Shop) -> None:

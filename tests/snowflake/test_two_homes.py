@@ -14,12 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import duckdb
 import pytest
 
+from medallion.contract import FEEDS
 from tests.conftest import event
+from tests.dbt.extremes import extremes
 from tests.glue.harness import Glue, build_package, s3a_jars, stub_jar
 from tests.snowflake import tools
 from tests.snowflake.account_here import World, fill, world
@@ -79,8 +82,12 @@ def job(account: World, folder: Path) -> Glue:
 @contextmanager
 def batch(account: World, glue: Glue, home: Path, events: int, seed: int) -> Iterator[None]:
     """Simulates purchases into the bucket and lets the job clean them there. What it has made of
-    them is brought to gold on DuckDB while the block runs. Every batch rewrites one object."""
+    them is brought to gold on DuckDB while the block runs. Every batch rewrites one object, and
+    has events of every feed with the greatest and smallest values that the contract accepts."""
     fill(account.s3, home.with_name(f"simulated-{seed}"), events, seed)
+    for name, feed in FEEDS.items():
+        most = [line for line, _ in extremes(Random(seed), feed, 40)]
+        account.s3.put({f"raw/{name}/extremes-{seed}.ndjson": b"\n".join(most)})
     lines = [event(event_id=f"till-{n}", price=seed, total_amount=2 * seed) for n in range(seed, 6)]
     account.s3.put({TILL: "\n".join(lines).encode()})
     glue.submit(account.environment["MEDALLION_LAKE"]).wait()

@@ -40,7 +40,7 @@ totals as (
         {{ is_to_date('local_minute', 'local_as_of') }} as is_to_date,
         cast(sum(lines) as bigint) as lines,
         cast(sum(unconverted_lines) as bigint) as unconverted_lines,
-        cast(sum(units_sold) as bigint) as units_sold,
+        cast(sum(units_sold) as decimal(38,5)) as units_sold,
         cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales
     from sales
     group by 1, 2, 3, 4, 5

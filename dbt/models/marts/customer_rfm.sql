@@ -19,7 +19,7 @@ customers as (
         min(sales_date) as first_sales_date,
         max(sales_date) as last_sales_date,
         cast(count(*) as bigint) as baskets,
-        cast(sum(units_sold) as bigint) as units_sold,
+        cast(sum(units_sold) as decimal(38,5)) as units_sold,
         cast(sum(reporting_basket_value) as decimal(38,4)) as basket_value
     from baskets
     where customer_id <> {{ guest() }}

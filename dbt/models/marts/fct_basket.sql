@@ -18,7 +18,7 @@ select
     min(payment_method) as payment_method,
     cast(count(*) as bigint) as lines,
     cast(count(distinct product_id) as bigint) as products,
-    cast(sum(units_sold) as bigint) as units_sold,
+    cast(sum(units_sold) as decimal(38,5)) as units_sold,
     cast(sum(gross_sales) as decimal(38,4)) as gross_sales,
     cast(sum(discounts) as decimal(38,4)) as discounts,
     cast(sum(gross_sales) - sum(discounts) as decimal(38,4)) as basket_value,

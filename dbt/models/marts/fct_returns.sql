@@ -32,7 +32,7 @@ select
     returned.customer_id,
     returned.basket_id,
     returned.currency,
-    cast(returned.quantity as bigint) as quantity,
+    cast(returned.quantity as decimal(18,5)) as quantity,
     returned.returns,
     returned.reporting_returns,
     returned.original_event_id,

@@ -41,8 +41,8 @@ periods as (
     select
         product_id,
         max(nullif(category, {{ unknown() }})) as category,
-        cast(sum(case when is_current then units_sold else 0 end) as bigint) as units_sold,
-        cast(sum(case when is_current then 0 else units_sold end) as bigint)
+        cast(sum(case when is_current then units_sold else 0 end) as decimal(38,5)) as units_sold,
+        cast(sum(case when is_current then 0 else units_sold end) as decimal(38,5))
             as previous_units_sold,
         {{ sum_where('is_current', 'reporting_net_sales') }} as net_sales,
         {{ sum_where('not is_current', 'reporting_net_sales') }} as previous_net_sales

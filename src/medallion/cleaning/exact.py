@@ -32,6 +32,7 @@ from medallion.contract import (
     UPPER_FROM,
     UPPER_TO,
     WHITE_SPACE,
+    WHOLE_CURRENCIES,
     Feed,
     Field,
     Total,
@@ -206,7 +207,8 @@ def _expected(total: Total, values: dict[str, Any]) -> Decimal:
 
 def _is_total_right(total: Total, values: dict[str, Any]) -> bool:
     difference = _WIDE.subtract(values[total.field], _expected(total, values))
-    return abs(difference) <= total.fixed + total.each * values[total.quantity]
+    unit = total.whole if values[total.currency] in WHOLE_CURRENCIES else total.fixed
+    return abs(difference) <= unit + total.each * values[total.quantity]
 
 
 _WIDE = Context(prec=60)

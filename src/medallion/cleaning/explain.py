@@ -31,6 +31,7 @@ from medallion.contract import (
     TOTAL_MISMATCH,
     UNREADABLE,
     WHITE_SPACE,
+    WHOLE_CURRENCIES,
     Feed,
     Field,
     Total,
@@ -207,6 +208,8 @@ def _wanted(field: Field) -> str:
         return "it must be a whole number"
     if kind == "timestamp":
         return _MOMENT
+    if field.minimum is not None and field.maximum is not None:
+        return f"it must be a number from {field.minimum:,} to {field.maximum:,}"
     digits = field.type.precision - field.type.scale
     return f"it must be a number of at most {digits} digits before the point"
 
@@ -237,7 +240,9 @@ def _mismatch(total: Total, by_name: dict[str, Member]) -> Explanation:
     if price is None or quantity is None or given is None:
         return Explanation(f"it is not {parts}", total.field)
     expected = price * quantity - (discount or 0)
-    most = total.fixed + total.each * quantity
+    currency = by_name.get(total.currency)
+    is_whole = currency and str(currency.value).strip(WHITE_SPACE).upper() in WHOLE_CURRENCIES
+    most = (total.whole if is_whole else total.fixed) + total.each * quantity
     why = f"{parts} is {expected:f}, from which it may differ by {most.normalize():f}"
     return Explanation(why, total.field, _cut(given.text), given.position)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from medallion.cleaning.documents import as_lines
 from medallion.contract import MAX_LINE_BYTES
 
 BLOCK_BYTES = 1 << 21
@@ -55,8 +57,8 @@ def read_blocks(stream: Readable, block_bytes: int = BLOCK_BYTES) -> Iterator[Bl
 
     What the stream's `read` raises comes after the last whole block.
     """
-    chunks = _chunks(stream, block_bytes)
-    first_line, rest, chunk = 1, b"", next(chunks).removeprefix(BOM)
+    chunks = plain_lines(stream, block_bytes)
+    first_line, rest, chunk = 1, b"", next(chunks)
     while chunk or rest:
         # One chunk ahead, to know the last block when it comes.
         data, chunk = rest + chunk if rest else chunk, next(chunks)
@@ -70,6 +72,43 @@ def read_blocks(stream: Readable, block_bytes: int = BLOCK_BYTES) -> Iterator[Bl
             head = rest[: MAX_LINE_BYTES + 1]
             yield Block(first_line, head, np.array([0, len(head)], np.int32), np.array([size]))
             first_line, rest = first_line + 1, b""
+
+
+def plain_lines(stream: Readable, chunk_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield the bytes of a stream, an event a line, then empty ones without end.
+
+    Documents become lines; a byte order mark is left out.
+    """
+    chunks = _chunks(stream, chunk_bytes)
+    return as_lines(next(chunks).removeprefix(BOM), chunks)
+
+
+def as_file(stream: Readable) -> IO[bytes]:
+    """Return a file of the lines of a stream, a document as plain_lines has it.
+
+    A byte order mark stays where it is.
+    """
+    chunks = _chunks(stream, BLOCK_BYTES)
+    head = next(chunks)
+    mark = head[: len(BOM)] if head.startswith(BOM) else b""
+    lines = as_lines(head[len(mark) :], chunks)
+    return io.BufferedReader(_Pieces(mark, lines), BLOCK_BYTES)
+
+
+class _Pieces(io.RawIOBase):
+    """A file whose bytes come in pieces."""
+
+    def __init__(self, piece: bytes, pieces: Iterator[bytes]) -> None:
+        self._piece, self._pieces = piece, pieces
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._piece = self._piece or next(self._pieces)
+        size = min(len(buffer), len(self._piece))
+        buffer[:size], self._piece = self._piece[:size], self._piece[size:]
+        return size
 
 
 def _chunks(stream: Readable, size: int) -> Iterator[bytes]:

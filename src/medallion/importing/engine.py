@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from medallion.contract import MILLE_CURRENCIES, WHOLE_CURRENCIES
+from medallion.contract import THOUSANDTHS, WHOLE_CURRENCIES
 
 EXACT = "DECIMAL(38,10)"
 """The type in which numbers with a fraction are computed."""
@@ -38,7 +38,7 @@ _NUMBER = f"CREATE MACRO number(x) AS CAST(x AS {EXACT})"
 _DECIMALS = f"""
 CREATE MACRO decimals(currency) AS (
     CASE WHEN upper(currency) IN {WHOLE_CURRENCIES} THEN 0
-    WHEN upper(currency) IN {MILLE_CURRENCIES} THEN 3 ELSE 2 END)
+    WHEN upper(currency) IN {THOUSANDTHS} THEN 3 ELSE 2 END)
 """
 """The decimals of a currency's smallest unit, as ISO 4217 lists them."""
 

@@ -38,8 +38,15 @@ _ARCHIVES = (
 
 
 def not_taken(lake: Lake) -> dict[str, str]:
-    """Return the keys under raw/ that are no raw objects, each with the reason and advice."""
-    others = {o.key: _advice(o.key.lower()) for o in lake.list(RAW) if not _is_raw(o)}
+    """Return the keys under raw/ of which nothing is taken, each with the reason and advice.
+
+    They are no raw objects, or archives of no byte.
+    """
+    others = {
+        o.key: _EMPTY if _is_raw(o) else _advice(o.key.lower())
+        for o in lake.list(RAW)
+        if not _is_raw(o) or _is_empty_archive(o)
+    }
     return dict(sorted((others | dict(lake.unlisted(RAW))).items()))
 
 
@@ -51,6 +58,13 @@ def unreadable(lake: Lake) -> dict[str, str]:
 def _is_raw(stored: LakeObject) -> bool:
     is_folder = stored.key.endswith("/") and not stored.size
     return is_folder or stored.key.lower().endswith(SUFFIXES) or stored.key.startswith(DECISIONS)
+
+
+def _is_empty_archive(stored: LakeObject) -> bool:
+    return not stored.size and codecs.codec_of(stored.key) is not None
+
+
+_EMPTY = "it has 0 bytes, and even an archive of nothing has more: its producer was cut off"
 
 
 def _advice(name: str) -> str:

@@ -151,18 +151,27 @@ def staged_settings(warehouse: Warehouse) -> Reporting:
 
 
 def require_current(warehouse: Warehouse) -> None:
-    """Raise WarehouseError when a staging table lacks a column: another version has made it."""
-    existing: dict[str, set[str]] = {}
-    for table, column in warehouse.execute(
-        "SELECT lower(table_name), lower(column_name) FROM information_schema.columns "
-        "WHERE lower(table_schema) = 'staging'"
+    """Raise WarehouseError when a staging table was made by another version.
+
+    It lacks a column, or would round the decimals of one.
+    """
+    existing: dict[str, dict[str, int | None]] = {}
+    for table, column, scale in warehouse.execute(
+        "SELECT lower(table_name), lower(column_name), numeric_scale "
+        "FROM information_schema.columns WHERE lower(table_schema) = 'staging'"
     ).fetchall():
-        existing.setdefault(table, set()).add(column)
+        existing.setdefault(table, {})[column] = scale
     for table, columns in TABLES.items():
-        if table in existing and (lacking := set(columns) - existing[table]):
+        if table not in existing:
+            continue
+        staged = existing[table]
+        lacking = sorted(columns.keys() - staged.keys())
+        whole = [n for n, kind in columns.items() if kind.scale and not staged.get(n)]
+        if lacking or whole:
+            what = f"has no {', '.join(lacking or whole)}" + " with decimals" * (not lacking)
             raise WarehouseError(
-                f"another version of medallion has made this home (staging.{table} has no "
-                f"{', '.join(sorted(lacking))}): 'medallion rebuild' makes it again from raw/"
+                f"another version of medallion has made this home (staging.{table} {what}): "
+                "'medallion rebuild' makes it again from raw/"
             )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from typing import Any
 import duckdb
 
 from medallion.errors import SettingsError, TransformError, did_you_mean
+from medallion.platforms.kept import kept_or_made
 from medallion.platforms.local import make_folder
 from medallion.platforms.snowflake import require_extra
 from medallion.settings import DBT_PROJECT, dbt_project
 
 EMBEDDED, SNOWFLAKE = "local", "snowflake"
 """The targets of dbt/profiles.yml. That in Snowflake finds its account in the environment."""
+_MADE_BY_DBT = ("target", "logs")
+"""Folders in the project, of a dbt that was run by hand."""
 
 
 @dataclass
@@ -35,7 +40,7 @@ class TransformReport:
 class Transformer:
     """Runs dbt from one home, on the warehouse of a target.
 
-    The project is parsed once; later runs use what was parsed.
+    The project is parsed once on a machine; later runs use what was parsed.
     """
 
     def __init__(
@@ -148,7 +153,7 @@ class Transformer:
         if self._runner is None:
             _require_same_sources(self._project)
             make_folder(self._work)
-            self._runner = _parse(self._options(), self._hear)
+            self._runner = _runner(self._options(), self._project, self._target, self._hear)
         return self._runner
 
     def _hear(self, event: Any) -> None:
@@ -192,17 +197,53 @@ def _require_same_sources(project: Path) -> None:
         )
 
 
-def _parse(options: list[str], hear: Callable[[Any], None]) -> Any:
+def _runner(options: list[str], project: Path, target: str, hear: Callable[[Any], None]) -> Any:
+    """Return a dbt that knows the parsed project.
+
+    Parsing takes some five seconds. What comes of it is the same in all homes, but not in all
+    accounts of Snowflake.
+    """
     # dbt takes two seconds to import: only who transforms pays for it.
     from dbt.cli.main import dbtRunner
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
 
-    outcome: Any = dbtRunner().invoke(["parse", *options])
+    if target == SNOWFLAKE:
+        return dbtRunner(manifest=_parse(options), callbacks=[hear])
+    name = f"dbt-{_project_digest(project)}.msgpack"
+    packed = kept_or_made(name, lambda: _parse(options).to_msgpack(extended_mashumaro_encoder))
+    manifest: Any = Manifest.from_msgpack(packed, decoder=extended_mashumuro_decoder)
+    return dbtRunner(manifest=manifest, callbacks=[hear])
+
+
+def _project_digest(project: Path) -> str:
+    """Return a digest of all that a parsed project is made from: its files, its place, dbt."""
+    digest = hashlib.sha256(str(project).encode())
+    for package in ("dbt-core", "dbt-adapters", "dbt-duckdb"):
+        digest.update(version(package).encode())
+    for path in sorted(project.rglob("*")):
+        name = path.relative_to(project)
+        if name.parts[0] not in _MADE_BY_DBT and path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _parse(options: list[str]) -> Any:
+    """Return the parsed project.
+
+    Raises:
+        TransformError: dbt cannot read it.
+    """
+    from dbt.cli.main import dbtRunner
+
+    outcome: Any = dbtRunner().invoke(["parse", *options, "--no-write-json"])
     if not outcome.success:
         # An excerpt of the file stands in the middle.
         why = re.sub(r"(?s)\s-{9,}.*-{9,}", ",", str(outcome.exception))
         why = " ".join(why.replace(' in "<unicode string>"', "").split())
         raise TransformError(f"dbt cannot read the project: {why}")
-    return dbtRunner(manifest=outcome.result, callbacks=[hear])
+    return outcome.result
 
 
 def _report(outcome: Any) -> TransformReport:

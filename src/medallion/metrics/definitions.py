@@ -27,6 +27,8 @@ from medallion.settings import DBT_PROJECT
 DEFINITIONS = DBT_PROJECT / "models" / "marts" / "metrics.yml"
 TRANSACTION_CURRENCY = "transaction currency"
 """Unit of the metrics that are never added up across currencies."""
+UNITS = "units"
+"""Unit of the metrics that are quantities, of which some are weights."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ class Metric:
         return self.unit == "share"
 
     @property
-    def digits(self) -> int:
-        """How many decimals are shown."""
+    def digits(self) -> int | None:
+        """How many decimals are shown; None for quantities: as many as the value has."""
         if self.is_share:
             return 1
         is_fraction = isinstance(self.formula, Quotient)
+        if self.unit == UNITS and not is_fraction:
+            return None
         return 2 if is_fraction or self.unit.endswith(("currency", "ratio")) else 0
 
 

@@ -26,6 +26,8 @@ from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS
 
 MEASURES = ("events", "quantity", "discount_amount", "tax_amount", "total_amount")
+_PARTS = {name: 100 if name.endswith("_amount") else 1_000 for name in MEASURES[1:]}
+"""The parts of a unit in which measures are counted."""
 Sums = dict[tuple[int, int, str], list[int]]
 
 
@@ -34,7 +36,7 @@ class Tally:
     """The counts and sums of lines.
 
     `sums` has a value per measure for each UTC day since 1970, currency and event type; amounts are
-    in 1/100.
+    in 1/100, quantities in 1/1000.
     """
 
     lines: int = 0
@@ -90,7 +92,7 @@ class Tally:
             sums[n] += value
 
     def document(self) -> dict[str, Any]:
-        """Return the tally as JSON values; amounts are decimals in strings."""
+        """Return the tally as JSON values; amounts and quantities are decimals in strings."""
         days: dict[str, dict[str, list[int]]] = {}
         money: dict[str, dict[str, dict[str, list[int]]]] = {}
         for (day, currency, kind), values in sorted(self.sums.items()):
@@ -124,7 +126,7 @@ def _shown(cells: Mapping[str, list[int]]) -> dict[str, dict[str, int | str]]:
     net[0] = bought[0] + returned[0]
     return {
         kind: {
-            name: str(Decimal(v) / 100) if name.endswith("_amount") else v
+            name: str(Decimal(v) / _PARTS[name]) if name in _PARTS else v
             for name, v in zip(MEASURES, values, strict=True)
         }
         for kind, values in (("purchase", bought), ("return", returned), ("net", net))

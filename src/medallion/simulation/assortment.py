@@ -76,6 +76,9 @@ DEPARTMENTS: dict[str, tuple[int, float, dict[str, tuple[int, int, str]]]] = {
     ),
 }
 
+WEIGHED = ("produce", "meat and fish")
+"""The categories that are sold by weight; their prices are of a kilogram."""
+
 BRANDS = (
     "Northfield",
     "Casa Verde",

@@ -27,7 +27,7 @@ class ReceiptLines:
     """One row per receipt line.
 
     `basket` is the row of `baskets`. `original` is empty for purchases; for returns it is the
-    number of the purchase. Times are in ms since 1970, amounts in 1/100.
+    number of the purchase. Times are in ms since 1970, amounts in 1/100, quantities in 1/1000.
     """
 
     baskets: Baskets

@@ -1,6 +1,7 @@
 """The random events of a run: baskets, their lines, and returns of earlier lines, as columns.
 
-Every amount is an integer of 1/100 of its currency, so nothing is ever rounded twice.
+Every amount is an integer of 1/100 of its currency, and every quantity one of 1/1000, so nothing is
+ever rounded twice.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medallion.simulation.columns import Baskets, ReceiptLines
-from medallion.simulation.prices import DAY_MS, Ints, round_down
+from medallion.simulation.prices import DAY_MS, Ints, cost_of, round_down
 from medallion.simulation.returns import ReturnPool
 from medallion.simulation.world import DRAWS, SLOT_MS, STORE, WEB, World
 
@@ -24,7 +25,9 @@ LATE_MS, FUTURE_MS = -30 * DAY_MS, DAY_MS
 SIZES = np.repeat(
     [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20], [80, 52, 36, 25, 17, 13, 9, 8, 7, 5, 3, 1]
 )
-QUANTITIES = np.repeat([1, 2, 3, 4, 6, 8], [178, 46, 16, 9, 5, 2]).astype(np.int64)
+QUANTITIES = np.repeat([1, 2, 3, 4, 6, 8], [178, 46, 16, 9, 5, 2]).astype(np.int64) * 1_000
+LIGHTEST, HEAVIEST = 60, 2_200
+"""The range of what is sold by weight, in grams."""
 DISCOUNTS = np.repeat([0, 5, 10, 15, 20, 25, 30, 50], [208, 10, 14, 6, 9, 4, 3, 2]).astype(np.int64)
 PAYMENTS = ("card", "cash", "mobile", "gift_card")
 PAID_IN_STORE = np.repeat([0, 1, 2, 3], [150, 52, 43, 11])
@@ -73,8 +76,10 @@ class Shoppers:
         price = world.prices.shelf_price(product, ts, world.store_currency[store])
         chance = np.frombuffer(rng.bytes(2 * count), dtype=np.uint8).reshape(2, count)
         quantity = QUANTITIES[chance[0]]
-        gross = price * quantity
+        weighed = np.flatnonzero(world.weighed[product])
+        quantity[weighed] = rng.integers(LIGHTEST, HEAVIEST, len(weighed))
         currency = world.store_currency[store]
+        gross = cost_of(price, quantity, currency)
         discount = round_down((gross * DISCOUNTS[chance[1]] + 50) // 100, currency)
         total = gross - discount
         tax = round_down((total * world.store_tax[store] + 5_000) // 10_000, currency)
@@ -102,8 +107,9 @@ class Shoppers:
             payment=undone["payment"],
         )
         bought = undone["quantity"]
-        part = rng.integers(1, bought + 1)
-        quantity = np.where(rng.random(count) < 0.8, bought, part)
+        is_whole = self._world.weighed[undone["product"]] | (rng.random(count) < 0.8)
+        pieces = rng.integers(1, np.maximum(bought // 1_000, 1) + 1) * 1_000
+        quantity = np.where(is_whole, bought, pieces)
         currency = self._world.store_currency[store]
         discount = round_down(undone["discount"] * quantity // bought, currency)
         tax = round_down(undone["tax"] * quantity // bought, currency)
@@ -118,7 +124,7 @@ class Shoppers:
             quantity,
             discount,
             tax,
-            price * quantity - discount,
+            cost_of(price, quantity, currency) - discount,
             undone["number"],
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from medallion.contract import WHOLE_CURRENCIES
 from medallion.simulation.geography import CURRENCIES
 
 Ints = npt.NDArray[np.int64]
@@ -17,6 +18,8 @@ FACTORS = 23
 
 LEVELS = np.array([c.level for c in CURRENCIES], dtype=np.int64)
 STEPS = np.array([c.step for c in CURRENCIES], dtype=np.int64)
+UNITS = np.array([100 if c.code in WHOLE_CURRENCIES else 1 for c in CURRENCIES], dtype=np.int64)
+"""The smallest unit of each currency, in 1/100."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,19 @@ def round_down(amount: Ints, currency: npt.NDArray[np.integer]) -> Ints:
     if len(coarse):
         amount[coarse] -= amount[coarse] % STEPS[currency[coarse]]
     return amount
+
+
+def cost_of(price: Ints, quantity: Ints, currency: npt.NDArray[np.integer]) -> Ints:
+    """Return price x quantity in 1/100 of each currency, rounded half up to its smallest unit.
+
+    Args:
+        price: in 1/100.
+        quantity: in 1/1000.
+        currency: the number of each currency.
+    """
+    cost: Ints = price * quantity
+    unit = UNITS[currency] * 1_000
+    return (cost + unit // 2) // unit * UNITS[currency]
 
 
 def exchange_rate(currency: int, day: int) -> int:

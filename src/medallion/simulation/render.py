@@ -113,7 +113,7 @@ class Renderer:
             ("price_high", "u8"),
             ("price_low", "V5"),
             ("", ',"quantity":'),
-            ("quantity", "u1"),
+            ("quantity", "u8"),
             ("", ","),
             *money,
             *original,
@@ -143,7 +143,7 @@ class Renderer:
         second, milli = np.divmod(within, 1_000)
         rows["clock"], rows["millis"] = texts.clock[second], texts.millis[milli]
         rows["product"] = self._products[lines.product]
-        rows["quantity"] = texts.digit[lines.quantity]
+        rows["quantity"] = texts.thousandths[lines.quantity]
         for name in ("price", "discount", "tax", "total"):
             high, low = np.divmod(getattr(lines, name), 10_000)
             rows[f"{name}_high"] = texts.hundreds[high]

@@ -36,7 +36,7 @@ class Numerals:
     clock: Table
     millis: Table
     four: Table
-    digit: Table
+    thousandths: Table
 
 
 @cache
@@ -56,5 +56,5 @@ def numerals() -> Numerals:
         clock=table(m + s for m in minutes for s in seconds),
         millis=table((f"{n:03d}Z" for n in range(1_000)), "u4"),
         four=table((f"{n:04d}" for n in range(10_000)), "u4"),
-        digit=table(map(str, range(10)), "u1"),
+        thousandths=table((f"{n / 1_000:g}" for n in range(10_000)), "u8"),
     )

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from medallion.simulation.assortment import BRANDS, DEPARTMENTS, VARIANTS
+from medallion.simulation.assortment import BRANDS, DEPARTMENTS, VARIANTS, WEIGHED
 from medallion.simulation.geography import CITIES, COUNTRIES, CURRENCIES, Country
 from medallion.simulation.prices import DAY_MS, PriceBook
 
@@ -108,6 +108,7 @@ class World:
                 appeal.append(demand)
                 department.append(number)
         self.products, count = tuple(products), len(products)
+        self.weighed = np.array([product.category in WEIGHED for product in products])
         rank = rng.permutation(count) + 1
         weight = np.array(appeal) * rank**-0.9
         self.department = np.array(department)

@@ -1,32 +1,27 @@
 """Machine code: the compiled pass as an object file, made once on a machine.
 
 Numba makes it, which takes some ten seconds and a third of a second to import; `load` then needs
-llvmlite alone and 30 ms. The file lies beside the package's bytecode, or where that cannot be
-written in a folder of this user's for temporary files, under a name that changes with the sources,
-the compiler and the processor.
+llvmlite alone and 30 ms. The name of the file changes with the sources, the compiler and the
+processor.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medallion.cleaning.compiled.tables import cells_for, tables_of, words_for
 from medallion.contract import PURCHASES
+from medallion.platforms.kept import kept_or_made
 
 Scan = Callable[..., tuple[int, int, int]]
 """The compiled pass; it takes the arguments of `scan.scan`, each as `flat` gives it."""
 
-_CHECKSUM = 32
 _engine: Any = None
 
 
@@ -51,7 +46,7 @@ def load(notice: Callable[[str], None] = lambda _: None) -> Scan:
         version.update(source.read_bytes())
     version.update((package / "contract.py").read_bytes())
     name = f"scan-{version.hexdigest()[:32]}.o"
-    code = _kept(name) or _compiled_once(name, notice)
+    code = kept_or_made(name, lambda: _compile(notice))
     symbol, _, machine_code = code.partition(b"\0")
     return _linked(llvm, symbol.decode(), machine_code)
 
@@ -99,8 +94,9 @@ def _example() -> tuple[Any, ...]:
     return lines, offsets, 0, tables_of(feed), words_for(feed), cells_for(feed, 1)
 
 
-def _compile() -> bytes:
+def _compile(notice: Callable[[str], None]) -> bytes:
     """Compile the pass: the name of its function, a NUL, the object file."""
+    notice("compiling the cleaner, which is kept for later starts: some ten seconds")
     import numba
 
     from medallion.cleaning.compiled.scan import scan
@@ -108,50 +104,3 @@ def _compile() -> bytes:
     scan.compile(tuple(numba.typeof(argument) for argument in _example()))
     (result,) = scan.overloads.values()
     return result.fndesc.llvm_func_name.encode() + b"\0" + result.library._get_compiled_object()
-
-
-def _folders() -> Iterator[Path]:
-    """Yield the folders where machine code may be kept: nobody else can write there."""
-    yield Path(__file__).parent / "__pycache__"
-    folder = Path(tempfile.gettempdir()) / f"medallion-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError:
-        return
-    status = folder.lstat()
-    if status.st_uid == os.getuid() and not status.st_mode & 0o22:
-        yield folder
-
-
-def _kept(name: str) -> bytes | None:
-    """Return what was compiled earlier; None where there is nothing, or it is damaged."""
-    for folder in _folders():
-        try:
-            stored = (folder / name).read_bytes()
-        except OSError:
-            continue
-        if hashlib.sha256(stored[_CHECKSUM:]).digest() == stored[:_CHECKSUM]:
-            return stored[_CHECKSUM:]
-    return None
-
-
-def _compiled_once(name: str, notice: Callable[[str], None]) -> bytes:
-    """Compile the pass and keep it; of several processes one does, and the others wait for it."""
-    for folder in _folders():
-        try:
-            folder.mkdir(exist_ok=True)
-            lock = (folder / "scan.lock").open("w")
-        except OSError:
-            continue
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if code := _kept(name):
-                return code
-            notice("compiling the cleaner, once on this machine: some ten seconds")
-            code = _compile()
-            new = folder / f"{name}.new"
-            new.write_bytes(hashlib.sha256(code).digest() + code)
-            new.replace(folder / name)
-            return code
-    notice("compiling the cleaner, because no folder can keep it: some ten seconds")
-    return _compile()

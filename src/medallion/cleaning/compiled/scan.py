@@ -231,21 +231,35 @@ def _fill(w, room, tables, cells, row):
 def _is_total_right(tables, cells, total, row):
     """Return whether the total is what its parts make, within the tolerance of contract.Total.
 
-    An absent total is filled in. Amounts that do not fit 64 bits are left to the exact lane.
+    An absent total is filled in. Amounts that do not fit 64 bits are left to the exact lane, and so
+    are those that only the tolerance of a currency without a smaller unit covers. The product has
+    the decimals of price and quantity together, too many for 64 bits: so the whole units of the
+    quantity and the part of one behind the point are multiplied apart.
     """
     price = cells.numbers[tables.total[1], row]
     quantity = cells.numbers[tables.total[2], row]
     discount = cells.numbers[tables.total[3], row]
-    finer, fixed, each = tables.total[4], tables.total[5], tables.total[6]
-    if np.float64(price) * np.float64(quantity) > _EXACT or np.float64(discount) * finer > _EXACT:
+    finer, one = tables.total[4], tables.total[5]
+    fixed, each = tables.total[6], tables.total[7]
+    whole, part = quantity // one, quantity % one
+    if (
+        np.float64(price) * np.float64(whole) > _EXACT
+        or np.float64(price) * np.float64(part) > _EXACT
+        or np.float64(discount) * finer > _EXACT
+    ):
         return False
-    expected = price * quantity - discount * finer
+    expected, rest = price * whole - discount * finer, price * part
     if cells.state[total, row] != VALUE:
-        size = (2 * abs(expected) // finer + 1) // 2
-        cells.numbers[total, row] = -size if expected < 0 else size
+        rest += expected % finer * one
+        value, rest = expected // finer + rest // (finer * one), rest % (finer * one)
+        value += 2 * rest + (value >= 0) > finer * one
+        cells.numbers[total, row] = value
         cells.state[total, row] = VALUE
-        return size <= tables.rules[total].high
+        return abs(value) <= tables.rules[total].high
     value = cells.numbers[total, row]
     if abs(np.float64(value)) * finer > _EXACT:
         return False
-    return abs(value * finer - expected) <= fixed + each * quantity // 10
+    difference = value * finer - expected
+    if abs(np.float64(difference)) * one > _EXACT:
+        return False
+    return abs(difference * one - rest) <= fixed + each * quantity // 10

@@ -84,8 +84,9 @@ class Tables(NamedTuple):
       and ends in `letters`, and the field that allows it, or NONE.
     - `lower`: the lower case of each code point.
     - `total`: the field of the total, those of its price, quantity and discount; how many units of
-      the price's scale make one of the total's; the tolerance in units of the price's scale, and in
-      tenths of them for each unit of the quantity. Without a total the first is NONE.
+      the price's scale make one of the total's; how many of the quantity's scale make 1; the
+      tolerance in units of the product's scale, and in tenths of them for each unit of the
+      quantity's. Without a total the first is NONE.
     """
 
     rules: np.ndarray
@@ -204,7 +205,7 @@ def _bounds(field: Field) -> tuple[int, int]:
         return days[0] * unit, days[1] * unit - 1
     unit = 10**field.type.scale
     most = 10 ** (field.type.precision or 18) - 1
-    low = -most if field.minimum is None else field.minimum * unit
+    low = -most if field.minimum is None else int(field.minimum * unit)
     return low, most if field.maximum is None else field.maximum * unit
 
 
@@ -227,9 +228,9 @@ def _lower() -> np.ndarray:
 
 def _total(feed: Feed) -> np.ndarray:
     if feed.total is None:
-        return np.array([NONE, 0, 0, 0, 0, 0, 0])
+        return np.array([NONE, 0, 0, 0, 0, 0, 0, 0])
     total, names = feed.total, feed.names
     places = [names.index(n) for n in (total.field, total.price, total.quantity, total.discount)]
-    scale, finer = (feed.fields[places[n]].type.scale for n in (0, 1))
-    fixed, each = total.fixed.scaleb(finer), total.each.scaleb(finer + 1)
-    return np.array([*places, 10 ** (finer - scale), int(fixed), int(each)])
+    scale, finer, behind = (feed.fields[places[n]].type.scale for n in (0, 1, 2))
+    fixed, each = total.fixed.scaleb(finer + behind), total.each.scaleb(finer + 1)
+    return np.array([*places, 10 ** (finer - scale), 10**behind, int(fixed), int(each)])

@@ -6,6 +6,7 @@ from typing import Any
 
 from medallion.cli.commands.verbs import NOTHING_CHANGED, as_json, reading, verb
 from medallion.cli.printing.report import print_json, say
+from medallion.cli.printing.text import shown
 from medallion.errors import WarehouseError
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse, relations
@@ -27,7 +28,7 @@ def conflicts(platform: Platform, as_json: bool) -> None:
         copy, kept, fields = row["copy"], row["kept"], row["differs_in"]
         say(f"{row['event_id']}  differs in {', '.join(fields)}", bold=True)
         for word, one in (("counts", kept), ("does not", copy)):
-            values = ", ".join(f"{name}={one[name]}" for name in fields)
+            values = ", ".join(f"{name}={shown(one[name])}" for name in fields)
             say(f"  {word:<8}  {one['source_file']}:{one['source_line']}  {values}")
         say("")
     what = "1 copy contradicts" if len(rows) == 1 else f"{len(rows):,} copies contradict"

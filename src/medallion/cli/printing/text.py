@@ -6,6 +6,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from medallion.contract import QUANTITY
+
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
@@ -39,7 +41,9 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Decimal):
-        return f"{value:,f}"
+        # Only quantities have five decimals: 3 articles are no 3.00000.
+        is_quantity = value.as_tuple().exponent == -QUANTITY.scale
+        return f"{value.normalize() if is_quantity else value:,f}"
     if isinstance(value, bytes):
         return visible(value.decode("utf-8", "replace"))
     return visible(str(value))

@@ -1,8 +1,8 @@
 """Raw objects as a Spark relation of lines.
 
 Spark reads plain text objects in splits, so the memory of a task is bounded by the split and by the
-longest line, not by the object. Other objects (compressed ones, and those whose names Spark would
-read as a pattern) are first copied to a plain object, as a stream.
+longest line, not by the object. Other objects (compressed ones, JSON documents, and those whose
+names Spark would read as a pattern) are first copied to an object of plain lines, as a stream.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Any
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
+from medallion.cleaning.documents import HEAD_BYTES as DOCUMENT_HEAD_BYTES
+from medallion.cleaning.documents import as_lines, begins_document
+from medallion.cleaning.lines import BOM
 from medallion.lake.codecs import HEAD_BYTES, ForeignArchive, codec_of, codec_of_bytes
 
 LONGEST_READ = 64 << 20
@@ -30,7 +33,9 @@ second before it reads a line."""
 
 _THREADS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
-_BOM_BYTES = 3
+_FIRST_LOOK = 1 << 12
+"""Bytes that mostly suffice to know that an object is no document."""
+_CHUNK_BYTES = 1 << 20
 _FOREIGN = "foreign"
 """Stands for the codec of an archive that is not read."""
 
@@ -95,6 +100,8 @@ def _stage(spark: SparkSession, raw: RawObject, copy: str) -> Staged | None:
         elif codec or not _PLAIN_NAME.fullmatch(raw.path.partition(":")[2]):
             whole = _write(jvm, conf, codec, stored, files.create(target, True), source)
             plain = target if whole else None
+        if plain is not None:
+            plain = _as_lines(jvm, files, stored, source, plain, f"{copy}-lines")
         _copy(jvm, stored, jvm.java.io.OutputStream.nullOutputStream())
     finally:
         stored.close()
@@ -157,6 +164,49 @@ def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, sou
     return True
 
 
+def _as_lines(jvm: Any, files: Any, stored: Any, source: Any, plain: Any, copy: str) -> Any:
+    """Return the path of the lines of an object: its plain bytes, or of a document a copy.
+
+    Args:
+        jvm: the JVM.
+        files: its file system.
+        stored: the stored bytes of the object, from their beginning if they are plain.
+        source: the path of the object.
+        plain: the path of its plain bytes.
+        copy: the path for a copy.
+    """
+    is_source = plain is source
+    stream = stored if is_source else jvm.java.io.BufferedInputStream(files.open(plain))
+    try:
+        if not _is_document(stream):
+            return plain
+        lined = jvm.org.apache.hadoop.fs.Path(copy)
+        target = files.create(lined, True)
+        try:
+            chunks = iter(lambda: bytes(stream.readNBytes(_CHUNK_BYTES)), None)
+            lines = as_lines(next(chunks).removeprefix(BOM), chunks)
+            while piece := next(lines):
+                target.write(piece)
+        finally:
+            target.close()
+        return lined
+    finally:
+        if not is_source:
+            stream.close()
+
+
+def _is_document(stream: Any) -> bool:
+    """Return whether a stream begins a document; it stays where it is."""
+    for size in (_FIRST_LOOK, DOCUMENT_HEAD_BYTES + len(BOM)):
+        stream.mark(size)
+        head = bytes(stream.readNBytes(size))
+        stream.reset()
+        verdict = begins_document(head.removeprefix(BOM), is_all=len(head) < size)
+        if verdict is not None:
+            return verdict
+    return False
+
+
 def _opened(jvm: Any, conf: Any, codec: str | None, stored: Any) -> Any:
     if codec == "gzip":
         gzip = jvm.org.apache.hadoop.io.compress.GzipCodec()
@@ -210,4 +260,4 @@ def is_whole(size: int, read: int) -> bool:
         read: the bytes of its lines, with a line feed each. The object may lack the last line feed,
             and have a byte order mark besides.
     """
-    return size + 1 - read in (0, 1, _BOM_BYTES, _BOM_BYTES + 1)
+    return size + 1 - read in (0, 1, len(BOM), len(BOM) + 1)

@@ -132,8 +132,9 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _measure(table: Table, metric: Metric) -> Iterator[str]:
-    number = "#,0" + (f".{'0' * metric.digits}" if metric.digits else "")
-    percent = f"0.{'0' * metric.digits}%"
+    digits = "#####" if metric.digits is None else "0" * metric.digits
+    number = "#,0" + (f".{digits}" if digits else "")
+    percent = f"0.{digits}%"
     yield from _description(metric.description, "\t")
     yield f"\tmeasure {_name(metric.label)} = {dax(table, metric.formula)}"
     yield f"\t\tformatString: {percent if metric.is_share else number}"

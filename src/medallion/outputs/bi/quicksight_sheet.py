@@ -69,10 +69,12 @@ def _category(field: Field, visual: Visual) -> dict[str, Any]:
 def _value(metric: Metric, visual: Visual) -> dict[str, Any]:
     """Return the calculated field of a metric. It aggregates by itself, so it needs no function."""
     kind = "Percentage" if metric.is_share else "Number"
-    decimals = {"DecimalPlacesConfiguration": {"DecimalPlaces": metric.digits}}
+    form: dict[str, Any] = {}
+    if metric.digits is not None:
+        form["DecimalPlacesConfiguration"] = {"DecimalPlaces": metric.digits}
     if kind == "Number":
-        decimals |= {"NumberScale": "NONE"}  # type: ignore[dict-item]
-    shown = {f"{kind}DisplayFormatConfiguration": decimals}
+        form["NumberScale"] = "NONE"
+    shown = {f"{kind}DisplayFormatConfiguration": form}
     return {
         "NumericalMeasureField": {
             "FieldId": f"{_identity(visual)}-value",

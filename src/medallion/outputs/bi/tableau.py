@@ -90,18 +90,12 @@ def datasource(model: Model, table: Table) -> Xml.Element:
 
 def calculated(table: Table, metric: Metric) -> Xml.Element:
     """Return a metric as a calculated field."""
-    number = "#,##0" + (f".{'0' * metric.digits}" if metric.digits else "")
-    root = Xml.Element(
-        "column",
-        {
-            "caption": metric.label,
-            "datatype": "real",
-            "default-format": f"p0.{'0' * metric.digits}%" if metric.is_share else f"n{number}",
-            "name": calculation(metric),
-            "role": "measure",
-            "type": "quantitative",
-        },
-    )
+    attributes = {"caption": metric.label, "datatype": "real"}
+    if metric.digits is not None:  # without a format Tableau shows the digits that a value has
+        digits = f".{'0' * metric.digits}" if metric.digits else ""
+        attributes["default-format"] = f"p0{digits}%" if metric.is_share else f"n#,##0{digits}"
+    attributes |= {"name": calculation(metric), "role": "measure", "type": "quantitative"}
+    root = Xml.Element("column", attributes)
     formula = tableau_formula(table, metric.formula)
     Xml.SubElement(root, "calculation", {"class": "tableau", "formula": formula})
     return root

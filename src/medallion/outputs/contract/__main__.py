@@ -33,6 +33,7 @@ def files() -> dict[str, str]:
         "docs/contract.md": page(),
         "dbt/models/sources.yml": dbt.sources(),
         "dbt/macros/time_zones.sql": dbt.time_zones(),
+        "dbt/macros/off_total.sql": dbt.off_total_macro(),
         "infra/terraform/tables.json": catalog(),
         "contracts/retail.odcs.yaml": odcs(),
         "contracts/mapping.schema.json": mapping_schema(),

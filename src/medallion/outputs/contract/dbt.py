@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
+from decimal import Decimal
 
 import yaml
 
-from medallion.contract import CURRENCIES, FEEDS, LOAD_COLUMNS, PURCHASES, TIME_ZONES, Column, Field
-from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table
+from medallion.contract import (
+    CURRENCIES,
+    FEEDS,
+    LOAD_COLUMNS,
+    PURCHASES,
+    TIME_ZONES,
+    Column,
+    Field,
+    Total,
+)
+from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table, off_total
 
 _WIDTH = 100
 _FRESH = ("purchases", "receipts")
@@ -48,6 +58,17 @@ def time_zones() -> str:
 {names}
 {{%- endset -%}}
 {{{{ return(names.split()) }}}}
+{{%- endmacro %}}
+"""
+
+
+def off_total_macro() -> str:
+    """Return the text of dbt/macros/off_total.sql."""
+    return f"""\
+{{#- {EDIT_NOTE}
+    Whether the total of a line is further from its parts than the contract allows. -#}}
+{{% macro off_total() -%}}
+{off_total(PURCHASES.total or Total())}
 {{%- endmacro %}}
 """
 
@@ -118,7 +139,7 @@ def _tests(table: Table, column: Column) -> list[str]:
         values = ", ".join(column.allowed)
         tests.append(f"accepted_values: {{arguments: {{values: [{values}]}}}}")
     if isinstance(column, Field) and column.minimum is not None:
-        tests.append(f"at_least: {{arguments: {{minimum: {column.minimum}}}}}")
+        tests.append(f"at_least: {{arguments: {{minimum: {Decimal(column.minimum):f}}}}}")
     return tests
 
 

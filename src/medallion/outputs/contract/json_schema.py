@@ -17,6 +17,7 @@ from medallion.contract import (
     Feed,
     Field,
 )
+from medallion.outputs.contract.tables import plain
 
 LIMITS = (
     "JSON Schema checks values, not bytes, and does no arithmetic. Only the cleaner decides "
@@ -81,7 +82,7 @@ def _number(field: Field) -> dict[str, Any]:
     is_integer = field.type.kind == "integer"
     rule: dict[str, Any] = {"type": ["integer" if is_integer else "number", "string"]}
     if field.minimum is not None:
-        rule["minimum"] = field.minimum
+        rule["minimum"] = plain(field.minimum)
     if field.maximum is not None:
         rule["maximum"] = field.maximum
     if not is_integer:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from medallion.contract import VERSION, Column, Field, Total
-from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table
+from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table, off_total, plain
 
 _LOGICAL = {
     "text": "string",
@@ -90,7 +90,7 @@ def _property(table: Table, column: Column) -> dict[str, Any]:
         described["classification"] = "personal"
     if isinstance(column, Field):
         bounds = {"minimum": column.minimum, "maximum": column.maximum}
-        if options := {name: bound for name, bound in bounds.items() if bound is not None}:
+        if options := {name: plain(bound) for name, bound in bounds.items() if bound is not None}:
             described["logicalTypeOptions"] = options
         if column.allowed:
             described["quality"] = [_allowed_rule(column)]
@@ -108,11 +108,9 @@ def _allowed_rule(field: Field) -> dict[str, Any]:
 
 
 def _total_rule(total: Total) -> dict[str, Any]:
-    difference = f"{total.field} - ({total.price} * {total.quantity} - {total.discount})"
     return {
         "type": "sql",
         "description": f"{total.field} is {total.price} x {total.quantity} - {total.discount}.",
-        "query": "SELECT COUNT(*) FROM ${table} WHERE "
-        f"ABS({difference}) > {total.fixed:f} + {total.each:f} * {total.quantity}",
+        "query": "SELECT COUNT(*) FROM ${table} WHERE " + off_total(total),
         "mustBe": 0,
     }

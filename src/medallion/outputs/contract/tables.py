@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from medallion.contract import (
     FEEDS,
     QUARANTINE_COLUMNS,
     RECEIPT_COLUMNS,
     TECHNICAL_COLUMNS,
+    WHOLE_CURRENCIES,
     Column,
     Feed,
     Field,
+    Total,
 )
 
 EDIT_NOTE = "Written from src/medallion/contract.py by `python -m medallion.outputs.contract`."
@@ -49,3 +52,24 @@ TABLES = (
     Table("quarantine", "One row per rejected line of any feed.", QUARANTINE_COLUMNS),
     Table("receipts", "One row per raw object that the cleaner has read.", RECEIPT_COLUMNS),
 )
+
+
+def off_total(total: Total) -> str:
+    """Return an SQL condition: the total of a line is further from its parts than allowed."""
+    codes = ",\n        ".join(
+        ", ".join(f"'{code}'" for code in WHOLE_CURRENCIES[n : n + 10])
+        for n in range(0, len(WHOLE_CURRENCIES), 10)
+    )
+    return (
+        f"abs({total.field} - ({total.price} * cast({total.quantity} as decimal(20,5))"
+        f" - {total.discount}))\n"
+        f"    > case when {total.currency} in (\n"
+        f"        {codes}\n"
+        f"    ) then {total.whole:f} else {total.fixed:f} end"
+        f" + {total.each:f} * {total.quantity}"
+    )
+
+
+def plain(bound: Decimal | int) -> float | int:
+    """Return a bound of a field as JSON and YAML can write it."""
+    return bound if isinstance(bound, int) else float(bound)

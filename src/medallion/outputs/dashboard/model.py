@@ -54,7 +54,7 @@ class Bar:
     name: str
     value: Decimal | None
     before: Decimal | None
-    count: int
+    count: Decimal | int
     note: str
     lines: int
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from medallion.contract import MILLE_CURRENCIES, WHOLE_CURRENCIES
+from medallion.contract import THOUSANDTHS, WHOLE_CURRENCIES
 from medallion.operations.freshness import duration
 
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
@@ -22,7 +22,7 @@ def smallest_unit(currency: str) -> Decimal:
     """Return the smallest unit of a currency: 0.01, of JPY 1, of KWD 0.001."""
     if currency in WHOLE_CURRENCIES:
         return Decimal(1)
-    return Decimal("0.001" if currency in MILLE_CURRENCIES else "0.01")
+    return Decimal("0.001" if currency in THOUSANDTHS else "0.01")
 
 
 def money(amount: Decimal | None, currency: str) -> str:
@@ -47,8 +47,8 @@ def short_money(amount: Decimal, currency: str) -> str:
 
 
 def count(number: Decimal | int | None) -> str:
-    """Return a whole number with thousands separators."""
-    return ABSENT if number is None else f"{int(number):,}"
+    """Return a number of things with thousands separators; a weight keeps its fraction."""
+    return ABSENT if number is None else f"{Decimal(number).normalize():,f}"
 
 
 def counted(number: Decimal | int, unit: str) -> str:
@@ -98,7 +98,9 @@ def plain(kind: str, number: Decimal | None, currency: str) -> str:
     """
     if number is None:
         return ""
-    units = {"money": smallest_unit(currency), "count": Decimal(1), "ratio": _HUNDREDTH}
+    if kind == "count":
+        return f"{Decimal(number).normalize():f}"
+    units = {"money": smallest_unit(currency), "ratio": _HUNDREDTH}
     if kind in ("share", "change"):
         number *= 100
     return f"{Decimal(number).quantize(units.get(kind, _TENTH), ROUND_HALF_UP):f}"
@@ -110,7 +112,7 @@ def exact(kind: str, number: Decimal | None, unit: str) -> str:
         return "unknown"
     if kind in ("share", "change"):
         number, unit = number * 100, "%"
-    digits = f"{Decimal(number).quantize(Decimal('0.0001'), ROUND_HALF_UP):,f}"
+    digits = f"{Decimal(number).quantize(Decimal('0.000001'), ROUND_HALF_UP):,f}"
     return f"{digits.rstrip('0').rstrip('.')} {unit}".strip()
 
 

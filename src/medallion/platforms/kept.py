@@ -1,0 +1,76 @@
+"""Files that are made once on a machine and kept for later processes of this user.
+
+They lie beside the package's bytecode, or where that cannot be written in a folder of this user's
+for temporary files. Each begins with a checksum of the rest, so that a damaged one is made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_CHECKSUM = 32
+_NEWEST = 8
+"""How many files of a kind are kept: a change of what they are made from gives another one."""
+
+
+def kept(name: str) -> bytes | None:
+    """Return what was kept under a name; None where there is nothing, or it is damaged."""
+    for folder in _folders():
+        try:
+            stored = (folder / name).read_bytes()
+        except OSError:
+            continue
+        if hashlib.sha256(stored[_CHECKSUM:]).digest() == stored[:_CHECKSUM]:
+            return stored[_CHECKSUM:]
+    return None
+
+
+def kept_or_made(name: str, make: Callable[[], bytes]) -> bytes:
+    """Return what was kept under a name, or make it and keep it.
+
+    Of several processes one makes it, and the others wait for it.
+
+    Args:
+        name: the kind of the file, a hyphen, a digest of all that it is made from, a suffix.
+        make: gives the content.
+    """
+    if data := kept(name):
+        return data
+    kind, suffix = name.partition("-")[0], Path(name).suffix
+    for folder in _folders():
+        try:
+            folder.mkdir(exist_ok=True)
+            lock = (folder / f"{kind}.lock").open("w")
+        except OSError:
+            continue
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if data := kept(name):
+                return data
+            data = make()
+            new = folder / f"{name}.new"
+            new.write_bytes(hashlib.sha256(data).digest() + data)
+            new.replace(folder / name)
+            files = sorted(folder.glob(f"{kind}-*{suffix}"), key=lambda path: path.stat().st_mtime)
+            for path in files[:-_NEWEST]:
+                path.unlink()
+            return data
+    return make()
+
+
+def _folders() -> Iterator[Path]:
+    """Yield the folders where files may be kept: nobody else can write there."""
+    yield Path(__file__).parents[1] / "__pycache__"
+    folder = Path(tempfile.gettempdir()) / f"medallion-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        return
+    status = folder.lstat()
+    if status.st_uid == os.getuid() and not status.st_mode & 0o22:
+        yield folder

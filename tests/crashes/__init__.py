@@ -1,0 +1,1 @@
+"""Commands that are stopped before any one of their changes to a home."""

@@ -1,0 +1,70 @@
+"""A process that has imported everything, and starts each command in a fork of itself: a fresh
+process would take two seconds for that. `python -m tests.crashes.server`, with the shim preloaded.
+
+Each line of its standard input is a request as JSON; each is answered by one line, the status that
+the command ended with, as os.waitpid gives it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from tests.crashes import steps
+
+IMPORTS = (
+    "dbt.cli.main",
+    "dbt.adapters.duckdb.connections",
+    "medallion.cli.commands.keeping",
+    "medallion.cli.commands.quarantine",
+    "medallion.cli.commands.reading",
+    "medallion.cli.commands.stages",
+    "medallion.cli.commands.streaming",
+)
+
+
+def run(request: dict[str, Any]) -> None:
+    """Do a step, with the disk that the request asks for; never returns."""
+    out = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    report = -1
+    if request["report"]:
+        report = os.open(request["report"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    shim = ctypes.CDLL(None)
+    shim.arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_char, ctypes.c_int]
+
+    def arm() -> None:
+        shim.arm(request["home"].encode(), request["number"], request["fault"].encode(), report)
+
+    code = 70
+    try:
+        code = steps.do(request["step"], request["home"], arm)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    for name in IMPORTS:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            run(request)
+        _, status = os.waitpid(child, 0)
+        print(status, flush=True)
+
+
+if __name__ == "__main__":
+    main()
