@@ -37,6 +37,7 @@ release: .venv/.ready  ## dist/ with the wheel of VERSION and its notes, from CH
 lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra setup $(LOCK) --no-emit-package pandas -o requirements.lock
 	uv pip compile pyproject.toml --extra dashboard -c requirements.lock $(LOCK) -o requirements-dashboard.lock
-	uv pip compile pyproject.toml --extra test -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
+	uv pip compile pyproject.toml --extra mcp -c requirements.lock $(LOCK) -o requirements-mcp.lock
+	uv pip compile pyproject.toml --extra test -c requirements-mcp.lock -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 .PHONY: run live setup test chaos check site release lock

@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 DURABLE = "tests/test_durability.py"
 CUT = f"{DURABLE}::test_a_power_cut_takes_nothing_that_is_published"
 LARGE = f"{DURABLE}::test_large_amounts_are_exact_in_every_model"
+YEAR = "tests/test_year.py"
 SOURCE = "src/medallion"
 
 
@@ -90,14 +91,58 @@ FAULTS = (
         "        for key, output in tally.files.items():\n"
         "            self._lake.publish(output.path, key)\n"
         "        receipt = self._receipt(source, tally, started)\n"
-        '        _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")\n'
+        '        path = self._scratch / f"{self._stem}.parquet"\n'
+        "        _write(receipt.table(), path, **RECEIPT_PARQUET)\n"
         "        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)\n",
         "        receipt = self._receipt(source, tally, started)\n"
-        '        _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")\n'
+        '        path = self._scratch / f"{self._stem}.parquet"\n'
+        "        _write(receipt.table(), path, **RECEIPT_PARQUET)\n"
         "        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)\n"
         "        for key, output in tally.files.items():\n"
         "            self._lake.publish(output.path, key)\n",
         f"{DURABLE}::test_no_receipt_comes_before_what_it_names",
+    ),
+    Fault(
+        "compacted receipts published last",
+        f"{SOURCE}/operations/compaction.py",
+        "        for key, (path, _) in self._written.items():\n",
+        "        for key, (path, _) in [*self._written.items()][1:]:\n",
+        f"{YEAR}::test_past_days_become_few_objects",
+    ),
+    Fault(
+        "what was compacted is not loaded under its old names, too",
+        f"{SOURCE}/layers/staging.py",
+        "            self._waiting -= compaction.receipts\n",
+        "",
+        f"{YEAR}::test_a_killed_compaction_loses_and_repeats_nothing",
+    ),
+    Fault(
+        "checksums before compaction",
+        f"{SOURCE}/operations/compaction.py",
+        "                    stamps[stored.key].require(stored.key, Stamp.of_file(path))\n",
+        "",
+        f"{YEAR}::test_what_is_damaged_or_not_loaded_is_not_compacted",
+    ),
+    Fault(
+        "raw objects are retired over a sound bronze only",
+        f"{SOURCE}/operations/retention.py",
+        '        require_sound_bronze(lake, "then retire raw objects")\n',
+        "",
+        f"{YEAR}::test_nothing_is_retired_over_a_damaged_bronze",
+    ),
+    Fault(
+        "a slice of everything in each look",
+        f"{SOURCE}/platforms/watch.py",
+        "        objects |= {o.key: o for o in self._next_slice()}\n",
+        "",
+        f"{YEAR}::test_what_is_dropped_anywhere_is_found",
+    ),
+    Fault(
+        "folders that change twice within the unit of their time",
+        f"{SOURCE}/platforms/watch.py",
+        "self._is_settled = now - self._since >= _SETTLING_SECONDS",
+        "self._is_settled = True",
+        f"{YEAR}::test_a_name_that_comes_within_the_unit_of_time_is_found",
     ),
     Fault(
         "objects still being written wait",

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from medallion.audit import snapshots
 from medallion.lake.receipts import SCHEMA
 from medallion.platforms.warehouse import warehouse_path
 from tests.conftest import Cli, drop, event
@@ -197,3 +198,34 @@ def test_a_planted_violation_is_caught(copy: Path, cli: Cli, plant: Callable[[Pa
     assert result.exit_code == 1, result.output
     broken = [check for check in json.loads(result.stdout)["checks"] if check["offenders"]]
     assert broken and all(check["offenders"][0] for check in broken)
+
+
+def test_a_rewritten_object_that_is_not_loaded_yet_waits(copy: Path, cli: Cli) -> None:
+    """Its receipt is in bronze, its rows are not in the warehouse: as in the middle of a stream."""
+    drop(copy, "till.jsonl", event())
+    assert cli(copy, "clean").exit_code == cli(copy, "load").exit_code == 0
+    drop(copy, "till.jsonl", event(), event(event_id="e2"))
+    assert cli(copy, "clean").exit_code == 0
+    result = cli(copy, "audit")
+    assert result.exit_code == 0, result.output
+    assert "1 raw objects not yet loaded" in result.output
+
+
+def test_a_snapshot_that_is_replaced_while_it_is_read_is_looked_at_anew(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runner publishes several times a second, and keeps the last few alone."""
+    gold, waiting = copy / "gold", dict[str, int]()
+    old = (gold / "CURRENT").read_text()
+    whole = snapshots.read_checksums
+
+    def publish_meanwhile(folder: Path) -> dict[str, str]:
+        if folder.name == old:
+            folder.rename(gold / f"v{int(old[1:]) + 1}")
+            (gold / "CURRENT").write_text(f"v{int(old[1:]) + 1}")
+        return whole(folder)
+
+    monkeypatch.setattr(snapshots, "read_checksums", publish_meanwhile)
+    check = snapshots.snapshot_check(copy, waiting)
+    assert check is not None and check.holds, check
+    assert f"of v{int(old[1:]) + 1}" in check.figure

@@ -4,6 +4,6 @@
 abs(total_amount - (price * cast(quantity as decimal(20,5)) - discount_amount))
     > case when currency in (
         'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF',
-        'UGX', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+        'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
     ) then 1 else 0.01 end + 0.0000005 * quantity
 {%- endmacro %}

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 
 VERSION = 2
 
@@ -87,7 +88,7 @@ _ISO_4217 = """
     UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
 CURRENCIES = tuple(_ISO_4217.split())
-_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
 WHOLE_CURRENCIES = tuple(_WHOLE.split())
 """Currencies without a smaller unit, in which tills round every line to a whole amount."""
 THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
@@ -311,7 +312,7 @@ class Feed:
     total: Total | None = None
     by_day: bool = False
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(f.name for f in self.fields)
 
@@ -323,7 +324,7 @@ class Feed:
             reasons += [f.missing] * f.required + [f.bad]
         return (*reasons, *([TOTAL_MISMATCH] if self.total else []))
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Type]:
         """The columns of an accepted row, in order: the fields, then the technical ones."""
         return {f.name: f.type for f in self.fields} | TECHNICAL

@@ -6,6 +6,7 @@ The command line prints the message and exits with code 2, or 1 for LossError.
     ├── SettingsError     an option, variable or file that cannot be used as given
     ├── LakeError         raw/, bronze/ or gold/ cannot be read or written
     ├── WarehouseError    the warehouse is missing, locked or refuses
+    │   └── WarehouseBusy another process has opened its file
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
     ├── MetricError       a metric cannot be evaluated
@@ -43,6 +44,10 @@ class LakeError(MedallionError):
 
 class WarehouseError(MedallionError):
     """The warehouse is missing, locked or refuses."""
+
+
+class WarehouseBusy(WarehouseError):
+    """Another process has opened the file of the warehouse."""
 
 
 class HomeBusy(MedallionError):

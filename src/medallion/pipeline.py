@@ -23,9 +23,9 @@ from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
-IDLE, IDLE_TO_LISTING = 0.05, 4
-"""Seconds between two listings of raw/ when nothing waits: at least IDLE, and at least so many
-times the seconds of a listing, so that many objects do not keep a processor busy."""
+IDLE, IDLE_TO_LOOK = 0.05, 20
+"""Seconds between two looks at raw/ when nothing waits: at least IDLE, and at least so many times
+the seconds of a look, so that looking does not keep a processor busy."""
 
 ALL = None
 LIVE = "tag:spine tag:live,config.materialized:incremental"
@@ -242,7 +242,7 @@ def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> No
     while not ended():
         batch = advance()
         if not batch.changes:
-            time.sleep(max(IDLE, min(1.0, IDLE_TO_LISTING * batch.seconds["clean"])))
+            time.sleep(max(IDLE, min(1.0, IDLE_TO_LOOK * batch.seconds["clean"])))
 
 
 def _produce(

@@ -22,7 +22,7 @@ from medallion.layers.quarantine import rejected_counts
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations
 
-__all__ = ["AuditReport", "Check", "audit"]
+__all__ = ["AuditReport", "Check", "audit", "warehouse_checks"]
 
 
 @dataclass
@@ -58,20 +58,26 @@ def audit(
         chance: draws the sample of lines whose values are compared; None compares all.
         progress: called with the key of each raw object.
     """
-    report, built = AuditReport(rejected=rejected_counts(lake, warehouse)), relations(warehouse)
-    sound = list[str]()
+    report, sound = AuditReport(rejected=rejected_counts(lake, warehouse)), list[str]()
     report.checks += raw_checks(lake, warehouse, report.waiting, sound, progress)
     report.checks.append(value_check(lake, warehouse, sound, chance))
     report.checks += bronze_checks(lake, warehouse, report.waiting)
-    if "silver.purchases_silver" in built:
-        report.checks += silver_checks(warehouse, report.waiting)
-    else:
-        report.waiting["rows not yet in silver"] = count(warehouse, "staging.purchases")
-    if "gold.purchases_gold" in built:
-        report.checks += gold_checks(warehouse, report.waiting)
-    if built >= NEEDED:
-        report.checks += live_checks(warehouse, report.waiting)
+    report.checks += warehouse_checks(warehouse, report.waiting)
     if home and (published := snapshot_check(home, report.waiting)):
         report.checks.append(published)
     report.checks.sort(key=lambda check: check.promise)
     return report
+
+
+def warehouse_checks(warehouse: Warehouse, waiting: dict[str, int]) -> list[Check]:
+    """Return the checks that read the warehouse alone: silver, gold and the live model."""
+    checks, built = list[Check](), relations(warehouse)
+    if "silver.purchases_silver" in built:
+        checks += silver_checks(warehouse, waiting)
+    else:
+        waiting["rows not yet in silver"] = count(warehouse, "staging.purchases")
+    if "gold.purchases_gold" in built:
+        checks += gold_checks(warehouse, waiting)
+    if built >= NEEDED:
+        checks += live_checks(warehouse, waiting)
+    return checks

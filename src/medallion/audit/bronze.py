@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.audit.checks import LOST, TWICE, Check, rows
 from medallion.contract import FEEDS, RECEIPT
-from medallion.errors import shortened
-from medallion.lake.receipts import RECEIPTS, outputs_of, reason, stamps_of, stored_receipts
+from medallion.errors import LakeError, shortened
+from medallion.lake.receipts import (
+    RECEIPTS,
+    SUFFIXES,
+    Compaction,
+    compactions,
+    counts_text,
+    outputs_of,
+    reason,
+    replaced_by,
+    stamps_of,
+    stored_receipts,
+)
 from medallion.lake.seals import Damaged, Stamp
+from medallion.layers.staging import loaded_objects
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, total
 
-_LEDGER = f"SELECT bronze_file, {total('row_count')} FROM staging.loads GROUP BY bronze_file"
+_LEDGER = (
+    f"SELECT bronze_file, {total('row_count')} FROM staging.loads "
+    "WHERE kind <> 'compacted' GROUP BY bronze_file"
+)
 
 _FACTS = [name for name in RECEIPT if name not in ("started_at", "finished_at")]
 """What a receipt says of its object. One that was lost is written again, at another time."""
@@ -36,6 +52,14 @@ class StoredBronze:
     unsealed: int = 0
 
 
+def _facts(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    """Yield what a receipt says, and what it said before it was compacted."""
+    yield tuple(row[name] for name in _FACTS)
+    if replaces := replaced_by(row):
+        before = {old: count for old, (count, _) in replaces.outputs.items()}
+        yield tuple((row | {"outputs": counts_text(before)})[name] for name in _FACTS)
+
+
 def read_bronze(lake: Lake) -> StoredBronze:
     """Read every object of bronze, and compare it with the checksum in its receipt.
 
@@ -44,14 +68,14 @@ def read_bronze(lake: Lake) -> StoredBronze:
     bronze, promised, stamps = StoredBronze(), Counter[str](), dict[str, Stamp]()
     for key, receipts in stored_receipts(lake, bronze.damaged):
         bronze.rows[key] = len(receipts)
-        bronze.receipts[key] = {tuple(row[name] for name in _FACTS) for row in receipts}
+        bronze.receipts[key] = {facts for row in receipts for facts in _facts(row)}
         for receipt in receipts:
             own = stamps_of(receipt)
             stamps |= own
             promised.update(outputs_of(receipt))
             bronze.unsealed += len(outputs_of(receipt)) - len(own)
     for stored in lake.list("bronze/"):
-        if stored.key.startswith(RECEIPTS) or not stored.key.endswith(".parquet"):
+        if stored.key.startswith(RECEIPTS) or not stored.key.endswith(SUFFIXES):
             continue
         try:
             with lake.open(stored.key) as stream:
@@ -79,19 +103,30 @@ def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterato
     if bronze.unsealed:
         figure += f"; {bronze.unsealed:,} of an earlier version have none"
     yield Check(LOST, "bronze objects = checksums of receipts", figure, shortened(damaged))
-    yield _rows_check(bronze, db)
-    ledger = rows(db, "SELECT DISTINCT bronze_file FROM staging.loads")
+    compacted = [*compactions(lake)]
+    yield _rows_check(bronze, db, compacted)
     sound = bronze.rows.keys() - bronze.damaged.keys()
-    waiting["bronze objects not yet loaded"] = len(sound - {key for (key,) in ledger})
+    waiting["bronze objects not yet loaded"] = len(sound - loaded_objects(db, compacted))
+
+
+def require_sound_bronze(lake: Lake, then: str) -> None:
+    """Raise LakeError when an object of bronze is damaged, with what to do when it is mended."""
+    if damaged := read_bronze(lake).damaged:
+        key, why = next(iter(sorted(damaged.items())))
+        raise LakeError(f"{_sentence(key, why)}; 'medallion rebuild' mends bronze, {then}")
 
 
 def _sentence(key: str, why: str) -> str:
     return why if why.startswith(key) else f"{key}: {why}"
 
 
-def _rows_check(bronze: StoredBronze, db: Warehouse) -> Check:
-    staged, promised = _staged_rows(db), _promised_rows(db)
-    ledger = dict(rows(db, _LEDGER))
+def _rows_check(bronze: StoredBronze, db: Warehouse, compacted: list[Compaction]) -> Check:
+    now = {old: new for c in compacted for old, new in c.outputs.items()}
+    now |= {old: c.key for c in compacted for old in c.receipts}
+    staged, promised, ledger = (
+        _summed(counts, now)
+        for counts in (_staged_rows(db), _promised_rows(db), dict(rows(db, _LEDGER)))
+    )
     wrong = []
     for key in sorted(promised.keys() | staged.keys() | ledger.keys()):
         figures = {
@@ -104,10 +139,19 @@ def _rows_check(bronze: StoredBronze, db: Warehouse) -> Check:
             wrong.append(f"{key}: rows by " + ", ".join(f"{k} {v}" for k, v in figures.items()))
     names = ", ".join(_FACTS)
     for key, *values in rows(db, f"SELECT bronze_file, {names} FROM staging.receipts"):
+        key = now.get(key, key)
         if key in bronze.receipts and tuple(values) not in bronze.receipts[key]:
             wrong.append(f"{key}: the staged receipt of {values[1]} is not the one in bronze")
     figure = f"{sum(staged.values()):,} in {len(staged):,} objects"
     return Check(TWICE, "staged rows = receipt rows", figure, shortened(wrong))
+
+
+def _summed(counts: Mapping[str, int], now: Mapping[str, str]) -> Counter[str]:
+    """Return rows by the object that holds them now."""
+    summed: Counter[str] = Counter()
+    for key, count in counts.items():
+        summed[now.get(key, key)] += count
+    return summed
 
 
 def _staged_rows(db: Warehouse) -> dict[str, int]:

@@ -15,7 +15,7 @@ from medallion.errors import shortened
 from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
-from medallion.lake.receipts import RECEIPTS, receipt_key, stem
+from medallion.lake.receipts import compactions, receipt_key, stem
 from medallion.layers.staging import current_rows
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
@@ -43,7 +43,8 @@ def raw_checks(
     """
     receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
-    cleaned = {o.key for o in lake.list(RECEIPTS)}
+    loaded = {key for (key,) in rows(db, "SELECT DISTINCT bronze_file FROM staging.loads")}
+    loaded = loaded.union(*(c.receipts for c in compactions(lake)))
     receipted = {key for key, _ in receipts}
     for raw, kept in _with_rejected_lines(lake, db):
         progress(raw.key)
@@ -58,7 +59,7 @@ def raw_checks(
             continue
         receipt = receipts.get((raw.key, recount.checksum))
         if receipt is None or receipt.arrived != newest[raw.key]:
-            if receipt is None and receipt_key(stem(raw)) in cleaned and raw.key in receipted:
+            if receipt is None and receipt_key(stem(raw)) in loaded:
                 broken.append(f"{raw.key}: its bytes are not those of its receipt")
             not_loaded += 1
             continue
@@ -67,14 +68,17 @@ def raw_checks(
         if recount.lines != receipt.lines:
             broken.append(f"{raw.key}: {recount.lines} lines, receipt says {receipt.lines}")
         broken += recount.unlike
-    gone, consented = receipted - seen, retired(lake)
+    gone, removed = receipted - seen, retired(lake)
+    consented = {key for key in gone if removed.covers(key, newest[key])}
     broken += [
         f"{key}: its receipt is there, the raw object is gone" for key in sorted(gone - consented)
     ]
     waiting["raw objects not yet loaded"] = not_loaded
     figure = f"{lines:,} in {objects:,} objects"
-    if gone & consented:
-        figure += f", {len(gone & consented):,} more in bronze alone"
+    if consented:
+        figure += f", {len(consented):,} more in bronze alone"
+    if removed.before:
+        figure += f" (retired before {removed.before:%Y-%m-%d})"
     if superseded := count(db, "staging.superseded"):
         figure += f", {superseded:,} earlier versions that do not count"
     yield Check(LOST, "raw lines = receipt lines", figure, shortened(broken))

@@ -10,28 +10,38 @@ from medallion.lake.receipts import reason
 from medallion.lake.seals import Damaged
 from medallion.layers.snapshots import POINTER, read_checksums, require_sound, versions
 
+LOOKS = 5
+"""How often a snapshot is looked at anew when a runner has meanwhile published a newer one."""
+
 
 def snapshot_check(home: Path, waiting: dict[str, int]) -> Check | None:
     """Check every file of the published snapshot; None where nothing was published."""
     gold = home.absolute() / "gold"
     if not (gold / POINTER).exists():
         return None
-    wrong, figure = list[str](), "unreadable"
+    for _ in range(LOOKS):
+        name = (gold / POINTER).read_text(encoding="utf-8", errors="replace").strip()
+        figure, wrong = _compared(gold, name, waiting)
+        # A runner removes old snapshots, also while they are read.
+        if (gold / name).exists():
+            break
+    return Check(LOST, "published files = their checksums", figure, shortened(wrong))
+
+
+def _compared(gold: Path, name: str, waiting: dict[str, int]) -> tuple[str, list[str]]:
+    """Return what was compared of a snapshot, and what is wrong with it."""
     try:
-        name = (gold / POINTER).read_text(encoding="utf-8").strip()
         published = versions(gold)
         if name not in {f"v{number}" for number in published}:
             raise Damaged(f"gold/{POINTER} names {name!r}, which is no snapshot")
         waiting["snapshots not yet current"] = sum(v > int(name[1:]) for v in published)
         checksums = read_checksums(gold / name)
-        figure = f"{len(checksums):,} files of {name}"
+        wrong = [flaw for file in checksums for flaw in _flaws(gold / name, file, checksums[file])]
         if not checksums:
-            figure = f"{name} is of an earlier version and has none"
-        for file in checksums:
-            wrong += _flaws(gold / name, file, checksums[file])
-    except (Damaged, OSError, UnicodeDecodeError) as error:
-        wrong.append(reason(error))
-    return Check(LOST, "published files = their checksums", figure, shortened(wrong))
+            return f"{name} is of an earlier version and has none", wrong
+        return f"{len(checksums):,} files of {name}", wrong
+    except (Damaged, OSError) as error:
+        return "unreadable", [reason(error)]
 
 
 def _flaws(folder: Path, file: str, checksum: str) -> list[str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -78,7 +79,6 @@ class Cleaner:
         if is_compiled is None:
             is_compiled = plain.is_loaded()
         self._plain = plain.PlainLane(feed) if is_compiled else None
-        self._validator = Validator(feed)
         self._unknown = Counter[str]()
 
     def clean(self, block: Block) -> Iterator[Cleaned]:
@@ -101,6 +101,11 @@ class Cleaner:
         yield Cleaned(rows, numbers, [], blank)
         if len(left):
             yield self._exactly(block, left + first)
+
+    @cached_property
+    def _validator(self) -> Validator:
+        # Most objects have no line for it.
+        return Validator(self._feed)
 
     def _exactly(self, block: Block, indexes: np.ndarray) -> Cleaned:
         numbers, values, rejected, blank = list[int](), [], list[Rejected](), 0

@@ -25,9 +25,12 @@ MODULES = {
     "streaming": ("run", "up", "simulate", "collect", "dashboard"),
     "stages": ("import", "clean", "load", "transform"),
     "reading": ("status", "audit", "query", "export", "doctor"),
+    "metrics": ("metric", "mcp"),
+    "watching": ("watch",),
     "quarantine": ("quarantine",),
     "conflicts": ("conflicts",),
     "keeping": ("rebuild", "forget"),
+    "year": ("compact", "retain"),
 }
 """The verbs of each module, in the order of the day."""
 

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,24 @@ from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
 
 RETIRED = "bronze/.retired.json"
-"""The list of raw objects that were removed with the user's consent: only bronze holds their rows.
-It is kept in bronze, together with those rows."""
+"""Which raw objects were removed with the user's consent: only bronze holds their rows. The list is
+kept there, together with those rows."""
+
+
+@dataclass(frozen=True)
+class Retired:
+    """The raw objects that were removed with the user's consent.
+
+    These are `objects`, and all that arrived before a time.
+    """
+
+    objects: frozenset[str] = frozenset()
+    before: datetime | None = None
+
+    def covers(self, key: str, arrived: datetime) -> bool:
+        """Return whether an object may be gone; its arrival is in UTC, with or without the zone."""
+        is_old = self.before is not None and arrived.replace(tzinfo=UTC) < self.before
+        return is_old or key in self.objects
 
 
 @dataclass(frozen=True)
@@ -105,13 +121,17 @@ def _provenance(row: dict[str, Any], receipts: str | None) -> Provenance:
     )
 
 
-def retired(lake: Lake) -> set[str]:
-    """Return the keys of raw objects that were removed with the user's consent."""
+def retired(lake: Lake) -> Retired:
+    """Return which raw objects were removed with the user's consent."""
     try:
         with lake.open(RETIRED) as stream:
-            return set(unsealed(stream.read(), RETIRED).get("objects", ()))
+            content = unsealed(stream.read(), RETIRED)
+        before = content.get("before")
+        return Retired(
+            frozenset(content.get("objects", ())), before and datetime.fromisoformat(before)
+        )
     except FileNotFoundError:
-        return set()
+        return Retired()
     except Damaged as error:
         raise LakeError(
             f"{error}; bring it back from a backup, or remove it: then the audit names the raw "
@@ -119,10 +139,15 @@ def retired(lake: Lake) -> set[str]:
         ) from error
 
 
-def retire(lake: Lake, keys: Iterable[str]) -> None:
-    """Note that raw objects were removed with the user's consent."""
-    if all_keys := retired(lake) | set(keys):
-        lake.put(RETIRED, sealed_text({"objects": sorted(all_keys)}).encode())
+def retire(lake: Lake, keys: Iterable[str] = (), before: datetime | None = None) -> None:
+    """Note that raw objects were removed with the user's consent: some, or all before a time."""
+    old = retired(lake)
+    times = [time for time in (old.before, before) if time]
+    new = Retired(old.objects | set(keys), max(times, default=None))
+    if new != old:
+        content: dict[str, Any] = {"objects": sorted(new.objects)}
+        content |= {"before": new.before.isoformat()} if new.before else {}
+        lake.put(RETIRED, sealed_text(content).encode())
 
 
 def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Provenance]) -> None:
@@ -195,14 +220,15 @@ def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]]) -> Stamp:
     """Link or copy an object; when it has other rows too, write only the wanted ones."""
     _begin(new)
     table = pq.ParquetFile(old).read()
-    rows = zip(table["source_file"].to_pylist(), table["ingested_at"].to_pylist(), strict=True)
-    chosen = [row in wanted for row in rows]
-    if all(chosen):
+    origins = table.select(["source_file", "ingested_at"])
+    distinct = origins.group_by(origins.column_names).aggregate([]).to_pylist()
+    if {tuple(row.values()) for row in distinct} <= wanted:
         try:
             os.link(old, new)
         except OSError:
             shutil.copy2(old, new)
     else:
+        chosen = [tuple(row.values()) in wanted for row in origins.to_pylist()]
         pq.write_table(table.filter(pa.array(chosen)), new, compression="snappy")
     sync(new)
     sync(new.parent)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from medallion.contract import FEEDS
 from medallion.lake import codecs
 from medallion.platforms.lake import CANNOT_READ, Lake, LakeObject
 
@@ -18,7 +19,18 @@ SUFFIXES = tuple(
 
 def raw_objects(lake: Lake) -> Iterator[LakeObject]:
     """Yield every object under raw/ whose name says that it holds lines of JSON."""
-    return (o for o in lake.list(RAW) if o.key.lower().endswith(SUFFIXES))
+    return (o for o in lake.list(RAW) if holds_lines(o.key))
+
+
+def holds_lines(key: str) -> bool:
+    """Return whether the name of an object says that it holds lines of JSON."""
+    return key.lower().endswith(SUFFIXES)
+
+
+def expected_folders(now: datetime) -> list[str]:
+    """Return the folders in which producers, whose clocks may differ, put new objects at a time."""
+    times = (now - CLOCKS_DIFFER, now + CLOCKS_DIFFER)
+    return list(dict.fromkeys(raw_key(feed, at, "") for at in times for feed in FEEDS))
 
 
 _TABLES = (".csv", ".tsv", ".txt", ".psv", ".parquet")
@@ -74,6 +86,9 @@ def _advice(name: str) -> str:
     if unpacked.endswith(_TABLES):
         return "no lines of JSON by its name: 'medallion import FILE --mapping FILE.toml' takes it"
     return "its name must end in .ndjson, .jsonl or .json (or these with .gz or .zst)"
+
+
+CLOCKS_DIFFER = timedelta(minutes=2)
 
 
 def raw_key(feed: str, arrival: datetime, name: str) -> str:

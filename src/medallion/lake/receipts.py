@@ -2,7 +2,8 @@
 
 A receipt says how many lines of a raw object were accepted, rejected and blank, and which bronze
 objects hold them. Its seal, a column that no warehouse loads, holds the size and SHA-256 of each of
-these objects, and a checksum of the receipt itself.
+these objects, and a checksum of the receipt itself. When an object is compacted, the seals of its
+receipts say what it replaces.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ from medallion.platforms.lake import Lake, LakeObject
 
 RECEIPTS = "bronze/receipts/"
 QUARANTINES = "bronze/quarantine/"
+
+PLAIN, COMPACTED = ".parquet", ".parq"
+SUFFIXES = (PLAIN, COMPACTED)
+"""The ends of the names of objects as the cleaner has written them, and of compacted ones. Snowpipe
+is told to load the first: what is compacted was loaded before."""
 
 SEAL = "seal"
 COLUMNS = RECEIPT | {SEAL: TEXT}
@@ -67,9 +73,14 @@ class Receipt:
         return receipts_table([self.row()])
 
 
+def counts_text(counts: Mapping[str, Any]) -> str:
+    """Return counts by name as they are stored."""
+    return json.dumps(counts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
 def _stored(value: object) -> object:
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return counts_text(value)
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
@@ -78,17 +89,68 @@ def receipts_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
 
 
-def sealed(row: Mapping[str, Any], stamps: Mapping[str, Stamp]) -> dict[str, Any]:
-    """Return the row of a receipt with a seal over it and over the stamps of its outputs."""
+def sealed(
+    row: Mapping[str, Any], stamps: Mapping[str, Stamp], replaces: Replaced | None = None
+) -> dict[str, Any]:
+    """Return the row of a receipt with a seal over it and over the stamps of its outputs.
+
+    What it replaces is sealed, too: by default what it replaced before.
+    """
+    replaces = replaces or replaced_by(row)
     values = {name: row[name] for name in RECEIPT}
     outputs = {key: [stamp.size, stamp.sha256] for key, stamp in stamps.items()}
-    return values | {SEAL: _stored({"outputs": outputs, "receipt": seal_of([values, outputs])})}
+    content: dict[str, Any] = {"outputs": outputs}
+    if replaces:
+        content["replaces"] = [replaces.receipts, replaces.outputs]
+    content["receipt"] = seal_of([values, *content.values()])
+    return values | {SEAL: _stored(content)}
 
 
 def stamps_of(row: Mapping[str, Any]) -> dict[str, Stamp]:
     """Return the stamps of the outputs of a receipt; none when an earlier version wrote it."""
     seal = row.get(SEAL)
     return {k: Stamp(*v) for k, v in json.loads(seal)["outputs"].items()} if seal else {}
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """What the rows of a compacted receipt were before.
+
+    `receipts` is the key of the object that held the receipt. `outputs` are the objects that held
+    its rows, each with their number and the key of the object that holds them now.
+    """
+
+    receipts: str
+    outputs: dict[str, tuple[int, str]]
+
+
+def replaced_by(row: Mapping[str, Any]) -> Replaced | None:
+    """Return what a receipt replaces; None when it was not compacted."""
+    replaces = json.loads(row[SEAL]).get("replaces") if row.get(SEAL) else None
+    return replaces and Replaced(replaces[0], {k: (n, new) for k, (n, new) in replaces[1].items()})
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """An object of compacted receipts, and what it replaces.
+
+    `outputs` are the keys of bronze objects before, each with the key of the one that holds its
+    rows now.
+    """
+
+    key: str
+    receipts: frozenset[str]
+    outputs: dict[str, str]
+
+
+def compactions(lake: Lake) -> Iterator[Compaction]:
+    """Yield every compaction of a lake; a damaged one is left to the audit."""
+    keys = [o.key for o in lake.list(RECEIPTS) if o.key.endswith(COMPACTED)]
+    for key, rows in stored_receipts(lake, {}, keys):
+        replaced = [replaces for row in rows if (replaces := replaced_by(row))]
+        receipts = frozenset(replaces.receipts for replaces in replaced)
+        outputs = {old: new for r in replaced for old, (_, new) in r.outputs.items()}
+        yield Compaction(key, receipts, outputs)
 
 
 def outputs_of(row: Mapping[str, Any]) -> dict[str, int]:
@@ -105,7 +167,8 @@ def read_receipts(stream: BinaryIO, key: str) -> list[dict[str, Any]]:
     """
     data = b"".join(iter(lambda: stream.read(1 << 20), b""))
     try:
-        rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(data)).to_pylist()
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        rows: list[dict[str, Any]] = table.to_pylist()
         for row in rows:
             require_whole(row)
     except Exception as error:  # Damaged Parquet makes Arrow raise nearly anything.
@@ -131,21 +194,21 @@ def require_whole(row: Mapping[str, Any]) -> None:
 
 
 def stored_receipts(
-    lake: Lake, damaged: dict[str, str], objects: Iterable[LakeObject] | None = None
+    lake: Lake, damaged: dict[str, str], keys: Iterable[str] | None = None
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield the key and the rows of every object of receipts.
 
     Args:
         lake: the lake.
         damaged: gets the reason, by key, why others cannot be read.
-        objects: the objects to read; None for all of the lake.
+        keys: the objects to read; None for all of the lake.
     """
-    for stored in lake.list(RECEIPTS) if objects is None else objects:
+    for key in (o.key for o in lake.list(RECEIPTS)) if keys is None else keys:
         try:
-            with lake.open(stored.key) as stream:
-                yield stored.key, read_receipts(stream, stored.key)
+            with lake.open(key) as stream:
+                yield key, read_receipts(stream, key)
         except (Damaged, OSError) as error:
-            damaged[stored.key] = reason(error)
+            damaged[key] = reason(error)
 
 
 def reason(error: Exception) -> str:
@@ -161,6 +224,12 @@ def stem(raw: LakeObject) -> str:
     names.
     """
     return f"{key_stem(raw.key)}-{_digest(raw.version, 8)}"
+
+
+def stem_of(key: str) -> str | None:
+    """Return the stem in the key of a receipt; None for an object of many receipts."""
+    name = key.removeprefix(RECEIPTS).removesuffix(PLAIN)
+    return name if is_stem(name) else None
 
 
 def is_stem(name: str) -> bool:
@@ -180,17 +249,17 @@ def _digest(text: str, length: int) -> str:
 def accepted_key(feed: str, day: str | None, stem: str, part: int) -> str:
     """Return the key of accepted rows, of one UTC day or of all."""
     folder = f"bronze/{feed}/dt={day}" if day else f"bronze/{feed}"
-    return f"{folder}/{stem}-{part:04d}.parquet"
+    return f"{folder}/{stem}-{part:04d}{PLAIN}"
 
 
 def quarantine_key(stem: str, part: int) -> str:
     """Return the key of rejected lines."""
-    return f"{QUARANTINES}{stem}-{part:04d}.parquet"
+    return f"{QUARANTINES}{stem}-{part:04d}{PLAIN}"
 
 
 def receipt_key(stem: str) -> str:
     """Return the key of a receipt, which is written last: then all outputs exist."""
-    return f"{RECEIPTS}{stem}.parquet"
+    return f"{RECEIPTS}{stem}{PLAIN}"
 
 
 def named_counts(counts: Counter[str]) -> dict[str, int]:

@@ -27,18 +27,18 @@ from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, day_o
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
 from medallion.lake.codecs import DamagedArchive, ReadError, StoredBytes, Unpacked
-from medallion.lake.raw import raw_objects
+from medallion.lake.raw import RAW, expected_folders, holds_lines
 from medallion.lake.receipts import (
     RECEIPTS,
     Receipt,
     accepted_key,
-    is_stem,
     key_stem,
     named_counts,
     quarantine_key,
     reason,
     receipt_key,
     stem,
+    stem_of,
     stored_receipts,
 )
 from medallion.lake.seals import Stamp
@@ -58,6 +58,7 @@ PARQUET = {
     "write_statistics": ["ts", "source_line"],
 }
 """Parquet options. Statistics of every column would cost more time than they save."""
+RECEIPT_PARQUET = {"use_dictionary": False, "write_statistics": False, "store_schema": False}
 
 # Arrow's own allocator keeps freed memory: a fifth of the memory of a run.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -102,76 +103,79 @@ class Sweep:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._cleaned: dict[str, str] | None = None
-        self._receipts = Counter[str]()
-        self._of_clusters = dict[str, list[_Earlier]]()
+        self._watch = lake.watch(RAW)
+        self._stems: dict[str, tuple[str, ...]] | None = None
+        self._of_many = dict[str, list[_Earlier]]()
         self.failures: dict[str, str] = {}
         """The reasons, by key, why objects could not be compared in the last search."""
 
     def waiting(self) -> list[LakeObject]:
         """Return the raw objects without a receipt, oldest arrival first."""
         self.failures = {}
-        objects = list(raw_objects(self._lake))
-        if self._cleaned is None:
-            self._cleaned = self._receipted(objects)
-        changed = [o for o in objects if self._cleaned.get(o.key) != o.version]
-        new = [version for o in changed if (version := self._new_version(o))]
+        objects = list[LakeObject]()
+        for stored in self._watch.look(expected_folders(datetime.now(UTC))):
+            if holds_lines(stored.key):
+                objects.append(stored)
+            else:
+                self._watch.settle(stored.key, stored.version)
+        if self._stems is None:
+            self._stems = self._receipted()
+        new = [version for o in objects if (version := self._new_version(o))]
         return sorted(new, key=lambda o: (o.modified, o.key))
 
-    def _receipted(self, objects: list[LakeObject]) -> dict[str, str]:
-        """Return the versions of the objects whose only receipt is theirs, by key.
+    def _receipted(self) -> dict[str, tuple[str, ...]]:
+        """Return the stems of the receipts by the first part, which stands for a key.
 
-        Receipts are named after key and version. A cluster writes many receipts into one object:
-        these are read.
+        Receipts are named after key and version. Clusters and compactions write many receipts into
+        one object: these are read.
         """
-        stored = list(self._lake.list(RECEIPTS))
-        names = [o.key.removeprefix(RECEIPTS).removesuffix(".parquet") for o in stored]
-        stems = {name for name in names if is_stem(name)}
-        of_clusters = [o for o, name in zip(stored, names, strict=True) if name not in stems]
-        for earlier in self._earlier(of_clusters):
-            self._of_clusters.setdefault(earlier.source_file, []).append(earlier)
-        self._receipts = Counter(name.partition("-")[0] for name in stems)
-        return {
-            o.key: o.version
-            for o in objects
-            if self._receipts[key_stem(o.key)] == 1
-            and stem(o) in stems
-            and o.key not in self._of_clusters
-        }
+        stems, of_many = dict[str, tuple[str, ...]](), list[str]()
+        for stored in self._lake.list(RECEIPTS):
+            if name := stem_of(stored.key):
+                key = name.partition("-")[0]
+                stems[key] = (*stems.get(key, ()), name)
+            else:
+                of_many.append(stored.key)
+        for earlier in self._earlier(of_many):
+            self._of_many.setdefault(earlier.source_file, []).append(earlier)
+        return stems
 
     def finished(self, raw: LakeObject) -> None:
         """Remember a receipt that was just published."""
-        if self._cleaned is not None:
-            self._cleaned[raw.key] = raw.version
-            self._receipts[key_stem(raw.key)] += 1
+        self._watch.settle(raw.key, raw.version)
+        if self._stems is not None:
+            key = key_stem(raw.key)
+            self._stems[key] = (*self._stems.get(key, ()), stem(raw))
 
     def _new_version(self, raw: LakeObject) -> LakeObject | None:
         """Return an object with its arrival; None when its newest receipt is of the same bytes.
 
         An object that cannot be compared is noted.
         """
-        assert self._cleaned is not None
-        earlier = [*self._of_clusters.get(raw.key, ())]
-        if self._receipts[key_stem(raw.key)]:
-            earlier += self._earlier(self._lake.list(f"{RECEIPTS}{key_stem(raw.key)}-"))
-        if not earlier:
+        assert self._stems is not None
+        stems, of_many = self._stems.get(key_stem(raw.key), ()), self._of_many.get(raw.key)
+        if not stems and not of_many:
             return raw
-        newest = max(earlier)
-        if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
-            try:
-                with self._lake.open(raw.key) as stream:
-                    checksum = StoredBytes(stream).checksum()
-            except OSError as error:
-                self.failures[raw.key] = reason(error)
-                return None
-            if checksum != newest.checksum:
-                return _after(raw, newest.arrived)
-        self._cleaned[raw.key] = raw.version
+        if stems != (stem(raw),) or of_many:
+            earlier = [*(of_many or ()), *self._earlier(map(receipt_key, stems))]
+            newest = max(earlier, default=None)
+            if newest is None:
+                return raw
+            if newest.key != receipt_key(stem(raw)) and not newest.has_place_of(raw):
+                try:
+                    with self._lake.open(raw.key) as stream:
+                        checksum = StoredBytes(stream).checksum()
+                except OSError as error:
+                    self.failures[raw.key] = reason(error)
+                    return None
+                if checksum != newest.checksum:
+                    return _after(raw, newest.arrived)
+        self._watch.settle(raw.key, raw.version)
         return None
 
-    def _earlier(self, objects: Iterable[LakeObject]) -> Iterator[_Earlier]:
+    def _earlier(self, keys: Iterable[str]) -> Iterator[_Earlier]:
         """Yield what objects of receipts say; note those that cannot be read."""
-        for key, rows in stored_receipts(self._lake, self.failures, objects):
+        for key, rows in stored_receipts(self._lake, self.failures, keys):
             for row in rows:
                 arrived = row["modified_at"].replace(tzinfo=UTC)
                 yield _Earlier(arrived, row["size"], row["checksum"], row["source_file"], key)
@@ -188,9 +192,8 @@ class _Earlier:
     key: str
 
     def has_place_of(self, raw: LakeObject) -> bool:
-        """Return whether a cluster, which names no receipt after its object, has cleaned `raw`."""
-        is_of_cluster = not is_stem(self.key.removeprefix(RECEIPTS).removesuffix(".parquet"))
-        return is_of_cluster and (self.size, self.arrived) == (raw.size, raw.modified)
+        """Return whether a receipt among many, which is not named after its object, is of `raw`."""
+        return not stem_of(self.key) and (self.size, self.arrived) == (raw.size, raw.modified)
 
 
 def _after(raw: LakeObject, arrived: datetime) -> LakeObject:
@@ -293,7 +296,8 @@ class ObjectCleaner:
         for key, output in tally.files.items():
             self._lake.publish(output.path, key)
         receipt = self._receipt(source, tally, started)
-        _write(receipt.table(), path := self._scratch / f"{self._stem}.parquet")
+        path = self._scratch / f"{self._stem}.parquet"
+        _write(receipt.table(), path, **RECEIPT_PARQUET)
         self._lake.publish(path, receipt_key(self._stem), keeps_first=True)
         return receipt
 

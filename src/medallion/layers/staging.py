@@ -12,7 +12,16 @@ import duckdb
 from medallion import __version__
 from medallion.contract import FEEDS, INTEGER, LOAD, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.errors import WarehouseError
-from medallion.lake.receipts import RECEIPTS, outputs_of, read_receipts, reason, stamps_of
+from medallion.lake.receipts import (
+    RECEIPTS,
+    SUFFIXES,
+    Compaction,
+    compactions,
+    outputs_of,
+    read_receipts,
+    reason,
+    stamps_of,
+)
 from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
@@ -188,8 +197,19 @@ def other_versions(warehouse: Warehouse) -> list[tuple[str, int]]:
 def waiting_objects(lake: Lake, warehouse: Warehouse) -> int:
     """Return how many bronze objects are not loaded yet."""
     stored = {o.key for o in lake.list("bronze/")}
-    loaded = warehouse.execute("SELECT DISTINCT bronze_file FROM staging.loads").fetchall()
-    return len(stored - {key for (key,) in loaded})
+    return len(stored - loaded_objects(warehouse, compactions(lake)))
+
+
+def loaded_objects(warehouse: Warehouse, compacted: Iterable[Compaction]) -> set[str]:
+    """Return the bronze objects whose rows are loaded, also under the names before compaction."""
+    answer = warehouse.execute("SELECT DISTINCT bronze_file FROM staging.loads").fetchall()
+    loaded = {key for (key,) in answer}
+    for compaction in compacted:
+        if compaction.receipts <= loaded:
+            loaded |= {compaction.key, *compaction.outputs.values()}
+        elif compaction.key in loaded:
+            loaded |= {*compaction.receipts, *compaction.outputs}
+    return loaded
 
 
 class Loader:
@@ -199,11 +219,39 @@ class Loader:
         self._lake, self._db = lake, warehouse
         create_tables(warehouse)
         rows = warehouse.execute(
-            "SELECT bronze_file FROM staging.loads WHERE kind = 'receipts'"
+            "SELECT bronze_file FROM staging.loads WHERE kind IN ('receipts', 'compacted')"
         ).fetchall()
         self._loaded = {key for (key,) in rows}
-        receipts = {o.key for o in lake.list(RECEIPTS) if o.key.endswith(".parquet")}
+        receipts = {o.key for o in lake.list(RECEIPTS) if o.key.endswith(SUFFIXES)}
         self._waiting = receipts - self._loaded
+        self._refused: dict[str, str] = {}
+        if self._waiting:
+            self._leave_out_compacted()
+
+    def _leave_out_compacted(self) -> None:
+        """Load no row twice: neither under the names before compaction and after it.
+
+        The ledger notes a compacted object of receipts whose rows were loaded before.
+        """
+        for compaction in compactions(self._lake):
+            key, loaded = compaction.key, compaction.receipts & self._loaded
+            self._waiting -= compaction.receipts
+            if key in self._loaded or not loaded:
+                continue
+            self._waiting.remove(key)
+            if loaded == compaction.receipts:
+                self._db.execute(
+                    f"INSERT INTO staging.loads SELECT ?, 'compacted', 0, seq, now()::TIMESTAMP "
+                    f"FROM ({_NEXT_SEQ}) AS next (seq)",
+                    [key],
+                )
+                self._loaded.add(key)
+            else:
+                self._refused[key] = (
+                    f"the warehouse holds {len(loaded):,} of the {len(compaction.receipts):,} "
+                    "receipts that were compacted here: delete warehouse.duckdb, and 'medallion "
+                    "run --events 0' loads all of bronze"
+                )
 
     def load(self, receipts: Iterable[str] = ()) -> LoadReport:
         """Load every receipt that waits, with its outputs.
@@ -213,7 +261,7 @@ class Loader:
                 because that takes the longer the more history there is.
         """
         self._waiting |= set(receipts) - self._loaded
-        report, batch, rows = LoadReport(), list[_Delivery](), 0
+        report, batch, rows = LoadReport(failures=dict(self._refused)), list[_Delivery](), 0
         for delivery in self._deliveries(report):
             batch.append(delivery)
             rows += delivery.rows_of_outputs
@@ -320,9 +368,16 @@ class Loader:
         for key, rows in expected.items():
             if staged.get(key, 0) != rows:
                 raise _Mismatch(f"{key} has {staged.get(key, 0)} rows, its receipt says {rows}")
-        self._db.executemany(
-            "INSERT INTO staging.loads VALUES (?, ?, ?, ?, ?)",
-            [[key, table_of(key), rows, seq, now] for key, rows in expected.items()],
+        self._db.execute(
+            "INSERT INTO staging.loads "
+            "SELECT unnest($keys), unnest($kinds), unnest($rows), $seq, $now",
+            {
+                "keys": list(expected),
+                "kinds": [table_of(key) for key in expected],
+                "rows": list(expected.values()),
+                "seq": seq,
+                "now": now,
+            },
         )
 
 

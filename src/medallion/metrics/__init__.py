@@ -7,6 +7,6 @@ over sums of its measures, and `python -m medallion.metrics` prints docs/metrics
 from __future__ import annotations
 
 from medallion.metrics.definitions import DEFINITIONS, Definitions, Metric, read_definitions
-from medallion.metrics.evaluation import value
+from medallion.metrics.evaluation import project, value
 
-__all__ = ["DEFINITIONS", "Definitions", "Metric", "read_definitions", "value"]
+__all__ = ["DEFINITIONS", "Definitions", "Metric", "project", "read_definitions", "value"]

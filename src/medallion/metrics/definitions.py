@@ -115,6 +115,11 @@ class Definitions:
         return {entry["name"]: self._model(entry) for entry in self._models}
 
     @property
+    def names(self) -> list[str]:
+        """The names of all metrics, in the order of their definitions."""
+        return list(self._entries)
+
+    @property
     def metrics(self) -> list[Metric]:
         """Return all metrics, in the order of their definitions.
 

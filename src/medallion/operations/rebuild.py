@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -56,8 +56,8 @@ class RebuildReport:
 
     `differences` counts by layer the rows that only the old or only the new warehouse has; None
     when there was nothing to compare with. `carried` and `dropped` are raw objects whose rows only
-    bronze had. `old_copy` is the folder of the old bronze and warehouse, which are kept when
-    anything differs.
+    bronze had. What arrived before `raw_from` was retired. `old_copy` is the folder of the old
+    bronze and warehouse, which are kept when anything differs.
     """
 
     cleaned: CleanReport
@@ -68,6 +68,7 @@ class RebuildReport:
     seconds: float
     carried: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    raw_from: datetime | None = None
     old_copy: Path | None = None
 
 
@@ -100,7 +101,7 @@ def rebuild(
         )
     started, beside = time.monotonic(), platform.home / BESIDE
     damaged = dict[str, str]()
-    receipts, consented = _all_receipts(platform, damaged), retired(platform.lake)
+    receipts, removed = _all_receipts(platform, damaged), retired(platform.lake)
     objects = list(raw_objects(platform.lake))
     existing = {raw.key for raw in objects}
     made_again = {receipt_key(stem(raw)) for raw in objects} | {r.receipts for r in receipts}
@@ -111,9 +112,10 @@ def rebuild(
             "bring them back from a backup, or leave out what only they name by --drop-missing:",
             shortened(unknown),
         )
-    gone = [r for r in receipts if r.source_file not in existing | consented]
+    absent = {r for r in receipts if r.source_file not in existing}
+    gone = {r for r in absent if not removed.covers(r.source_file, r.arrived)}
     if gone and missing is None:
-        raise _refusal(gone)
+        raise _refusal([*gone])
     lake = _lake_over_raw(platform.home, beside, receipts)
     progress("cleaning raw/")
     cleaned = clean(lake, progress=lambda receipt: progress(f"cleaned {receipt.source_file}"))
@@ -122,9 +124,10 @@ def rebuild(
         raise LakeError(f"cannot rebuild, and everything stays as it was: {key}: {why}")
     again = {receipt.version for receipt in known_receipts(lake, None, {})}
     orphans = [r for r in receipts if r.version not in again]
-    carried = [r for r in orphans if missing == KEEP or r.source_file in consented - existing]
+    carried = [r for r in orphans if missing == KEEP or (r in absent and r not in gone)]
     carry_over(platform.lake, lake, carried)
-    retire(lake, (r.source_file for r in carried if r.source_file not in existing))
+    listed = {r.source_file for r in carried if r in gone or r.source_file in removed.objects}
+    retire(lake, listed, removed.before)
     with open_warehouse(beside) as new:
         built = build(lake, beside, new, platform.reporting, progress)
         if built.broken:
@@ -143,6 +146,7 @@ def rebuild(
     )
     report.carried = sorted({r.source_file for r in carried})
     report.dropped = sorted(lost)
+    report.raw_from = removed.before
     if old_copy.exists() and not lost and differences and not any(differences.values()):
         shutil.rmtree(old_copy)
     report.old_copy = old_copy if old_copy.exists() else None
@@ -223,10 +227,9 @@ class RawAsReceived(LocalLake):
             arrived = receipt.arrived.replace(tzinfo=UTC)
             self._arrivals[receipt.source_file][receipt.checksum] = arrived
 
-    def list(self, prefix: str) -> Iterator[LakeObject]:
-        for raw in super().list(prefix):
-            arrivals = self._arrivals.get(raw.key)
-            yield replace(raw, modified=self._arrival(raw, arrivals)) if arrivals else raw
+    def shown(self, stored: LakeObject) -> LakeObject:
+        arrivals = self._arrivals.get(stored.key)
+        return replace(stored, modified=self._arrival(stored, arrivals)) if arrivals else stored
 
     def _arrival(self, raw: LakeObject, arrivals: dict[str, datetime]) -> datetime:
         if raw.modified in arrivals.values():

@@ -15,6 +15,8 @@ from medallion.operations.freshness import Clock, utc
 from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse, relations, total
 
+UNBUILT = "not built yet"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -25,6 +27,11 @@ class Layer:
     count: int
     newest: datetime | None = None
     note: str = ""
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the count is known."""
+        return self.note != UNBUILT
 
 
 def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
@@ -91,7 +98,7 @@ def _gold(warehouse: Warehouse) -> Layer:
 
 
 def _unbuilt(layer: str, unit: str) -> Layer:
-    return Layer(layer, unit, 0, None, "not built yet")
+    return Layer(layer, unit, 0, None, UNBUILT)
 
 
 def _waiting(count: int, what: str = "") -> str:

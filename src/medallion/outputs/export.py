@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from medallion.errors import LossError, SettingsError, WarehouseError, did_you_mean
 from medallion.outputs.hyper import hyper_library, write_hyper
 from medallion.platforms.local import is_running, make_folder, sync
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import literal
+from medallion.platforms.questions.client import HeldWarehouse
+from medallion.platforms.warehouse import Warehouse, literal
 from medallion.process import current_ending
 
 MANIFEST = "export.json"
@@ -83,9 +85,10 @@ def export(
         hyper_library()
     report = ExportReport(folder, hyper)
     with (
-        platform.warehouse(read_only=True) as warehouse,
+        platform.home_reader() as reader,
         _new_folder(folder) as new,
         _new_folder(hyper or folder) as scratch,
+        _copied(reader, scratch / "copy.duckdb", only) as warehouse,
     ):
         relations = _relations(warehouse, only)
         report.rows = _copy(warehouse, relations, new, form)
@@ -97,6 +100,27 @@ def export(
             extract.rename(hyper)
             sync(hyper.parent)
     return report
+
+
+@contextmanager
+def _copied(
+    reader: duckdb.DuckDBPyConnection | HeldWarehouse, path: Path, only: Sequence[str]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a database with the relations to export: of a held warehouse, a copy at `path`."""
+    if not isinstance(reader, HeldWarehouse):
+        yield reader
+        return
+    relations = _relations(reader, only)
+    with duckdb.connect(str(path)) as copy:
+        for schema in SCHEMAS:
+            copy.execute(f"CREATE SCHEMA {schema}")
+        for full in relations.values():
+            tables = reader.tables(f"FROM {full}")
+            columns = next(tables).schema
+            batches = (batch for table in tables for batch in table.to_batches())
+            copy.register("rows_to_copy", pa.RecordBatchReader.from_batches(columns, batches))
+            copy.execute(f"CREATE TABLE {full} AS FROM rows_to_copy")
+        yield copy
 
 
 def _extract(
@@ -115,7 +139,7 @@ def _extract(
     return extract
 
 
-def _relations(warehouse: duckdb.DuckDBPyConnection, only: Sequence[str]) -> dict[str, str]:
+def _relations(warehouse: Warehouse, only: Sequence[str]) -> dict[str, str]:
     """Return the qualified name of each relation to export, by its name."""
     names = warehouse.execute(
         "SELECT table_name, table_schema || '.' || table_name FROM information_schema.tables "

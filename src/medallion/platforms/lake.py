@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class LakeObject:
     """An object in a listing.
 
@@ -96,6 +96,22 @@ def file_object(key: str, size: int, modified: int) -> LakeObject:
     return LakeObject(key, size, moment(modified), f"{size}-{modified}")
 
 
+class Watch(Protocol):
+    """Repeated looks at the objects under a prefix."""
+
+    def look(self, expected: Iterable[str] = ()) -> list[LakeObject]:
+        """Return the objects that may be new or changed, and none that is settled.
+
+        Args:
+            expected: the folders in which new objects are expected now.
+        """
+        ...
+
+    def settle(self, key: str, version: str) -> None:
+        """Leave a version of an object out of further looks."""
+        ...
+
+
 class Lake(Protocol):
     """The operations of a lake.
 
@@ -111,6 +127,10 @@ class Lake(Protocol):
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yield the keys under a prefix that `list` leaves out, each with the reason."""
+        ...
+
+    def watch(self, prefix: str) -> Watch:
+        """Return a watch on the objects under a folder."""
         ...
 
     def open(self, key: str) -> BinaryIO:
@@ -154,8 +174,8 @@ class Lake(Protocol):
         """Return whether another process has the object open to write, where that can be known."""
         ...
 
-    def remove(self, key: str) -> None:
-        """Delete an object with all its versions."""
+    def remove(self, *keys: str) -> None:
+        """Delete objects with all their versions; of several some may be gone already."""
         ...
 
     def versions(self, prefix: str) -> Iterator[Version]:

@@ -23,10 +23,12 @@ from medallion.platforms.lake import (
     Changed,
     LakeObject,
     Version,
+    Watch,
     file_object,
     is_finished,
     milliseconds,
 )
+from medallion.platforms.watch import Entry, FolderWatch
 
 _NAME_BYTES = 100
 """How many bytes of a name its temporary file keeps, so that there is room for a number."""
@@ -41,17 +43,17 @@ class LocalLake:
 
     def list(self, prefix: str) -> Iterator[LakeObject]:
         folder, _, start = prefix.rpartition("/")
-        objects = (o for o in self._walk(folder) if isinstance(o, LakeObject))
-        chosen = (o for o in objects if o.key.startswith(prefix) or not start)
-        yield from sorted(chosen, key=lambda o: o.key)
+        entries = self.walk(folder, start)
+        yield from sorted((o for o in entries if isinstance(o, LakeObject)), key=lambda o: o.key)
 
     def unlisted(self, prefix: str) -> Iterator[tuple[str, str]]:
-        yield from (
-            entry for entry in self._walk(prefix.rstrip("/")) if not isinstance(entry, LakeObject)
-        )
+        yield from (e for e in self.walk(prefix.rstrip("/")) if isinstance(e, tuple))
+
+    def watch(self, prefix: str) -> Watch:
+        return FolderWatch(self, prefix)
 
     def open(self, key: str) -> BinaryIO:
-        return self._path(key).open("rb", buffering=0)
+        return self.path(key).open("rb", buffering=0)
 
     def put(self, key: str, data: bytes) -> None:
         with self._finishing(key) as temporary, temporary.open("xb") as file:
@@ -79,17 +81,22 @@ class LocalLake:
         if instead_of is None:
             self.publish(path, key)
             return
-        with _guarded(self._path(key), instead_of):
+        with _guarded(self.path(key), instead_of):
             self.publish(path, key)
 
     def is_being_written(self, key: str) -> bool:
-        with self._path(key).open("rb") as file:
+        with self.path(key).open("rb") as file:
             return _lease(file.fileno()) is False
 
-    def remove(self, key: str) -> None:
-        path = self._path(key)
-        path.unlink()
-        sync(path.parent)
+    def remove(self, *keys: str) -> None:
+        paths = [self.path(key) for key in keys]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent for path in paths}:
+            sync(folder)
+            if "=" in folder.name:  # of a day or an hour that has nothing left
+                with suppress(OSError):
+                    folder.rmdir()
 
     def versions(self, prefix: str) -> Iterator[Version]:
         return iter(())
@@ -104,19 +111,21 @@ class LocalLake:
 
     @contextmanager
     def fetched(self, keys: Sequence[str]) -> Iterator[Sequence[Path]]:
-        yield [self._path(key) for key in keys]
+        yield [self.path(key) for key in keys]
 
     def scratch(self) -> Path:
         return emptied_scratch(self.home)
 
-    def _path(self, key: str) -> Path:
-        name = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
-        return self.home / name
+    def path(self, key: str) -> Path:
+        """Return the path of a key."""
+        if "%" in key:
+            key = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
+        return self.home / key
 
     @contextmanager
     def _finishing(self, key: str) -> Iterator[Path]:
         """Provide a temporary path that is renamed to the final one, durably, after the block."""
-        final = self._path(key)
+        final = self.path(key)
         make_folder(final.parent)
         name = os.fsdecode(os.fsencode(final.name)[-_NAME_BYTES:])
         temporary = final.parent / f".{name}.{os.getpid()}.tmp"
@@ -131,8 +140,12 @@ class LocalLake:
             raise
         sync(final.parent)
 
-    def _walk(self, folder: str) -> Iterator[LakeObject | tuple[str, str]]:
-        """Yield the objects under a folder, and the key of what is none with the reason.
+    def walk(self, folder: str, start: str = "") -> Iterator[Entry]:
+        """Yield everything under a folder, and each folder before its content.
+
+        Args:
+            folder: the key of the folder.
+            start: the begin of the names to take in the folder itself.
 
         Raises:
             LakeError: the folder itself cannot be read.
@@ -140,54 +153,68 @@ class LocalLake:
         folders = [folder]
         while folders:
             parent = folders.pop()
-            prefix = f"{parent}/" if parent else ""
+            yield parent
             try:
-                with os.scandir(self._path(parent)) as listed:
-                    entries = list(listed)
+                with os.scandir(self.path(parent)) as listed:
+                    entries = [e for e in listed if e.name.startswith(start)]
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if parent == folder:
                     raise LakeError(
-                        f"cannot read the folder {self._path(folder)}: {error.strerror}"
+                        f"cannot read the folder {self.path(folder)}: {error.strerror}"
                     ) from error
                 yield parent, f"{CANNOT_READ}: {error.strerror}"
                 continue
+            start = ""
             for entry in entries:
-                key = prefix + _as_key(entry.name)
-                if is_finished(entry.name) and entry.is_dir(follow_symlinks=False):
-                    folders.append(key)
-                elif item := _item(entry, key):
+                item = self._entry(parent, entry)
+                if isinstance(item, str):
+                    folders.append(item)
+                elif item:
                     yield item
 
+    def entry(self, folder: str, name: str) -> Entry | None:
+        """Return what has a name in a folder; None when it is gone."""
+        return self._entry(folder, self.path(folder) / name)
 
-def _item(entry: os.DirEntry[str], key: str) -> LakeObject | tuple[str, str] | None:
-    """Return a file of a folder as an object, or else its key and the reason why it is none.
+    def _entry(self, parent: str, entry: os.DirEntry[str] | Path) -> Entry | None:
+        """Return an entry of a folder: an object, the key of a folder, or a key and a reason.
 
-    A file that is gone by now is neither.
-    """
-    if not is_finished(entry.name):
-        return key, UNFINISHED
-    try:
-        stat = entry.stat()
-        if is_regular(stat.st_mode):
-            return file_object(key, stat.st_size, stat.st_mtime_ns // 1_000_000)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError) and not entry.is_symlink():
-            return None
-        is_lost = error.errno in (errno.ENOENT, errno.ELOOP)
-        why = "a link that leads nowhere" if is_lost else f"{CANNOT_READ}: {error.strerror}"
-        return key, why
-    except OverflowError:
-        return key, (
-            f"{CANNOT_READ}: its time of modification is outside the years 1 to 9999; 'touch' "
-            "gives it another"
-        )
-    if entry.is_symlink() and is_folder(stat.st_mode):
-        return key, (
-            "a link to a folder is not followed: put the files themselves there, or links to them"
-        )
-    return key, "neither a file nor a folder"
+        A file that is gone by now is none of these.
+        """
+        key = f"{parent}/{_as_key(entry.name)}" if parent else _as_key(entry.name)
+        if not is_finished(entry.name):
+            return key, UNFINISHED
+        try:
+            if isinstance(entry, os.DirEntry) and entry.is_dir(follow_symlinks=False):
+                return key
+            stat = entry.stat()
+            if is_folder(stat.st_mode) and not entry.is_symlink():
+                return key
+            if is_regular(stat.st_mode):
+                return self.shown(file_object(key, stat.st_size, stat.st_mtime_ns // 1_000_000))
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not entry.is_symlink():
+                return None
+            is_lost = error.errno in (errno.ENOENT, errno.ELOOP)
+            why = "a link that leads nowhere" if is_lost else f"{CANNOT_READ}: {error.strerror}"
+            return key, why
+        except OverflowError:
+            return key, (
+                f"{CANNOT_READ}: its time of modification is outside the years 1 to 9999; 'touch' "
+                "gives it another"
+            )
+        if is_folder(stat.st_mode):
+            return key, (
+                "a link to a folder is not followed: put the files themselves there, or links to "
+                "them"
+            )
+        return key, "neither a file nor a folder"
+
+    def shown(self, stored: LakeObject) -> LakeObject:
+        """Return an object as a listing shows it."""
+        return stored
 
 
 @contextmanager

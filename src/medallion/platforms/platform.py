@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from medallion.errors import SettingsError, did_you_mean
+from medallion.errors import SettingsError, WarehouseBusy, did_you_mean
 from medallion.platforms.heartbeat import Heartbeat
 from medallion.platforms.home import keep_settings, runner_lock
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake
+from medallion.platforms.questions.client import HeldWarehouse, held_warehouse
+from medallion.platforms.questions.server import answering
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
 from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, read
 from medallion.settings import Reporting, Settings, SnowflakeAccount
+
+PATIENCE = 3.0
+"""Seconds in which a process that opens or closes the warehouse must have done so."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,16 @@ class Platform:
                 keep_settings(self.home, self.changes)
             yield heartbeat
 
-    def warehouse(
-        self, *, read_only: bool = False
-    ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open a connection to the warehouse in the home.
+    @contextmanager
+    def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the warehouse in the home for writing; other processes may ask it meanwhile.
 
         Raises:
             SettingsError: the warehouse is not in the home.
         """
         self.require_home()
-        return open_warehouse(self.home, read_only=read_only)
+        with open_warehouse(self.home) as connection, answering(self.home, connection):
+            yield connection
 
     def require_home(self) -> None:
         """Raise SettingsError when the warehouse is not in the home."""
@@ -87,11 +93,42 @@ class Platform:
                 f"there is no home {self.home}{hint or '; medallion run makes one'}"
             )
 
-    def reader(self) -> AbstractContextManager[Warehouse]:
-        """Open the warehouse for reading, wherever it is."""
+    @contextmanager
+    def reader(self) -> Iterator[Warehouse]:
+        """Open the warehouse for reading, wherever it is.
+
+        In a home that a runner holds, the runner answers.
+        """
         if self.snowflake:
-            return open_snowflake(self.snowflake)
-        return open_warehouse(self.home, read_only=True)
+            with open_snowflake(self.snowflake) as account:
+                yield account
+        else:
+            with self.home_reader() as warehouse:
+                yield warehouse
+
+    @contextmanager
+    def home_reader(self) -> Iterator[duckdb.DuckDBPyConnection | HeldWarehouse]:
+        """Open the warehouse in the home for reading: the file itself, or through its holder.
+
+        Raises:
+            SettingsError: the warehouse is not in the home.
+            WarehouseBusy: another process holds the file and answers nobody.
+        """
+        self.require_home()
+        patience = time.monotonic() + PATIENCE
+        with ExitStack() as opened:
+            # Between the file and the socket its holder may come or go.
+            while (warehouse := opened.enter_context(held_warehouse(self.home))) is None:
+                try:
+                    file = opened.enter_context(open_warehouse(self.home, read_only=True))
+                except WarehouseBusy:
+                    if time.monotonic() > patience:
+                        raise
+                    time.sleep(0.05)
+                else:
+                    yield file
+                    return
+            yield warehouse
 
     @contextmanager
     def query(self, sql: str) -> Iterator[Result]:
@@ -101,9 +138,12 @@ class Platform:
             WarehouseError: the query is refused or fails.
         """
         if self.snowflake:
-            with open_snowflake(self.snowflake) as warehouse:
-                rows = warehouse.read(sql)
+            with open_snowflake(self.snowflake) as account:
+                rows = account.read(sql)
                 yield Result([name for (name,) in rows.description], iter([rows.fetchall()]))
             return
-        with self.warehouse(read_only=True) as connection:
-            yield read(connection, sql)
+        with self.home_reader() as warehouse:
+            if isinstance(warehouse, HeldWarehouse):
+                yield warehouse.read(sql)
+            else:
+                yield read(warehouse, sql)

@@ -21,8 +21,9 @@ from typing import Any, BinaryIO
 
 from medallion.errors import LakeError, SettingsError
 from medallion.platforms.arrivals import NOTES, finished, lists_notes, note_key, notes_of
-from medallion.platforms.lake import UNFINISHED, Changed, LakeObject, Version, is_finished
+from medallion.platforms.lake import UNFINISHED, Changed, LakeObject, Version, Watch, is_finished
 from medallion.platforms.local import emptied_scratch, own_scratch
+from medallion.platforms.watch import Objects, Page, PageWatch
 
 _ATTEMPTS = 6
 _SECONDS_TO_CONNECT, _SECONDS_TO_ANSWER = 5, 60
@@ -64,6 +65,20 @@ class S3Lake:
         with self._explained("ListObjectsV2", prefix):
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
                 yield from map(_object, page.get("Contents", ()))
+
+    def watch(self, prefix: str) -> Watch:
+        return PageWatch(prefix, self._page, self._with_arrivals)
+
+    def _page(self, prefix: str, after: str) -> Page:
+        """Return the page of a listing after a key, and whether it is the last one."""
+        with self._explained("ListObjectsV2", prefix):
+            answer = _client().list_objects_v2(Bucket=self.bucket, Prefix=prefix, StartAfter=after)
+        return [_object(entry) for entry in answer.get("Contents", ())], not answer["IsTruncated"]
+
+    def _with_arrivals(self, listed: Sequence[LakeObject]) -> Objects:
+        """Return the finished ones of listed objects, with the arrivals that are noted of them."""
+        notes = self._listed(NOTES) if listed else ()
+        return [*finished(listed, (note.key for note in notes))]
 
     def open(self, key: str) -> BinaryIO:
         # A download can be resumed when the connection breaks, a stream cannot.
@@ -139,10 +154,11 @@ class S3Lake:
             if old.key != note:
                 self.remove(old.key)
 
-    def remove(self, key: str) -> None:
-        for version in self.versions(key):
-            if version.key == key:
-                self.destroy(version)
+    def remove(self, *keys: str) -> None:
+        for key in keys:
+            for version in self.versions(key):
+                if version.key == key:
+                    self.destroy(version)
 
     def versions(self, prefix: str) -> Iterator[Version]:
         for _, versions in groupby(self._newest_first(prefix), key=lambda version: version.key):

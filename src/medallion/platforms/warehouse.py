@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import duckdb
 
-from medallion.errors import WarehouseError
+from medallion.errors import WarehouseBusy, WarehouseError
 from medallion.platforms.local import sync
+from medallion.platforms.questions.rules import RELATIONS_ONLY, require_question
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
@@ -23,10 +24,8 @@ _REMEDY = (
     "from bronze"
 )
 _ROWS_AT_A_TIME = 5_000
+_EXTENSIONS = ("autoinstall_known_extensions", "autoload_known_extensions")
 _SEALED = (
-    "autoinstall_known_extensions = false",
-    "autoload_known_extensions = false",
-    "python_enable_replacements = false",
     "enable_external_access = false",
     "disabled_filesystems = 'LocalFileSystem'",
     "lock_configuration = true",
@@ -65,10 +64,6 @@ class Result:
     batches: Iterator[list[tuple[Any, ...]]]
 
 
-_NAMES = {duckdb.StatementType.MULTI: "a PIVOT without its values, as in PIVOT t ON c IN ('a')"}
-ONE_QUERY = "one query is run here, and nothing else"
-
-
 def read(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
     """Run exactly one query of a user, which reads relations and no file.
 
@@ -79,11 +74,7 @@ def read(connection: duckdb.DuckDBPyConnection, sql: str) -> Result:
     """
     try:
         _seal(connection)
-        kinds = _kinds(connection, sql)
-        if kinds != [duckdb.StatementType.SELECT]:
-            names = (_NAMES.get(kind, kind.name) for kind in kinds)
-            what = ", ".join(names) or "no statement"
-            raise WarehouseError(f"{ONE_QUERY}: this is {what}")
+        require_question(connection, sql)
         answer = connection.execute(sql)
         columns = [column[0] for column in answer.description or ()]
     except duckdb.Error as error:
@@ -108,12 +99,6 @@ def _seal(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"SET {setting}")
 
 
-def _kinds(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
-    """Return the type of each statement in a text; EXPLAIN counts as the statement it explains."""
-    explained = re.sub(r"(?is)^\s*explain(\s+analyze)?\b", "", sql)
-    return [statement.type for statement in connection.extract_statements(explained)]
-
-
 def one_line(error: Exception) -> str:
     """Return the message of a DuckDB error on one line, with advice for a damaged file."""
     text = re.sub(r" \^+$", "", " ".join(str(error).split()))
@@ -124,7 +109,7 @@ def one_line(error: Exception) -> str:
 def _refusal(error: Exception) -> str:
     text = one_line(error)
     if "disabled by configuration" in text or "has been locked" in text:
-        return f"a query reads the relations of the warehouse, and no file or setting: {text}"
+        return f"{RELATIONS_ONLY}: {text}"
     return text
 
 
@@ -176,13 +161,18 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:
-        raise WarehouseError(_why(path, str(error))) from error
+        raise _why(path, str(error)) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
         # DuckDB would draw it on standard output, in the middle of the rows.
         connection.execute("SET enable_progress_bar = false")
         # A checkpoint in the middle of a micro-batch takes longer than the batch.
         connection.execute("SET wal_autocheckpoint = '1GB'")
+        # Other processes ask here: no name may mean a variable of this program or an extension,
+        # and every type must come to them as it is.
+        for setting in ("python_enable_replacements", *_EXTENSIONS):
+            connection.execute(f"SET {setting} = false")
+        connection.execute("SET arrow_lossless_conversion = true")
         if not read_only:
             for schema in SCHEMAS:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -219,7 +209,9 @@ def _create(path: Path) -> None:
         raise WarehouseError(f"cannot make the warehouse {path}: {error}") from error
 
 
-def _why(path: Path, message: str) -> str:
+def _why(path: Path, message: str) -> WarehouseError:
     if holder := re.search(r"PID (\d+)", message):
-        return f"the warehouse {path} is in use by process {holder[1]}; try again when it is done"
-    return f"cannot open the warehouse {path}: {message.splitlines()[0]}; {_REMEDY}"
+        return WarehouseBusy(
+            f"the warehouse {path} is in use by process {holder[1]}; try again when it is done"
+        )
+    return WarehouseError(f"cannot open the warehouse {path}: {message.splitlines()[0]}; {_REMEDY}")

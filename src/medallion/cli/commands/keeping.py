@@ -120,6 +120,11 @@ def _print_rebuilt(report: RebuildReport) -> None:
         if keys:
             say(f"{word:<10} what only bronze held of {len(keys):,} raw objects:")
             say(*(f"  {key}" for key in shortened(keys)))
+    if report.raw_from:
+        say(
+            f"retired    raw/ holds what arrived from {report.raw_from:%Y-%m-%d} on, which was "
+            "cleaned anew; what arrived before is as bronze had it"
+        )
     if report.old_copy:
         say_copies("old copy", {report.old_copy: freed_by_removing(report.old_copy)})
 

@@ -22,6 +22,7 @@ from medallion.lake.raw import not_taken
 from medallion.layers.staging import other_versions
 from medallion.operations.freshness import freshness
 from medallion.operations.status import layers, newest
+from medallion.outputs.prometheus import write_textfile
 from medallion.platforms.heartbeat import read_runner
 from medallion.platforms.home import replaced_copies
 from medallion.platforms.platform import Platform
@@ -29,17 +30,27 @@ from medallion.platforms.platform import Platform
 
 @verb(stopped=NOTHING_CHANGED)
 @as_json
-def status(platform: Platform, as_json: bool) -> None:
+@click.option(
+    "--prometheus",
+    "textfile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the counters for node exporter, into FILE.prom.",
+)
+def status(platform: Platform, as_json: bool, textfile: Path | None) -> None:
     """Where each layer stands, what waits, how fresh it is, and what under raw/ is not taken."""
     now = datetime.now(UTC)
     with reading(platform) as warehouse, progress("counting"):
         rows, older = layers(platform.lake, warehouse), other_versions(warehouse)
         clock = newest(warehouse)
-    fresh = str(freshness(clock, None if platform.snowflake else read_runner(platform.home), now))
+    runner = None if platform.snowflake else read_runner(platform.home)
+    fresh = freshness(clock, runner, now)
+    if textfile:
+        write_textfile(textfile, rows, fresh)
     others = not_taken(platform.lake)
     if as_json:
         raw, *rest, gold = rows
-        gold = replace(gold, note="; ".join(filter(None, (gold.note, fresh))))
+        gold = replace(gold, note="; ".join(filter(None, (gold.note, str(fresh)))))
         print_json([asdict(raw) | {"not_taken": others}, *rest, gold])
         return
     print_layers(rows)

@@ -25,6 +25,7 @@ from medallion.cli.commands.verbs import (
     seed,
     verb,
 )
+from medallion.cli.commands.watching import watching
 from medallion.cli.printing.live_view import live_view
 from medallion.cli.printing.progress import Tell, progress
 from medallion.cli.printing.report import REFUSED, Tally, print_json, say, say_aside
@@ -177,6 +178,9 @@ def up(
                 rate=rate, duration=duration, seed=seed, faults=faults, tick=calm_tick(rate)
             )
             producer = Producer(pipeline.lake, options, answers=platform.home / "answer_key")
+        opened.enter_context(
+            watching(platform, lambda change: console.print(str(change), markup=False))
+        )
         address = f"dashboard at {served.url}" if served else "no dashboard"
         console.print(f"streaming into {platform.lake.url}; {address}; Ctrl-C stops", markup=False)
         failures = stream(pipeline, producer, stop, report=view, progress=tally.add)

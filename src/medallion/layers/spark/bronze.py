@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pyspark.sql import SparkSession
 
 from medallion.errors import LakeError
-from medallion.lake.raw import RAW, SUFFIXES
-from medallion.lake.receipts import COLUMNS, RECEIPTS, Receipt, require_whole
+from medallion.lake.raw import RAW, holds_lines
+from medallion.lake.receipts import COLUMNS, RECEIPTS, SUFFIXES, Receipt, require_whole
 from medallion.lake.seals import Damaged
 from medallion.layers.spark.cleaning import configure, schema
 from medallion.layers.spark.manifest import RUN_UNDER_WAY, Manifest, RunUnderWay, manifest_of
@@ -123,7 +123,7 @@ class _Job:
         return [
             o
             for o in self._lake.list(RAW)
-            if o.key.lower().endswith(SUFFIXES)
+            if holds_lines(o.key)
             and (o.key, o.size, o.modified) not in done
             and (wanted is None or o.key in wanted)
         ]
@@ -177,7 +177,7 @@ class _Receipts:
 
     def versions(self) -> set[tuple[str, int, datetime]]:
         """Return key, size and arrival (UTC) of every raw object that has a receipt by now."""
-        new = {o.key for o in self._lake.list(RECEIPTS) if o.key.endswith(".parquet")} - self._read
+        new = {o.key for o in self._lake.list(RECEIPTS) if o.key.endswith(SUFFIXES)} - self._read
         if new:
             paths = [self._lake.path(key) for key in sorted(new)]
             for row in self._spark.read.schema(schema(COLUMNS)).parquet(*paths).collect():

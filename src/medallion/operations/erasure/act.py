@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from medallion.audit.bronze import read_bronze
+from medallion.audit.bronze import require_sound_bronze
 from medallion.contract import WHITE_SPACE
 from medallion.errors import HomeBusy, LakeError, SettingsError
 from medallion.lake.seals import Stamp
@@ -69,7 +69,8 @@ def forget(
     if not act.is_resumed:
         _require_no_cluster_run(platform.lake)
         _require_no_old_copy(platform.home)
-        _require_sound_bronze(platform.lake)
+        # Rewritten, a damaged object would pass for sound.
+        require_sound_bronze(platform.lake, "then forget")
         catch_up(platform)
     eraser = LakeEraser(platform.lake, act.replacement, act.stamps, act.store)
     progress("searching raw/")
@@ -113,13 +114,6 @@ def _nobody_writes(lake: Lake, raw: dict[str, Before]) -> dict[str, Before]:
             "that first, or let it begin a new file"
         )
     return raw
-
-
-def _require_sound_bronze(lake: Lake) -> None:
-    """Raise LakeError when an object of bronze is damaged: rewritten, it would pass for sound."""
-    if damaged := read_bronze(lake).damaged:
-        key, why = next(iter(sorted(damaged.items())))
-        raise LakeError(f"{key}: {why}; 'medallion rebuild' mends bronze, then forget")
 
 
 def _require_no_old_copy(home: Path) -> None:

@@ -20,13 +20,14 @@ from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import (
     QUARANTINES,
     RECEIPTS,
-    is_stem,
+    SUFFIXES,
     read_receipts,
     receipt_key,
     receipts_table,
     sealed,
     stamps_of,
     stem,
+    stem_of,
 )
 from medallion.lake.seals import Stamp
 from medallion.operations.erasure.pseudonym import Replacement
@@ -231,9 +232,9 @@ class LakeEraser:
                 self._update(row)
             again = [self._resealed(row) for row in rows]
             if again != rows or changed:
-                name, new = key.removeprefix(RECEIPTS).removesuffix(".parquet"), key
+                new = key
                 # Of an object that has grown since, the name stays that of the old version.
-                if changed and is_stem(name) and (current := now.get(changed[0]["source_file"])):
+                if changed and stem_of(key) and (current := now.get(changed[0]["source_file"])):
                     raw, stamp = current
                     new = receipt_key(stem(raw)) if stamp == self._stamps[raw.key] else key
                 pq.write_table(receipts_table(again), path := self._scratch / "table")
@@ -262,7 +263,7 @@ class LakeEraser:
 
     def _tables(self, prefix: str) -> Iterator[tuple[str, Path]]:
         """Return the Parquet objects under a prefix: their keys, and local files to read."""
-        objects = (o for o in self._lake.list(prefix) if o.key.endswith(".parquet"))
+        objects = (o for o in self._lake.list(prefix) if o.key.endswith(SUFFIXES))
         return ((o.key, path) for o, path in self._fetched(objects))
 
     def _fetched(self, objects: Iterable[LakeObject]) -> Iterator[tuple[LakeObject, Path]]:

@@ -12,6 +12,7 @@ import duckdb
 
 from medallion.contract import PURCHASES, feed_of
 from medallion.lake.codecs import codec_of_file, open_unpacked
+from medallion.lake.receipts import SUFFIXES
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.raw_lines import READ_ERRORS, lines
 from medallion.platforms.lake import Lake, Version, batches
@@ -63,7 +64,7 @@ def contents(lake: Lake) -> Iterator[tuple[Version, Path]]:
 
 def kind_of(name: str) -> str:
     """Return the kind of a file, by its name in the home or in the lake."""
-    if name.endswith(".parquet"):
+    if name.endswith(SUFFIXES):
         return "Parquet files"
     if name.startswith("raw/"):
         return "raw objects"

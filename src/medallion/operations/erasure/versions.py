@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from medallion.lake.receipts import RECEIPTS
+from medallion.lake.receipts import RECEIPTS, SUFFIXES
 from medallion.operations.erasure.lake import Before, is_receipt_of
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.search import PREFIXES, Searcher, Unsearchable, contents
@@ -46,7 +46,7 @@ def _is_old_receipt(version: Version, path: Path, before: dict[str, Before]) -> 
 
     With the new bytes and the old checksum, somebody could try ids until one fits.
     """
-    if not (version.key.startswith(RECEIPTS) and version.key.endswith(".parquet")):
+    if not (version.key.startswith(RECEIPTS) and version.key.endswith(SUFFIXES)):
         return False
     receipts = pq.read_table(path, columns=["source_file", "checksum"], partitioning=None)
     return any(is_receipt_of(receipt, before) for receipt in receipts.to_pylist())

@@ -1,0 +1,59 @@
+"""The verbs that keep a home small over the years: compact, retain."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from medallion.cli.commands.verbs import as_json, verb
+from medallion.cli.printing.progress import progress
+from medallion.cli.printing.report import REFUSED, print_json, say
+from medallion.operations.compaction import compact
+from medallion.operations.retention import retain
+from medallion.platforms.platform import Platform
+from medallion.process import Age
+
+
+@verb(stopped="stopped; nothing is lost, and 'medallion compact' goes on")
+@as_json
+def compact_(platform: Platform, as_json: bool) -> None:
+    """Make few objects of the many small ones that bronze has of past days."""
+    platform.require_existing()
+    with platform.lock(), progress("compacting") as tell:
+        report = compact(platform, progress=tell)
+    if as_json:
+        print_json(vars(report))
+    else:
+        say(
+            f"compacted  {report.receipts:,} receipts and their rows: {report.objects_before:,} "
+            f"objects of {report.bytes_before / 1e6:,.1f} MB became {report.objects_after:,} of "
+            f"{report.bytes_after / 1e6:,.1f} MB"
+        )
+        if report.not_loaded:
+            say(f"  not loaded yet, and left as they are: {report.not_loaded:,} receipts")
+        for key, why in report.failures.items():
+            say(f"  not compacted: {key} and what was cleaned with it: {why}", colour="yellow")
+    if report.failures:
+        sys.exit(REFUSED)
+
+
+@verb(stopped="stopped; nothing is lost, and the same command goes on")
+@click.option(
+    "--raw", "age", type=Age(), required=True, help="Remove raw objects that are older: 400d."
+)
+@as_json
+def retain_(platform: Platform, age: int, as_json: bool) -> None:
+    """Remove old raw objects; their receipts and their rows in bronze stay, and still count."""
+    platform.require_existing()
+    with platform.lock(), progress("looking for old raw objects") as tell:
+        report = retain(platform, age, progress=tell)
+    if as_json:
+        print_json(vars(report))
+        return
+    say(
+        f"retired    {report.objects:,} raw objects of {report.bytes / 1e6:,.1f} MB that arrived "
+        f"before {report.before:%Y-%m-%d}; bronze alone holds their rows"
+    )
+    for key, why in report.kept.items():
+        say(f"  kept: {key}: {why}", colour="yellow")
