@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -66,14 +67,20 @@ def test_where_little_is_sold_nothing_is_told_from_chance() -> None:
     assert [alarms for _, alarms in looks(young, [], at, at + BATCH)] == [[]]
 
 
-@pytest.fixture
-def troubled(tmp_path: Path, cli: Cli) -> Path:
+@pytest.fixture(scope="module")
+def bad_till(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     """A home to which a till sends prices that are no numbers."""
-    home = tmp_path / "shop"
+    home = tmp_path_factory.mktemp("trouble")
     drop(home, "good.jsonl", *(event(event_id=f"g{i}", total_amount=...) for i in range(30)))
     drop(home, "bad.jsonl", *(event(event_id=f"b{i}", price="dear") for i in range(20)))
     assert cli(home, "run", "--events", "0").exit_code == 0
     return home
+
+
+@pytest.fixture
+def troubled(bad_till: Path, tmp_path: Path) -> Path:
+    """A copy of it, which a watch may write to."""
+    return Path(shutil.copytree(bad_till, tmp_path / "shop"))
 
 
 class Receiver(BaseHTTPRequestHandler):

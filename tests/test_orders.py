@@ -80,6 +80,30 @@ def test_gold_equals_what_the_shop_reports(
     assert all(Decimal(r["net_sales"]) == _net(r) for r in reported)
 
 
+def test_a_larger_refund_of_a_later_export_corrects_the_one_before(
+    tmp_path: Path, cli: Cli
+) -> None:
+    """Shopify's CSV has the sum of an order's refunds, under one event_id: the larger one is the
+    later correction, whichever export is imported first."""
+    with (EXAMPLES / "shopify-orders-1.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    refunded = next(r for r in rows if Decimal(r["Refunded Amount"] or 0) > 1)
+    refunds = []
+    for name, amount in (("later", refunded["Refunded Amount"]), ("earlier", "0.50")):
+        refunded["Refunded Amount"] = amount
+        with (path := tmp_path / f"{name}.csv").open("w") as file:
+            writer = csv.DictWriter(file, list(refunded))
+            writer.writeheader()
+            writer.writerows(rows)
+        home = tmp_path / name
+        result = cli(home, "import", str(path), "--mapping", str(EXAMPLES / "shopify-orders.toml"))
+        assert result.exit_code == 0, result.output
+        of_order = f"{refunded['Name']}-refund"
+        refunds += [e for e in events(home) if e["event_id"] == of_order]
+    later, earlier = refunds
+    assert later["price"] > earlier["price"] and later["corrected_at"] > earlier["corrected_at"]
+
+
 def test_a_weight_is_shown_as_it_was_sold(shops: Path, cli: Cli) -> None:
     """In the terminal and on the page: with its fraction, and whole numbers without one."""
     sql = "SELECT sum(quantity) AS units, sum(total_amount) AS paid FROM purchases_silver WHERE "

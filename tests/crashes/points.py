@@ -95,6 +95,19 @@ class Processes:
 
     def __init__(self, server: subprocess.Popen[str], folder: Path) -> None:
         self._server, self._output = server, folder / "output"
+        self._folder, self._starts = folder, dict[str, Path]()
+
+    def start(self, before: Sequence[list[str]]) -> Path:
+        """Return the home that commands have prepared; it is made once, and never changed."""
+        name = repr(before)
+        if name not in self._starts:
+            home = self._folder / f"start-{len(self._starts)}"
+            arrive(home)
+            for step in before:
+                outcome = self.do(step, home)
+                assert outcome.code == 0, outcome.said
+            self._starts[name] = home
+        return self._starts[name]
 
     def do(
         self, step: list[str], home: Path, number: int = 0, fault: str = KILLED, report: str = ""
@@ -139,8 +152,8 @@ def shim() -> Path:
     return made("crash-shim", SHIM.read_bytes(), compile) / "shim.so"
 
 
-def prepared(scenario: Scenario, home: Path, run: Processes) -> Path:
-    """Make the home in which the scenario's command begins."""
+def arrive(home: Path) -> None:
+    """Write the raw objects that all scenarios begin with."""
     lines = [
         event(event_id=f"e{n}", ts=f"2026-03-0{1 + n % 2}T10:00:00Z", customer_id=f"C-{n % 3}")
         for n in range(6)
@@ -151,10 +164,6 @@ def prepared(scenario: Scenario, home: Path, run: Processes) -> Path:
     drop(home, "stores/s.ndjson", '{"store_id": "S1", "ts": "2026-01-01T00:00:00Z"}')
     for number, path in enumerate(sorted((home / "raw").rglob("*.ndjson"))):
         os.utime(path, (1_790_000_000 + number,) * 2)
-    for step in scenario.before:
-        outcome = run.do(step, home)
-        assert outcome.code == 0, outcome.said
-    return home
 
 
 class Trial:
@@ -162,7 +171,8 @@ class Trial:
 
     def __init__(self, scenario: Scenario, folder: Path, run: Processes) -> None:
         self.scenario, self._folder, self._run = scenario, folder / scenario.name, run
-        self._start = prepared(scenario, self._folder / "start", run)
+        self._folder.mkdir()
+        self._start = run.start(scenario.before)
         home, report = self._copy("sound"), self._folder / "changes"
         outcome = run.do(scenario.step, home, report=str(report))
         assert outcome.code == 0, outcome.said
