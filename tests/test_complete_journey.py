@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Cli
+from tests.walks import Walker
 
 NEW_YORK = ZoneInfo("America/New_York")
 Query = Callable[[Path, str], list[dict[str, Any]]]
@@ -239,3 +240,9 @@ def test_affinity_of_the_strongest_pairs(reckoning: Reckoning, home: Path, query
         assert row["support"] == shown(Decimal(both) / every, 8)
         assert row["confidence"] == shown(Decimal(both) / len(one), 6)
         assert row["lift"] == shown(Decimal(both * every) / (len(one) * len(other)), 6)
+
+
+def test_the_dashboard_shows_the_receipt_lines(home: Path) -> None:
+    """Walks through periods, comparisons and filters: every sum to the last digit."""
+    walker = Walker(home, seed=1)
+    assert sum(walker.step() for _ in range(6)) > 1_000_000

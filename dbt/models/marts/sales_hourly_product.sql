@@ -90,8 +90,8 @@ totals as (
         cast(sum(case when not is_return and line_of_category = 1 then 1 else 0 end) as bigint)
             as category_transactions,
         cast(count(*) as bigint) as lines,
-        cast(sum(units_sold) as bigint) as units_sold,
-        cast(sum(units_returned) as bigint) as units_returned,
+        cast(sum(units_sold) as decimal(38,5)) as units_sold,
+        cast(sum(units_returned) as decimal(38,5)) as units_returned,
         {% for amount in reporting_amounts() -%}
         cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}

@@ -163,10 +163,10 @@ class PeriodSales:
 
     def days_with_sales(self) -> tuple[int, int]:
         """Return the days with sales in the period, and in the one of comparison."""
-        now, before = self._db.execute(
+        ((now, before),) = self._db.execute(
             "SELECT count(DISTINCT sales_date) FILTER (NOT is_before), "
             "count(DISTINCT sales_date) FILTER (is_before) FROM sales"
-        ).fetchone() or (0, 0)
+        ).fetchall()
         return int(now), int(before)
 
     def series(self) -> list[tuple[Period, int | None, Entry]]:

@@ -98,7 +98,9 @@ def plain(kind: str, number: Decimal | None, currency: str) -> str:
     """
     if number is None:
         return ""
-    units = {"money": smallest_unit(currency), "count": Decimal(1), "ratio": _HUNDREDTH}
+    if kind == "count":
+        return f"{Decimal(number).normalize():f}"
+    units = {"money": smallest_unit(currency), "ratio": _HUNDREDTH}
     if kind in ("share", "change"):
         number *= 100
     return f"{Decimal(number).quantize(units.get(kind, _TENTH), ROUND_HALF_UP):f}"
@@ -110,7 +112,7 @@ def exact(kind: str, number: Decimal | None, unit: str) -> str:
         return "unknown"
     if kind in ("share", "change"):
         number, unit = number * 100, "%"
-    digits = f"{Decimal(number).quantize(Decimal('0.0001'), ROUND_HALF_UP):,f}"
+    digits = f"{Decimal(number).quantize(Decimal('0.000001'), ROUND_HALF_UP):,f}"
     return f"{digits.rstrip('0').rstrip('.')} {unit}".strip()
 
 

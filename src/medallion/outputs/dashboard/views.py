@@ -124,6 +124,7 @@ def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
         cards.raw(_figure(metric, label, kind, unit, total, series, board.currency))
     if choice.hour is None:
         cards.raw(_series(cards, choice, sales, series, board.currency))
+    had_sales = bool(sales.days_with_sales()[1])
     lists = (
         ("categories", "Category", "transactions"),
         ("products", "Product", "units_sold"),
@@ -133,8 +134,9 @@ def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
         metrics = (count, NET, "reporting_gross_margin_rate")
         entries = sales.by(label.lower())
         table = _list(key, label, entries, metrics, choice, sales, board.currency)
-        cards.table(table, "half")
-    cards.table(_movers(sales, board.currency), "half", "change of net sales")
+        cards.table(table, "half" if had_sales or key != "stores" else "full")
+    if had_sales:
+        cards.table(_movers(sales, board.currency), "half", "change of net sales")
     return cards.view
 
 
@@ -550,11 +552,7 @@ def _series(
 
 
 def _movers(sales: PeriodSales, currency: str) -> Table:
-    had_sales = bool(sales.days_with_sales()[1])
-    moved = [
-        e for e in sales.by("product", MOVED) if had_sales and e.key != OTHERS and e.difference(NET)
-    ]
-    nothing = "Nothing moved." if had_sales else "There is nothing to compare."
+    moved = [e for e in sales.by("product", MOVED) if e.key != OTHERS and e.difference(NET)]
     rows = [
         Row(e.key, (e.name, mover(e.now["lines"], e.change(NET)), e.difference(NET)), e.note)
         for e in moved
@@ -564,7 +562,7 @@ def _movers(sales: PeriodSales, currency: str) -> Table:
         Column("share", "Change in %", "aligned"),
         Column("change", "Change", "money"),
     )
-    return Table("movers", "Movers", columns, rows, currency, nothing)
+    return Table("movers", "Movers", columns, rows, currency, "Nothing moved.")
 
 
 def mover(lines: Any, change: Decimal | None) -> str:
