@@ -16,7 +16,6 @@ import yaml
 from click.testing import CliRunner, Result
 
 from medallion.cli import main
-from medallion.layers import transform
 from tests.conftest import ROOT, Cli, drop, event
 
 
@@ -275,18 +274,15 @@ def test_a_slip_in_the_dbt_project_is_one_line_with_the_place(
     built: Path,
     tmp_path: Path,
     cli: Cli,
-    monkeypatch: pytest.MonkeyPatch,
     file: str,
     change: Callable[[str], str],
     words: tuple[str, ...],
 ) -> None:
-    """The file, and the line where dbt knows it."""
+    """The file, and the line where dbt knows it, in the project of a home."""
     project = tmp_path / "dbt"
     shutil.copytree(ROOT / "dbt", project, ignore=shutil.ignore_patterns("target", "logs"))
     (project / file).write_text(change((project / file).read_text()))
-    monkeypatch.setattr(transform, "DBT_PROJECT", project)
-    (tmp_path / "home").mkdir()
-    result = cli(tmp_path / "home", "transform")
+    result = cli(tmp_path, "transform")
     one_sentence(result, "dbt cannot read the project", Path(file).name, *words)
     assert "-----" not in result.stderr and len(result.stderr) < 600
 
