@@ -7,6 +7,7 @@ mean, and how they are measured quietly, is in benchmarks/.
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
@@ -27,13 +28,21 @@ WORSE = 1.3
 
 
 def ratio(ours: Callable[[], object], yardstick: Callable[[], object]) -> float:
-    """Return the CPU seconds of ours in those of the yardstick: the least of each, by turns."""
+    """Return the CPU seconds of ours in those of the yardstick: the least of each, by turns.
+
+    Garbage is not collected meanwhile: what it costs depends on what other tests have left.
+    """
     best = {ours: float("inf"), yardstick: float("inf")}
-    for _ in range(ROUNDS):
-        for way in best:
-            started = time.process_time()
-            way()
-            best[way] = min(best[way], time.process_time() - started)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(ROUNDS):
+            for way in best:
+                started = time.process_time()
+                way()
+                best[way] = min(best[way], time.process_time() - started)
+    finally:
+        gc.enable()
     return best[ours] / best[yardstick]
 
 
