@@ -1,8 +1,8 @@
 """A guard of the speed: what the product costs beside a yardstick, in the same process, by turns.
 
 No bound is a time: each is a ratio of CPU seconds, the least of some rounds, so that neither a slow
-machine nor a busy one turns a test red. The bounds are the usual ratios and 30 % on top; what they
-mean, and how they are measured quietly, is in benchmarks/.
+machine nor a busy one turns a test red. The bounds are the usual ratios among other tests on two busy
+cores, and 30 % on top; what they mean, and how they are measured quietly, is in benchmarks/.
 """
 
 from __future__ import annotations
@@ -84,4 +84,4 @@ def test_the_simulator_costs_what_it_did(
 
     measured = ratio(ours, lambda: [json.dumps(event) for _ in range(EVENTS)])
     record_property("simulator / json.dumps, in hundredths", round(measured * 100))
-    assert measured <= 0.65 * WORSE
+    assert measured <= 0.85 * WORSE
