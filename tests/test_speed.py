@@ -1,8 +1,8 @@
 """A guard of the speed: what the product costs beside a yardstick, in the same process, by turns.
 
 No bound is a time: each is a ratio of CPU seconds, the least of some rounds, so that neither a slow
-machine nor a busy one turns a test red. The bounds are the usual ratios among other tests on two busy
-cores, and 30 % on top; what they mean, and how they are measured quietly, is in benchmarks/.
+machine nor a busy one turns a test red. The bounds are the usual ratios, as they are among other
+tests on two busy cores, and 30 % on top. How speed is measured quietly is in benchmarks/.
 """
 
 from __future__ import annotations
