@@ -23,12 +23,12 @@ where sales_date in (select sales_date from days)
 {%- endif %}
 {%- endmacro %}
 
-{#- The additive measures, summed from lines. -#}
-{% macro sums_of_lines() -%}
+{#- The additive measures, summed from lines: counts, units and `amounts`. -#}
+{% macro sums_of_lines(amounts=none) -%}
 cast(count(*) as bigint) as lines,
         cast(sum(units_sold) as decimal(38,5)) as units_sold,
         cast(sum(units_returned) as decimal(38,5)) as units_returned,
-        {% for amount in additive_amounts() -%}
+        {% for amount in amounts or additive_amounts() -%}
         cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
         cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
