@@ -16,7 +16,7 @@ from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.orphans import retired
 from medallion.lake.raw import raw_objects
 from medallion.lake.receipts import compactions, receipt_key, stem
-from medallion.layers.staging import current_rows
+from medallion.layers.staging import current_rows, loaded_objects
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
@@ -43,8 +43,7 @@ def raw_checks(
     """
     receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
-    loaded = {key for (key,) in rows(db, "SELECT DISTINCT bronze_file FROM staging.loads")}
-    loaded = loaded.union(*(c.receipts for c in compactions(lake)))
+    loaded = loaded_objects(db, compactions(lake))
     receipted = {key for key, _ in receipts}
     for raw, kept in _with_rejected_lines(lake, db):
         progress(raw.key)
