@@ -155,8 +155,8 @@ def test_a_listing_that_fails_half_way_loses_nothing(tmp_path: Path) -> None:
     fails_at = 2
     with pytest.raises(ConnectionError):
         watching.look(["raw/purchases/"])
-    found = [o.key for _ in range(6) for o in watching.look(["raw/purchases/"])]
-    assert set(found) == {"raw/purchases/999.ndjson"}
+    looked_at = [o.key for _ in range(6) for o in watching.look(["raw/purchases/"])]
+    assert set(looked_at) == {"raw/purchases/999.ndjson"}
 
 
 def test_many_empty_files_in_one_folder(tmp_path: Path, cli: Cli) -> None:
