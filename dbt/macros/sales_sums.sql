@@ -1,12 +1,12 @@
 {#- What the marts by day share. They read the import CTEs of the model that calls them. -#}
 
 {#- The store-local days that a run builds: in an increment the changed ones, else all. Reads
-    sales_lines, and what changed_local_days reads. -#}
-{% macro rebuilt_days(relation) -%}
+    `lines`, and what changed_local_days reads. -#}
+{% macro rebuilt_days(relation, lines='sales_lines') -%}
 {% if is_incremental() -%}
 {{ changed_local_days(relation) }}
 {%- else -%}
-select distinct sales_date from sales_lines
+select distinct sales_date from {{ lines }}
 {%- endif %}
 {%- endmacro %}
 
@@ -20,6 +20,13 @@ where sales_date in (select sales_date from days)
         from days
         cross join (select -1 as shift union all select 0 union all select 1) as shifts
     )
+{%- endif %}
+{%- endmacro %}
+
+{#- The same for a mart by day. -#}
+{% macro only_rebuilt_sums() -%}
+{% if is_incremental() -%}
+where sales_date in (select sales_date from days)
 {%- endif %}
 {%- endmacro %}
 
@@ -47,6 +54,14 @@ cast(sum(lines) as bigint) as lines,
     cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
     {% endfor -%}
     cast(sum(unconverted_lines) as bigint) as unconverted_lines
+{%- endmacro %}
+
+{#- The newest load that a sum of sums stands on. -#}
+{% macro newest_of_sums() -%}
+max(load_seq) as load_seq,
+        max(product_seq) as product_seq,
+        max(store_seq) as store_seq,
+        max(rate_seq) as rate_seq
 {%- endmacro %}
 
 {#- The amounts that may be added up; of the rates and averages, none. -#}

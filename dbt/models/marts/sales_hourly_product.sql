@@ -84,24 +84,24 @@ totals as (
         sales_hour,
         store_id,
         product_id,
+        department,
         category,
+        currency,
         cast(sum(case when not is_return and line_of_basket = 1 then 1 else 0 end) as bigint)
             as transactions,
         cast(sum(case when not is_return and line_of_category = 1 then 1 else 0 end) as bigint)
             as category_transactions,
-        cast(count(*) as bigint) as lines,
-        cast(sum(units_sold) as decimal(38,5)) as units_sold,
-        cast(sum(units_returned) as decimal(38,5)) as units_returned,
-        {% for amount in reporting_amounts() -%}
-        cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
-        {% endfor -%}
-        cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
-        cast(max(load_seq) as bigint) as load_seq,
-        cast(max(product_seq) as bigint) as product_seq,
-        cast(max(store_seq) as bigint) as store_seq,
-        cast(max(rate_seq) as bigint) as rate_seq
+        {{ sums_of_lines() }}
     from lines
-    group by sales_date, month_start, sales_hour, store_id, product_id, category
+    group by
+        sales_date,
+        month_start,
+        sales_hour,
+        store_id,
+        product_id,
+        department,
+        category,
+        currency
 
 )
 
