@@ -52,7 +52,7 @@ class Sums:
             "returns": shown(Decimal(0)),
             "net_sales": shown(self.net),
             "transactions": baskets,
-            "units_sold": self.units,
+            "units_sold": shown(Decimal(self.units), 5),
             "lines": self.lines,
             "average_order_value": shown(self.net / baskets),
             "units_per_transaction": shown(Decimal(self.units) / baskets),

@@ -440,10 +440,11 @@ def test_quantities_of_version_1_take_fractions(shop: Shop) -> None:
         cursor = connection.cursor()
         cursor.execute(f"ALTER TABLE {table} DROP COLUMN quantity")
         cursor.execute(f"ALTER TABLE {table} ADD COLUMN quantity NUMBER(38,0)")
+        cursor.execute("USE WAREHOUSE RETAIL_TRANSFORM_WH")
         cursor.execute(f"UPDATE {table} SET quantity = 7")
     shop.follow("Quantities of version 1")
     account.run_script()
-    shop.sell(DAYS[0], quantity=0.345)
+    shop.sell(DAYS[0], quantity=0.345, total_amount=...)
     assert shop.state() == shop.whole()
     sql = "SELECT DISTINCT quantity FROM STAGING.PURCHASES ORDER BY 1"
     assert account.rows(sql) == [(Decimal("0.34500"),), (7,)]

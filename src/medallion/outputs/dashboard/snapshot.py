@@ -305,7 +305,8 @@ class Board:
             for when, until in (("day", "true"), ("before", "is_to_date"))
         )
         rows = self.rows(
-            f"SELECT {key} AS key, any_value({name}) AS name, any_value({note}) AS note, "
+            f"SELECT {key} AS key, any_value({name}) AS name, "
+            f"coalesce(any_value({note}), '') AS note, "
             f"{net_sales(of_day)} AS value, {net_sales(of_before)} AS before, "
             f"coalesce(sum({count}) {of_day}, 0) AS count, "
             f"coalesce(sum(lines) {of_day}, 0) AS lines "
