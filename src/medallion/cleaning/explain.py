@@ -93,7 +93,9 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
         now = f"reject it as {verdict.reason}" if verdict.reason else "accept it"
         return Explanation(f"the rules of this version {now}")
     total = feed.total.field if feed.total and reason == TOTAL_MISMATCH else None
-    name = total or next(f.name for f in feed.fields if reason in (f.missing, f.bad))
+    name = total or next((f.name for f in feed.fields if reason in (f.missing, f.bad)), None)
+    if name is None:
+        return Explanation(verdict.rule)
     member = {member.name: member for member in parsed}.get(name)
     if member is not None:
         rule = _advice(str(member.value)) if reason == "bad_ts" else ""
