@@ -33,14 +33,16 @@ def run(request: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    report = -1
-    if request["report"]:
-        report = os.open(request["report"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    report = leave = -1
+    if request["pipes"]:
+        report = os.open(request["pipes"][0], os.O_WRONLY)
+        leave = os.open(request["pipes"][1], os.O_RDONLY)
     shim = ctypes.CDLL(None)
-    shim.arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_char, ctypes.c_int]
+    shim.arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_char, ctypes.c_int, ctypes.c_int]
+    disk = request["home"].encode(), request["number"], request["fault"].encode()
 
     def arm() -> None:
-        shim.arm(request["home"].encode(), request["number"], request["fault"].encode(), report)
+        shim.arm(*disk, report, leave)
 
     code = 70
     try:
