@@ -96,10 +96,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a process ended, and what it said."""
+    """How a process ended, what it said, and how many changes it made if it was not killed."""
 
     code: int
     said: str
+    changes: int = 0
 
 
 class Processes:
@@ -144,9 +145,9 @@ class Processes:
                 for line in lines:
                     watch(line.rstrip("\n"))
                     leave.write(b"\n")
-        status = int(self._server.stdout.readline())
+        status, changes = map(int, self._server.stdout.readline().split())
         code = os.waitstatus_to_exitcode(status)
-        return Outcome(code, self._output.read_text(errors="replace"))
+        return Outcome(code, self._output.read_text(errors="replace"), changes)
 
 
 @contextmanager
@@ -278,6 +279,8 @@ class Trial:
 
 def complaint(point: Point, outcome: Outcome) -> str:
     """Return what is wrong with how a command ended that failed at a point."""
+    if 0 < outcome.changes < point.number and outcome.code == 0:
+        return ""  # Threads of DuckDB write now in more pieces, now in fewer: it was not reached.
     if point.fault in (KILLED, TORN, CUT, NAMED):
         return "" if outcome.code == -signal.SIGKILL else f"it went on, exit {outcome.code}"
     if outcome.code not in (0, 1, 2):

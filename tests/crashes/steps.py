@@ -73,7 +73,8 @@ def _micro_batch(arm: Callable[[], object]) -> click.Command:
             sales = [event(event_id=f"s{n}") for n in range(4)]
             drop(platform.home, "purchases/second.ndjson", *sales)
             arm()
-            if pipeline.advance(build=LIVE).failures:
+            if failures := pipeline.advance(build=LIVE).failures:
+                print(failures)
                 sys.exit(1)
 
     return micro_batch
