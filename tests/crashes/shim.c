@@ -127,7 +127,9 @@ WRITER(copy_file_range, ssize_t,
     int name parameters {                                                 \
         static __typeof__(&name) next;                                    \
         if (!next) next = NEXT(name);                                     \
-        return stepped == FAIL ? -1 : next whole;                         \
+        enum verdict verdict = stepped;                                   \
+        if (verdict == TEAR) die(); /* half of it is none of it */        \
+        return verdict == FAIL ? -1 : next whole;                         \
     }
 
 PLAIN(fsync, (int fd), step_file("fsync", fd, 0), (fd))
