@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from medallion.contract import CURRENCIES, TIME_ZONES
+from medallion.contract import KNOWN_CURRENCIES, TIME_ZONES
 from medallion.errors import SettingsError, did_you_mean
 
 DEFAULT_HOME = Path("data")
@@ -176,7 +176,7 @@ def with_setting(text: str, name: str, value: str) -> str:
 def _require(name: str, value: Any, where: str) -> None:
     """Raise SettingsError for a value that a key cannot have; `where` names key or option."""
     if name == "reporting_currency":
-        known, what = set(CURRENCIES), "a currency code of ISO 4217, such as EUR"
+        known, what = set(KNOWN_CURRENCIES), "a currency code of ISO 4217, such as EUR"
     else:
         known = set(TIME_ZONES)
         what = "an IANA time zone, such as Europe/Berlin"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from medallion.contract import (
     NUMBER,
     OVERSIZE,
     RFC3339,
+    TIME,
     TOTAL_MISMATCH,
     UPPER_FROM,
     UPPER_TO,
@@ -79,6 +80,7 @@ class Validator:
                 _absent(feed, f),
                 f.missing if f.required else None,
                 f.bad,
+                tuple(_Ends.of(field) for field in _decided_by(feed, f)),
             )
             for f in feed.fields
         ]
@@ -96,7 +98,7 @@ class Validator:
             return Verdict(MALFORMED)
         unknown = frozenset(members.keys() - self._names)
         values: dict[str, Any] = {}
-        for name, read, absent, missing, bad in self._rules:
+        for name, read, absent, missing, bad, decided in self._rules:
             given = members.get(name)
             if type(given) is str:
                 given = given.strip(WHITE_SPACE) or None
@@ -109,6 +111,9 @@ class Validator:
                     values[name] = absent(values)
             except (_Bad, InvalidOperation):
                 return Verdict(bad, unknown=unknown)
+            for field, ends, too_late in decided:
+                if (end := ends.get(values[field])) and values[TIME] >= end:
+                    return Verdict(too_late, unknown=unknown)
         if self._total and not _is_total_right(self._total, values):
             return Verdict(TOTAL_MISMATCH, unknown=unknown)
         return Verdict(None, tuple(values.values()), unknown)
@@ -178,6 +183,7 @@ class _Rule(NamedTuple):
     - `read`: turns what is given into a value; `absent`: gives the value where nothing is.
     - `missing`: the reason where a required field is absent; `bad`: that for a value it cannot
       take.
+    - `decided`: the fields whose values may have ended, to be tried once this one is read.
     """
 
     name: str
@@ -185,6 +191,29 @@ class _Rule(NamedTuple):
     absent: Callable[[dict[str, Any]], Value | None]
     missing: str | None
     bad: str
+    decided: tuple[_Ends, ...]
+
+
+class _Ends(NamedTuple):
+    """The values of a field that only events before an instant may have, and the reason else."""
+
+    name: str
+    ends: Mapping[Value | None, datetime]
+    reason: str
+
+    @classmethod
+    def of(cls, field: Field) -> _Ends:
+        return cls(
+            field.name,
+            {value: datetime.combine(day, time()) for value, day in field.ended},
+            field.bad,
+        )
+
+
+def _decided_by(feed: Feed, field: Field) -> list[Field]:
+    """Return the fields with values that end, of which this one or the time is read last."""
+    place = feed.names.index(TIME)
+    return [f for n, f in enumerate(feed.fields) if f.ended and feed.fields[max(n, place)] is field]
 
 
 def _absent(feed: Feed, field: Field) -> Callable[[dict[str, Any]], Value | None]:
@@ -224,7 +253,7 @@ _FIRST_INSTANT, _END_INSTANT = map(datetime.fromisoformat, (EARLIEST, BEFORE))
 
 def _text_reader(field: Field) -> Callable[[Any], Value]:
     fold, table = _FOLDS.get(field.fold or "", (None, {}))
-    allowed = frozenset(field.allowed)
+    allowed = frozenset((*field.allowed, *dict(field.ended)))
 
     def read(given: Any) -> Value:
         text = given

@@ -175,6 +175,8 @@ def _broken_rule(field: Field, member: Member) -> str:
     if value is None or isinstance(value, bool | list | dict):
         return _wanted(field)
     text = str(value).strip(WHITE_SPACE)
+    if end := dict(field.ended).get(text.upper()):
+        return f"{text.upper()} was withdrawn: only an event before {end} may have it"
     if field.type.kind == "timestamp":
         return _broken_time(text)
     if field.type.kind not in ("integer", "decimal"):
