@@ -19,6 +19,8 @@ from typing import Any, NoReturn
 
 import click
 
+from medallion.settings import days_of
+
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 1.5
@@ -47,10 +49,10 @@ class Age(click.ParamType[int]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
         """Return the days of an age."""
-        match = re.fullmatch(r"([1-9]\d{0,4})d", str(value).strip())
-        if not match:
+        days = days_of(str(value))
+        if not days:
             self.fail(f"{value!r} is no age: write a number of days, as 400d", param, ctx)
-        return int(match[1])
+        return days
 
 
 class Ending:
