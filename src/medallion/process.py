@@ -19,8 +19,6 @@ from typing import Any, NoReturn
 
 import click
 
-from medallion.settings import days_of
-
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 PATIENCE = 1.5
@@ -40,19 +38,6 @@ class Duration(click.ParamType[float]):
         if not match:
             self.fail(f"{value!r} is no duration: write 90, 90s, 15m or 2h", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
-
-
-class Age(click.ParamType[int]):
-    """A command line type for a number of days."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Return the days of an age."""
-        days = days_of(str(value))
-        if not days:
-            self.fail(f"{value!r} is no age: write a number of days, as 400d", param, ctx)
-        return days
 
 
 class Ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -13,8 +14,20 @@ from medallion.errors import SettingsError
 from medallion.operations.compaction import compact
 from medallion.operations.retention import RetentionReport, retain
 from medallion.platforms.platform import Platform
-from medallion.process import Age
-from medallion.settings import FILE
+from medallion.settings import FILE, days_of
+
+
+class Age(click.ParamType[int]):
+    """A command line type for a number of days."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the days of an age."""
+        days = days_of(str(value))
+        if not days:
+            self.fail(f"{value!r} is no age: write a number of days, as 400d", param, ctx)
+        return days
 
 
 @verb(stopped="stopped; nothing is lost, and 'medallion compact' goes on")
