@@ -17,9 +17,9 @@ import duckdb
 import pytest
 
 from medallion.cli.commands import watching
-from medallion.operations.alarms import webhook
+from medallion.operations.alarms import RULES, webhook
 from medallion.platforms.platform import Platform
-from medallion.settings import Settings
+from medallion.settings import ALARM_RULES, FILE, Settings
 from tests.conftest import Cli, drop, event
 from tests.incidents import BATCH, CLEAN, PLANTED, Incident, answer_key, looks, shop
 
@@ -130,6 +130,31 @@ def test_an_alarm_is_told_once_everywhere(
     assert receiver.bodies == [{"home": "shop", "changes": logged}]
     second = cli(troubled, "watch", "--once", "--json")
     assert second.exit_code == 1 and second.stdout == "" and len(receiver.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    ("threshold", "is_raised"),
+    [
+        ("rejected_share = 0.39", True),
+        ("rejected_share = 0.41", False),
+        ("share_lines = 21", False),
+        ('off = ["quarantine"]', False),
+        ('off = ["sales"]', True),
+    ],
+)
+def test_a_threshold_of_the_settings_decides(
+    troubled: Path, cli: Cli, threshold: str, is_raised: bool
+) -> None:
+    """40 % of the lines are rejected, 20 of 50."""
+    with (troubled / FILE).open("a") as file:
+        file.write(f"[alarms]\n{threshold}\n")
+    result = cli(troubled, "watch", "--once")
+    assert result.exit_code == is_raised and ("ALARM quarantine" in result.stdout) == is_raised
+
+
+def test_the_rules_are_those_that_settings_may_name() -> None:
+    """By the same names, in the same order."""
+    assert tuple(RULES) == ALARM_RULES
 
 
 def test_an_alarm_that_is_over_is_told_too(troubled: Path, cli: Cli) -> None:

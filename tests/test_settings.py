@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from medallion.cli import main
 from medallion.errors import SettingsError
-from medallion.settings import FILE, KEYS, Reporting, Settings, with_setting
+from medallion.settings import FILE, KEYS, TABLES, Reporting, Settings, Thresholds, with_setting
 from tests.conftest import ROOT, Cli, drop, event
 
 EXAMPLES = ROOT / "examples"
@@ -47,9 +47,13 @@ def test_the_examples_are_settings(tmp_path: Path, example: str) -> None:
     text = (EXAMPLES / example).read_text()
     settings = Settings.from_environment({}, written(tmp_path, text))
     assert settings.reporting.reporting_currency == "EUR"
-    full = Reporting("EUR", "Europe/Berlin")
-    assert (settings.reporting == full) == (example == "medallion.toml")
-    assert set(asdict(full)) == set(KEYS) and not settings.changes
+    full, is_full = Reporting("EUR", "Europe/Berlin"), example == "medallion.toml"
+    assert (settings.reporting == full) == is_full and set(asdict(full)) == set(KEYS)
+    assert settings.file.thresholds == Thresholds() and not settings.changes
+    assert settings.file.raw_days == (400 if is_full else None)
+    if is_full:
+        tables = tomllib.loads(text)
+        assert {table: tuple(tables[table]) for table in TABLES} == TABLES
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,23 @@ def test_the_examples_are_settings(tmp_path: Path, example: str) -> None:
         ("time_zone = Berlin\n", ["no TOML that can be read", "line 1"]),
         ("time_zone = [", ["no TOML that can be read"]),
         ('[reporting]\ncurrency = "EUR"', ["reporting", "did you mean reporting_currency?"]),
+        ("[alarm]\nlate_share = 0.1", ["alarm", "did you mean alarms?"]),
+        ("[alarms]\nlate_shares = 0.1", ["[alarms]", "late_shares", "did you mean late_share?"]),
+        ("late_share = 0.1", ["late_share", "it belongs below the line [alarms]"]),
+        ('[alarms]\ntime_zone = "UTC"', ["time_zone", "above the first line in brackets"]),
+        ("alarms = 3", ["alarms must be a table"]),
+        ("[alarms]\nlate_share = 5", ["[alarms] late_share", "at most 1", "got 5"]),
+        ("[alarms]\nlate_share = nan", ["[alarms] late_share", "got nan"]),
+        ("[alarms]\nlate_share = true", ["[alarms] late_share", "got True"]),
+        ('[alarms]\nlate_share = "5%"', ["[alarms] late_share", "got '5%'"]),
+        ("[alarms]\nsales_lines = 2.5", ["[alarms] sales_lines", "whole number", "got 2.5"]),
+        ("[alarms]\nsilence_minutes = inf", ["[alarms] silence_minutes", "got inf"]),
+        ('[alarms]\noff = ["lates"]', ["[alarms] off", "'lates'", "did you mean late?"]),
+        ('[alarms]\noff = "late"', ["[alarms] off", "a list of rules"]),
+        ("[alarms]\noff = [[1]]", ["[alarms] off", "a list of rules"]),
+        ("[retention]\nraw = 400", ["[retention] raw", '"400d"', "got 400"]),
+        ('[retention]\nraw = "0d"', ["[retention] raw", "got '0d'"]),
+        ('[retention]\nbronze = "400d"', ["[retention]", "bronze", "the keys are raw"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

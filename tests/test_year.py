@@ -401,6 +401,22 @@ def test_old_raw_objects_are_retired(old: Path, cli: Cli, query: Query) -> None:
     assert cli(old, "rebuild").exit_code == 1
 
 
+@pytest.mark.parametrize("verb", ["retain", "up"])
+def test_the_settings_say_what_is_retired(old: Path, cli: Cli, verb: str) -> None:
+    """By a verb of its own, and whenever a stream starts; without a word about it, nothing is."""
+    path, options = old / "raw/purchases/hour=00/old.ndjson", list[str]()
+    if verb == "up":
+        options = ["--no-simulator", "--no-dashboard", "--duration", "1s"]
+    else:
+        result = cli(old, verb)
+        assert result.exit_code == 2 and 'the lines [retention] and raw = "400d"' in result.stderr
+    assert path.exists()
+    (old / "medallion.toml").write_text('[retention]\nraw = "100d"\n')
+    result = cli(old, verb, *options)
+    assert "retired    1 raw objects" in result.stdout and not path.exists(), result.output
+    assert cli(old, "audit", "--all").exit_code == 0
+
+
 @pytest.mark.parametrize("age", ["0d", "400", "-3d", "1.5d", "many"])
 def test_an_age_is_a_number_of_days(small: Path, cli: Cli, age: str) -> None:
     """Anything else is refused in one line, and nothing is removed."""

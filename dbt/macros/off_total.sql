@@ -4,6 +4,7 @@
 abs(total_amount - (price * cast(quantity as decimal(20,5)) - discount_amount))
     > case when currency in (
         'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF',
-        'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+        'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF', 'ADP', 'BYR', 'ESP',
+        'ITL', 'LUF', 'MGF', 'MRO', 'SLL', 'STD', 'TMM', 'TRL', 'ZMK', 'ZWD'
     ) then 1 else 0.01 end + 0.0000005 * quantity
 {%- endmacro %}

@@ -21,6 +21,7 @@ Rules that hold for every field:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
 
@@ -43,6 +44,9 @@ MAX_NAME_LENGTH, MAX_NAMES_HELD = 256, 20_000
 rest are summed as OTHER_NAMES, so that hostile names cannot fill the memory."""
 
 OTHER_NAMES = "(others)"
+
+TIME = "ts"
+"""The field of every feed that says when an event happened."""
 
 OVERSIZE, MALFORMED, UNREADABLE = "oversize_line", "malformed_json", "unreadable_file"
 TOTAL_MISMATCH = "total_mismatch"
@@ -77,20 +81,59 @@ LOWER_FROM, LOWER_TO = "".join(_LOWER), "".join(_LOWER.values())
 UPPER_FROM, UPPER_TO = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Codes are ASCII: upper case touches nothing else."""
 
-# ISO 4217, active codes (the list of 2025, with the codes for funds and metals left out).
+# ISO 4217, table A.1: active codes (January 2026, with those for funds and metals left out).
 _ISO_4217 = """
-    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN
-    BZD CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL
-    GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF
-    KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN
-    MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD
-    SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH
-    UGX USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
+    AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD
+    CAD CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS
+    GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW
+    KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR
+    MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR
+    SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX
+    USD UYU UZS VED VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG
 """
 CURRENCIES = tuple(_ISO_4217.split())
-_WHOLE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+# ISO 4217, table A.3 (January 2026): withdrawn codes, each with its last month. Where notes were
+# legal tender for longer in the country that issued them, it is that month (Unicode CLDR).
+_WITHDRAWN = """
+    ADP:2003-07 AFA:2003-01 ALK:1989-12 ANG:2025-06 AOK:1991-03 AON:2000-02 AOR:2000-02
+    ARA:1992-01 ARP:1985-07 ARY:1990-12 ATS:2002-03 AZM:2006-12 BAD:1998-07 BEF:2002-03
+    BGJ:1990-12 BGK:1990-12 BGL:2003-11 BGN:2026-01 BOP:1987-02 BRB:1986-03 BRC:1989-02
+    BRE:1993-07 BRN:1990-03 BRR:1994-07 BUK:1990-02 BYB:2001-01 BYR:2017-01 CSD:2006-10
+    CSJ:1990-12 CSK:1993-03 CUC:2021-06 CYP:2008-01 DDM:1990-10 DEM:2002-03 ECS:2000-10
+    EEK:2011-01 ESP:2002-03 FIM:2002-03 FRF:2002-03 GEK:1995-10 GHC:2008-01 GHP:2007-06
+    GNE:1989-12 GNS:1986-02 GQE:1986-06 GRD:2002-03 GWE:1981-12 GWP:1997-05 HRD:1995-01
+    HRK:2023-01 IEP:2002-03 ILP:1981-12 ILR:1990-12 ISJ:1990-12 ITL:2002-03 LAJ:1979-12
+    LSM:1985-05 LTL:2014-12 LTT:1993-07 LUF:2002-03 LVL:2014-01 LVR:1994-12 MGF:2004-12
+    MLF:1984-11 MRO:2018-06 MTL:2008-01 MTP:1983-06 MVQ:1989-12 MXP:1993-01 MZE:1981-12
+    MZM:2006-12 NIC:1991-04 NLG:2002-03 PEH:1990-12 PEI:1991-07 PES:1986-02 PLZ:1997-01
+    PTE:2002-03 RHD:1981-12 ROK:1990-12 ROL:2006-12 RUR:2004-01 SDD:2007-07 SDP:1998-06
+    SIT:2007-01 SKK:2009-01 SLL:2023-12 SRG:2003-12 STD:2017-12 SUR:1992-09 TJR:2001-04
+    TMM:2009-01 TPE:2002-11 TRL:2005-12 UAK:1996-09 UGS:1987-05 UGW:1990-12 UYN:1989-12
+    UYP:1993-03 VEB:2008-06 VEF:2018-08 VNC:1990-12 YDD:1995-12 YUD:1990-01 YUM:2003-07
+    YUN:1995-11 ZMK:2012-12 ZRN:1999-06 ZRZ:1994-02 ZWC:1989-12 ZWD:2008-08 ZWL:2024-09
+    ZWN:2006-09 ZWR:2009-06
+"""
+_LAST_MONTHS = dict(entry.split(":") for entry in _WITHDRAWN.split())
+WITHDRAWN_CURRENCIES = tuple(
+    (code, (date.fromisoformat(f"{month}-01") + timedelta(days=31)).replace(day=1))
+    for code, month in _LAST_MONTHS.items()
+)
+"""Currencies that are no longer in use, each with the first day (UTC) on which no event has it.
+
+A later sale in such a currency is a mistake: the till sends the old code beside amounts of the new
+currency, which are up to a million times smaller or larger. It is rejected, so that it can be
+mended. What counts is when the sale happened, not when it arrived.
+"""
+KNOWN_CURRENCIES = (*CURRENCIES, *_LAST_MONTHS)
+
+_WHOLE = """
+    BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF
+    ADP BYR ESP ITL LUF MGF MRO SLL STD TMM TRL ZMK ZWD
+"""
 WHOLE_CURRENCIES = tuple(_WHOLE.split())
-"""Currencies without a smaller unit, in which tills round every line to a whole amount."""
+"""Currencies without a smaller unit, in which tills round every line to a whole amount.
+
+Of the withdrawn ones (the second row) it is CLDR that says so, because table A.3 does not."""
 THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 """Currencies whose smallest unit is a thousandth; that of all others is a hundredth."""
 
@@ -258,13 +301,16 @@ class Field(Column):
     """One field of a feed.
 
     `default` stands in for an absent value: a literal, or the name of an earlier field.
-    `fold` is the case that the text is brought to. `minimum` and `maximum` are inclusive.
+    `fold` is the case that the text is brought to. `minimum` and `maximum` are inclusive. `allowed`
+    lists the values of a field that does not take all, `ended` those that it takes in events before
+    a day.
     """
 
     required: bool = False
     default: str | None = None
     fold: str | None = None
     allowed: tuple[str, ...] = ()
+    ended: tuple[tuple[str, date], ...] = ()
     minimum: Decimal | int | None = None
     maximum: int | None = None
 
@@ -402,6 +448,21 @@ TECHNICAL, QUARANTINE = _types(TECHNICAL_COLUMNS), _types(QUARANTINE_COLUMNS)
 RECEIPT, LOAD = _types(RECEIPT_COLUMNS), _types(LOAD_COLUMNS)
 """Type by name of these columns."""
 
+
+def _currency(name: str, description: str, *, default: str | None = "'USD'") -> Field:
+    """Return a field that holds the code of a currency; without a default it is required."""
+    return Field(
+        name,
+        TEXT,
+        description,
+        required=default is None,
+        default=default,
+        fold="upper",
+        allowed=CURRENCIES,
+        ended=WITHDRAWN_CURRENCIES,
+    )
+
+
 PURCHASES = Feed(
     name="purchases",
     description="One line of a receipt: a product bought, or returned.",
@@ -426,14 +487,7 @@ PURCHASES = Feed(
         Field("category", TEXT, "Category as the till names it.", fold="lower"),
         Field("payment_method", TEXT, "card, cash ...", fold="lower"),
         Field("channel", TEXT, "store, web ...", fold="lower"),
-        Field(
-            "currency",
-            TEXT,
-            "ISO 4217 code of the amounts.",
-            default="'USD'",
-            fold="upper",
-            allowed=CURRENCIES,
-        ),
+        _currency("currency", "ISO 4217 code of the amounts."),
         Field("price", UNIT_PRICE, "Unit price before discount.", required=True, minimum=0),
         Field(
             "quantity",
@@ -478,14 +532,7 @@ PRODUCTS = Feed(
         Field("brand", TEXT, "Brand or manufacturer."),
         Field("category", TEXT, "Merchandising category.", fold="lower"),
         Field("department", TEXT, "Merchandising department.", fold="lower"),
-        Field(
-            "currency",
-            TEXT,
-            "ISO 4217 code of price and cost.",
-            default="'USD'",
-            fold="upper",
-            allowed=CURRENCIES,
-        ),
+        _currency("currency", "ISO 4217 code of price and cost."),
         Field("price", UNIT_PRICE, "List price of a unit.", minimum=0),
         Field("cost", UNIT_PRICE, "Cost of a unit.", minimum=0),
     ),
@@ -507,14 +554,7 @@ STORES = Feed(
             "IANA time zone; decides the store-local day. Absent: that of the settings.",
             allowed=TIME_ZONES,
         ),
-        Field(
-            "currency",
-            TEXT,
-            "ISO 4217 code that the store sells in.",
-            default="'USD'",
-            fold="upper",
-            allowed=CURRENCIES,
-        ),
+        _currency("currency", "ISO 4217 code that the store sells in."),
         Field("opened_on", DAY, "First day of trade."),
         Field("closed_on", DAY, "First day without trade; absent while open."),
     ),
@@ -525,16 +565,9 @@ FX_RATES = Feed(
     description="What one unit of `currency` is worth in `reporting_currency` from `ts` on.",
     key="currency",
     fields=(
-        Field("currency", TEXT, "ISO 4217 code.", required=True, fold="upper", allowed=CURRENCIES),
+        _currency("currency", "ISO 4217 code.", default=None),
         Field("ts", TIMESTAMP, "From when this holds, in UTC.", required=True),
-        Field(
-            "reporting_currency",
-            TEXT,
-            "ISO 4217 code.",
-            default="'USD'",
-            fold="upper",
-            allowed=CURRENCIES,
-        ),
+        _currency("reporting_currency", "ISO 4217 code."),
         Field("rate", RATE, "Units of the reporting currency.", required=True, minimum=0),
     ),
 )

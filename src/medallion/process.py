@@ -40,19 +40,6 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * _SECONDS[match[2]]
 
 
-class Age(click.ParamType[int]):
-    """A command line type for a number of days."""
-
-    name = "age"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Return the days of an age."""
-        match = re.fullmatch(r"([1-9]\d{0,4})d", str(value).strip())
-        if not match:
-            self.fail(f"{value!r} is no age: write a number of days, as 400d", param, ctx)
-        return int(match[1])
-
-
 class Ending:
     """The end of this process after Ctrl-C or SIGTERM.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from medallion.contract import CURRENCIES, TIME_ZONES
+from medallion.contract import KNOWN_CURRENCIES, TIME_ZONES
 from medallion.errors import SettingsError, did_you_mean
 
 DEFAULT_HOME = Path("data")
@@ -86,8 +86,51 @@ class Reporting:
     time_zone: str | None = None
 
 
+ALARM_RULES = ("silence", "sales", "quarantine", "unknown field", "late", "freshness", "audit")
+"""The rules of the alarms, by name."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From where on the rules of the alarms speak: the table [alarms] of the settings file.
+
+    - `*_minutes`: how long something lasts at least.
+    - `*_lines`: of how many lines there is talk at least.
+    - `*_share`: the part of the lines, up to 1, that is too much.
+    - `sales_spreads`: how many times their usual spread sales are away.
+    - `share_times`: how many times its usual value a share is.
+    - `off`: the rules that say nothing.
+    """
+
+    silence_minutes: float = 1
+    silence_lines: int = 10
+    sales_lines: int = 30
+    sales_spreads: float = 4
+    share_lines: int = 10
+    share_times: float = 4
+    rejected_share: float = 0.01
+    unknown_field_share: float = 0.01
+    late_share: float = 0.05
+    behind_minutes: float = 10
+    off: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """What the settings file of a home says.
+
+    `raw_days` is the age of raw objects in days from which on they are retired; None for never.
+    """
+
+    reporting: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Thresholds = Thresholds()
+    raw_days: int | None = None
+
+
 KEYS = tuple(field.name for field in fields(Reporting))
-"""The keys of the settings file."""
+"""The keys of the settings file that stand outside of its tables."""
+TABLES = {"alarms": tuple(f.name for f in fields(Thresholds)), "retention": ("raw",)}
+"""The keys of each table of the settings file."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +147,7 @@ class Settings:
     snowflake: SnowflakeAccount | None = None
     reporting: Reporting = Reporting()
     changes: Mapping[str, str] = field(default_factory=dict)
+    file: SettingsFile = SettingsFile()
 
     @classmethod
     def from_environment(
@@ -135,13 +179,13 @@ class Settings:
         options = {name: value for name, value in (given or {}).items() if value is not None}
         for name, value in options.items():
             _require(name, value, f"--{name.replace('_', '-')}")
-        changes = {name: v for name, v in options.items() if written.get(name) != v}
-        reporting = Reporting(**written | changes)
-        return cls(chosen.absolute(), bucket, _snowflake(environment), reporting, changes)
+        changes = {name: v for name, v in options.items() if written.reporting.get(name) != v}
+        reporting = Reporting(**{**written.reporting, **changes})
+        return cls(chosen.absolute(), bucket, _snowflake(environment), reporting, changes, written)
 
 
-def read_file(path: Path) -> dict[str, str]:
-    """Return what a settings file says; nothing where there is none.
+def read_file(path: Path) -> SettingsFile:
+    """Return what a settings file says; the defaults where there is none.
 
     Raises:
         SettingsError: the file, a key or a value cannot be used.
@@ -149,15 +193,79 @@ def read_file(path: Path) -> dict[str, str]:
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {}
+        return SettingsFile()
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} is no TOML that can be read: {error}") from error
+    tables: dict[str, dict[str, Any]] = {}
+    for table, keys in TABLES.items():
+        tables[table] = written.pop(table, {})
+        if not isinstance(tables[table], dict):
+            raise SettingsError(f"{path}: {table} must be a table: a line [{table}] above its keys")
+        _require_known(tables[table], keys, f"{path}: [{table}]")
+    _require_known(written, KEYS, str(path))
     for name, value in written.items():
-        if name not in KEYS:
-            hint = did_you_mean(name, KEYS) or f"; the keys are {', '.join(KEYS)}"
-            raise SettingsError(f"{path} has a key {name} that nothing reads{hint}")
         _require(name, value, f"{path}: {name}")
-    return written
+    return SettingsFile(
+        written, _thresholds(tables["alarms"], path), _raw_days(tables["retention"], path)
+    )
+
+
+def days_of(age: str) -> int | None:
+    """Return the days of an age such as 400d; None for a text that is no age."""
+    match = re.fullmatch(r"([1-9]\d{0,4})d", age.strip())
+    return int(match[1]) if match else None
+
+
+def _thresholds(alarms: Mapping[str, Any], path: Path) -> Thresholds:
+    for name, value in alarms.items():
+        _require_threshold(name, value, f"{path}: [alarms] {name}")
+    return Thresholds(**{**alarms, "off": tuple(alarms.get("off", ()))})
+
+
+def _raw_days(retention: Mapping[str, Any], path: Path) -> int | None:
+    if (age := retention.get("raw")) is None:
+        return None
+    if not (days := days_of(str(age))):
+        raise SettingsError(
+            f'{path}: [retention] raw must be a number of days, such as "400d"; got {age!r}'
+        )
+    return days
+
+
+def _require_known(written: Collection[str], keys: tuple[str, ...], where: str) -> None:
+    """Raise SettingsError for a key that is none of `keys`."""
+    for name in written:
+        if name in keys:
+            continue
+        hint = next(
+            (f"; it belongs below the line [{t}]" for t, names in TABLES.items() if name in names),
+            did_you_mean(name, (*keys, *(TABLES if keys is KEYS else ()))),
+        )
+        if name in KEYS:
+            hint = "; it belongs above the first line in brackets"
+        listed = (*keys, *(f"[{table}]" for table in TABLES if keys is KEYS))
+        hint = hint or f"; the keys are {', '.join(listed)}"
+        raise SettingsError(f"{where} has a key {name} that nothing reads{hint}")
+
+
+def _require_threshold(name: str, value: Any, where: str) -> None:
+    """Raise SettingsError for a value that a key of [alarms] cannot have."""
+    if name == "off":
+        rules = f"a list of rules out of {', '.join(ALARM_RULES)}"
+        if not isinstance(value, list):
+            raise SettingsError(f"{where} must be {rules}; got {value!r}")
+        for rule in value:
+            if rule not in ALARM_RULES:
+                hint = did_you_mean(str(rule), ALARM_RULES)
+                raise SettingsError(f"{where} must be {rules}; got {rule!r}{hint}")
+        return
+    is_share, is_count = name.endswith("_share"), name.endswith("_lines")
+    kind = int if is_count else int | float
+    most = 1 if is_share else 1_000_000
+    if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value <= most:
+        what = "a whole number from 1" if is_count else "a number above 0"
+        upto = " and at most 1, such as 0.05" * is_share
+        raise SettingsError(f"{where} must be {what}{upto}; got {value!r}")
 
 
 def with_setting(text: str, name: str, value: str) -> str:
@@ -176,7 +284,7 @@ def with_setting(text: str, name: str, value: str) -> str:
 def _require(name: str, value: Any, where: str) -> None:
     """Raise SettingsError for a value that a key cannot have; `where` names key or option."""
     if name == "reporting_currency":
-        known, what = set(CURRENCIES), "a currency code of ISO 4217, such as EUR"
+        known, what = set(KNOWN_CURRENCIES), "a currency code of ISO 4217, such as EUR"
     else:
         known = set(TIME_ZONES)
         what = "an IANA time zone, such as Europe/Berlin"

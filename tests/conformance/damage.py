@@ -220,7 +220,8 @@ _json = st.recursive(
 def _good(field: Field) -> st.SearchStrategy[str]:
     """Values that the field takes, mostly."""
     if field.allowed:
-        return _quoted(st.sampled_from((*field.allowed, *CURRENCIES[:3])).map(str.lower))
+        values = (*field.allowed, *dict(field.ended), *CURRENCIES[:3])
+        return _quoted(st.sampled_from(values).map(str.lower))
     if field.type.kind == "text":
         return _quoted(st.text(max_size=12)) | st.integers(0, 10**22).map(str)
     if field.type.kind == "timestamp":

@@ -130,6 +130,8 @@ def is_beyond_json_schema(feed: Feed, members: dict[str, Any], verdict: Verdict)
                 return True
         elif isinstance(given, str):
             text = given.strip(WHITE_SPACE)
+            if text.upper() in dict(field.ended) and verdict.reason == field.bad:
+                return True
             if any(re.fullmatch(form, text) for form in WRITTEN[field.type.kind]):
                 return True
     return False

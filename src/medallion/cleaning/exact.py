@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from medallion.contract import (
     NUMBER,
     OVERSIZE,
     RFC3339,
+    TIME,
     TIME_ZONES,
     TOTAL_MISMATCH,
     UPPER_FROM,
@@ -87,6 +88,7 @@ class Validator:
                 f.missing if f.required else None,
                 f.bad,
                 _rule_of(f),
+                tuple(_Ends.of(field) for field in _decided_by(feed, f)),
             )
             for f in feed.fields
         ]
@@ -104,7 +106,7 @@ class Validator:
             return Verdict(MALFORMED)
         unknown = frozenset(members.keys() - self._names)
         values: dict[str, Any] = {}
-        for name, read, absent, missing, bad, rule in self._rules:
+        for name, read, absent, missing, bad, rule, decided in self._rules:
             given = members.get(name)
             if type(given) is str:
                 given = given.strip(WHITE_SPACE) or None
@@ -119,6 +121,13 @@ class Validator:
                 return Verdict(bad, unknown=unknown, rule=str(error) or rule)
             except InvalidOperation:  # more digits than the field holds
                 return Verdict(bad, unknown=unknown, rule=rule)
+            for field, ends, too_late in decided:
+                if (end := ends.get(values[field])) and values[TIME] >= end:
+                    rule = (
+                        f"{values[field]} was withdrawn: only an event before {end:%Y-%m-%d} may "
+                        "have it"
+                    )
+                    return Verdict(too_late, unknown=unknown, rule=rule)
         if self._total and (rule := _broken_total(self._total, values)):
             return Verdict(TOTAL_MISMATCH, unknown=unknown, rule=rule)
         return Verdict(None, tuple(values.values()), unknown)
@@ -189,6 +198,7 @@ class _Rule(NamedTuple):
     - `missing`: the reason where a required field is absent; `bad`: that for a value it cannot
       take.
     - `rule`: what a value must be.
+    - `decided`: the fields whose values may have ended, to be tried once this one is read.
     """
 
     name: str
@@ -197,6 +207,29 @@ class _Rule(NamedTuple):
     missing: str | None
     bad: str
     rule: str
+    decided: tuple[_Ends, ...]
+
+
+class _Ends(NamedTuple):
+    """The values of a field that only events before an instant may have, and the reason else."""
+
+    name: str
+    ends: Mapping[Value | None, datetime]
+    reason: str
+
+    @classmethod
+    def of(cls, field: Field) -> _Ends:
+        return cls(
+            field.name,
+            {value: datetime.combine(day, time()) for value, day in field.ended},
+            field.bad,
+        )
+
+
+def _decided_by(feed: Feed, field: Field) -> list[Field]:
+    """Return the fields with values that end, of which this one or the time is read last."""
+    place = feed.names.index(TIME)
+    return [f for n, f in enumerate(feed.fields) if f.ended and feed.fields[max(n, place)] is field]
 
 
 def _rule_of(field: Field) -> str:
@@ -273,7 +306,7 @@ _NO_INSTANT = f"it must be {_PERIOD}, and a day of the calendar"
 
 def _text_reader(field: Field) -> Callable[[Any], Value]:
     fold, table = _FOLDS.get(field.fold or "", (None, {}))
-    allowed = frozenset(field.allowed)
+    allowed = frozenset((*field.allowed, *dict(field.ended)))
 
     def read(given: Any) -> Value:
         text = given

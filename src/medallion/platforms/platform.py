@@ -20,7 +20,7 @@ from medallion.platforms.questions.server import answering
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
 from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, read
-from medallion.settings import Reporting, Settings, SnowflakeAccount
+from medallion.settings import Reporting, Settings, SettingsFile, SnowflakeAccount
 
 PATIENCE = 3.0
 """Seconds in which a process that opens or closes the warehouse must have done so."""
@@ -30,7 +30,8 @@ PATIENCE = 3.0
 class Platform:
     """Everything external to the pipeline: a local home, the lake, the warehouse.
 
-    Also how the home reports, with the changes of it that its file does not have yet.
+    Also how the home reports, with the changes of it that its file does not have yet, and the rest
+    of what that file says.
     """
 
     home: Path
@@ -38,13 +39,16 @@ class Platform:
     snowflake: SnowflakeAccount | None = None
     reporting: Reporting = field(default_factory=Reporting)
     changes: Mapping[str, str] = field(default_factory=dict)
+    file: SettingsFile = field(default_factory=SettingsFile)
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
         """Return the platform that the settings choose."""
         home = settings.home
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
-        return cls(home, lake, settings.snowflake, settings.reporting, settings.changes)
+        return cls(
+            home, lake, settings.snowflake, settings.reporting, settings.changes, settings.file
+        )
 
     @contextmanager
     def lock(self, *, erasing: bool = False) -> Iterator[Heartbeat]:

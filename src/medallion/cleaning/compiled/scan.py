@@ -173,6 +173,8 @@ def _field(w, i, e, room, tables, words, cells, f, row):
         if rule.restricted and not _is_allowed(w, a, b, words, f):
             return REFUSED, room
         put_text(cells.views, f, row, w, a, b)
+        if rule.timed_by != NONE:
+            cells.numbers[f, row] = words.words[words.last[f]].end
     else:
         if kind == NUMBER:
             value = to_decimal(w, a, b, rule.scale, rule.unit)
@@ -201,11 +203,16 @@ def _is_allowed(w, a, b, words, f):
 
 @inlined
 def _fill(w, room, tables, cells, row):
-    """Put defaults in place of what is absent, compute the total or check it; return the room."""
+    """Put defaults in place of what is absent, compute the total or check it; return the room.
+
+    A line whose time is absent, or whose value had ended by then, is refused.
+    """
     for f in range(len(tables.rules)):
-        if cells.state[f, row] == VALUE:
-            continue
         rule = tables.rules[f]
+        if cells.state[f, row] == VALUE:
+            if rule.timed_by != NONE and cells.numbers[rule.timed_by, row] >= cells.numbers[f, row]:
+                return np.int64(REFUSED)
+            continue
         if rule.required:
             return np.int64(REFUSED)
         source = rule.default_field

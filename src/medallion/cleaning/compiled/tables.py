@@ -16,6 +16,7 @@ from medallion.contract import (
     LOWER_TO,
     MAX_DEPTH,
     MAX_NAME_LENGTH,
+    TIME,
     WHOLE_CURRENCIES,
     Feed,
     Field,
@@ -27,6 +28,7 @@ ABSENT, NULL, VALUE = range(3)
 """What a row has of a field: nothing, null or blank text, a value."""
 FOLD_LOWER, FOLD_UPPER = 1, 2
 NONE = EMPTY = -1
+ENDLESS = np.iinfo(np.int64).max
 
 MAX_WORDS = 2048
 MAX_NAME = MAX_NAME_LENGTH
@@ -47,6 +49,7 @@ RULE = np.dtype(
         ("fold", np.int64),
         ("required", np.int64),
         ("restricted", np.int64),
+        ("timed_by", np.int64),
         ("default_field", np.int64),
         ("has_default", np.int64),
         ("default_number", np.int64),
@@ -58,6 +61,7 @@ RULE = np.dtype(
 
 A number is read in units of 10**-scale and divided by `unit`, without rest. `low` and `high` bound
 what is kept: decimals in units of their own scale, instants in microseconds, dates in days.
+`timed_by` is the field with the time of the event, where values have an end, or NONE.
 `default_field` is the field that stands in for an absent one, or NONE; the text of a default is
 Tables.texts[default_from:default_to].
 """
@@ -67,11 +71,13 @@ WORD = np.dtype(
         ("start", np.int64),
         ("size", np.int64),
         ("allowed", np.int64),
+        ("end", np.int64),
         ("count", np.int64),
         ("line", np.int64),
     ]
 )
 """One word: Words.text[start:start + size]. Bit f of `allowed` says that it is a value of field f;
+`end` that a field with `timed_by` takes it before that instant alone (microseconds, or ENDLESS);
 `count` in how many lines it was an unknown name; `line` the number of the last line that named it.
 """
 
@@ -82,7 +88,8 @@ class Tables(NamedTuple):
     - `rules`: a RULE for each field.
     - `texts`: the texts of defaults.
     - `vocabulary`: the names of the fields, then the values that a field allows: where each begins
-      and ends in `letters`, and the field that allows it, or NONE.
+      and ends in `letters`, the field that allows it, or NONE, and the instant at which the field
+      no longer does.
     - `lower`: the lower case of each code point.
     - `total`: the field of the total, those of its price, quantity and discount; how many units of
       the price's scale make one of the total's; how many of the quantity's scale make 1; the
@@ -153,6 +160,7 @@ def tables_of(feed: Feed) -> Tables:
         rule["fold"] = _FOLDS[field.fold]
         rule["required"] = field.required
         rule["restricted"] = bool(field.allowed)
+        rule["timed_by"] = feed.names.index(TIME) if field.ended else NONE
         rule["default_field"] = (
             feed.names.index(field.default) if field.default in feed.names else NONE
         )
@@ -165,10 +173,13 @@ def tables_of(feed: Feed) -> Tables:
 
 
 def _vocabulary(feed: Feed) -> tuple[np.ndarray, np.ndarray]:
-    places, letters = list[tuple[int, int, int]](), b""
-    allowed = [(value, f) for f, field in enumerate(feed.fields) for value in field.allowed]
-    for text, f in [*((name, NONE) for name in feed.names), *allowed]:
-        places.append((len(letters), len(letters) + len(text.encode()), f))
+    places, letters = list[tuple[int, int, int, int]](), b""
+    words = [(name, NONE, ENDLESS) for name in feed.names]
+    for f, field in enumerate(feed.fields):
+        words += [(value, f, _days(day) * _DAY) for value, day in field.ended]
+        words += [(value, f, ENDLESS) for value in field.allowed]
+    for text, f, end in words:
+        places.append((len(letters), len(letters) + len(text.encode()), f, end))
         letters += text.encode()
     return np.array(places, np.int64), np.frombuffer(letters + b" " * 8, np.uint8)
 
@@ -205,12 +216,15 @@ def _bounds(field: Field) -> tuple[int, int]:
     if kind in ("timestamp", "date"):
         unit = _DAY if kind == "timestamp" else 1
         first, end = date.fromisoformat(EARLIEST), date.fromisoformat(BEFORE)
-        days = (first - date(1970, 1, 1)).days, (end - date(1970, 1, 1)).days
-        return days[0] * unit, days[1] * unit - 1
+        return _days(first) * unit, _days(end) * unit - 1
     unit = 10**field.type.scale
     most = 10 ** (field.type.precision or 18) - 1
     low = -most if field.minimum is None else int(field.minimum * unit)
     return low, most if field.maximum is None else field.maximum * unit
+
+
+def _days(day: date) -> int:
+    return (day - date(1970, 1, 1)).days
 
 
 def _default_number(field: Field) -> int:

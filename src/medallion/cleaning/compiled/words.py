@@ -60,10 +60,12 @@ def add_word(w, a, b, words):
 def learn(tables, words):
     """Give numbers to the names of the feed and to the values that its fields allow."""
     for k in range(len(tables.vocabulary)):
-        a, b, f = tables.vocabulary[k]
+        a, b, f, end = tables.vocabulary[k]
         word = find_word(tables.letters, a, b, words)
         if word == NONE:
             word = add_word(tables.letters, a, b, words)
         if f != NONE:
             words.words[word].allowed |= np.int64(1) << f
+            if tables.rules[f].timed_by != NONE:
+                words.words[word].end = end
             words.last[f] = word

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from medallion.cli.printing.report import say
 from medallion.errors import SettingsError
 from medallion.platforms.local import make_folder
 from medallion.platforms.platform import Platform
-from medallion.settings import DBT_PROJECT, EXAMPLES, FILE, KEYS, PROJECT, with_setting
+from medallion.settings import DBT_PROJECT, EXAMPLES, FILE, KEYS, PROJECT, TABLES, with_setting
 
 MAPPING = "till.toml"
 _NO_PART_OF_IT = shutil.ignore_patterns(
@@ -55,7 +56,7 @@ def init(platform: Platform, models: bool) -> None:
 def _settings(platform: Platform) -> str:
     """Return the text of the settings file, with what is not given commented out."""
     text = (EXAMPLES / FILE).read_text(encoding="utf-8")
-    for name in KEYS:
+    for name in (*KEYS, *chain(*TABLES.values())):
         text = re.sub(rf"(?m)^{name} =", f"# {name} =", text)
     for name, value in platform.changes.items():
         text = with_setting(text, name, value)

@@ -26,16 +26,19 @@ from medallion.cli.commands.verbs import (
     verb,
 )
 from medallion.cli.commands.watching import watching
+from medallion.cli.commands.year import say_retired
 from medallion.cli.printing.live_view import live_view
 from medallion.cli.printing.progress import Tell, progress
 from medallion.cli.printing.report import REFUSED, Tally, print_json, say, say_aside
 from medallion.cli.printing.state import print_audit, print_days, print_layers
+from medallion.errors import MedallionError
 from medallion.lake.raw import unreadable
 from medallion.lake.receipts import Receipt
 from medallion.layers.staging import other_versions
+from medallion.operations.retention import retain
 from medallion.operations.status import layers, reporting_currency, revenue_by_day
 from medallion.outputs.dashboard.server import Served, dashboard
-from medallion.pipeline import ALL, BatchReport, open_pipeline, stream
+from medallion.pipeline import ALL, BatchReport, Pipeline, open_pipeline, stream
 from medallion.platforms.platform import Platform
 from medallion.process import NOTHING_LOST, Duration, current_ending, exit_when_stopped
 from medallion.simulation import Producer, SimulationOptions, calm_tick, simulate
@@ -165,6 +168,7 @@ def up(
     with ExitStack() as opened:
         view = opened.enter_context(live_view(console, platform.home))
         pipeline = opened.enter_context(open_pipeline(platform, say_aside))
+        _retire(platform, pipeline)
         if not no_dashboard:
             served = opened.enter_context(dashboard(platform.home, port, names))
         if collects:
@@ -191,6 +195,21 @@ def up(
     exit_when_stopped()
     tally.print()
     tally.exit_when_refused(max_rejected)
+
+
+def _retire(platform: Platform, pipeline: Pipeline) -> None:
+    """Remove the raw objects that are older than the settings of the home keep them."""
+    days = platform.file.raw_days
+    receipts = "SELECT 1 FROM staging.receipts LIMIT 1"
+    if days is None or pipeline.warehouse.execute(receipts).fetchone() is None:
+        return
+    try:
+        report = retain(platform, days)
+    except MedallionError as error:
+        say_aside(f"no raw object was retired: {error}")
+    else:
+        if report.objects:
+            say_retired(report)
 
 
 @verb(stopped="stopped; every event that was acknowledged is in raw/")

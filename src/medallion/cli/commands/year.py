@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from medallion.cli.commands.verbs import as_json, verb
 from medallion.cli.printing.progress import progress
 from medallion.cli.printing.report import REFUSED, print_json, say
+from medallion.errors import SettingsError
 from medallion.operations.compaction import compact
-from medallion.operations.retention import retain
+from medallion.operations.retention import RetentionReport, retain
 from medallion.platforms.platform import Platform
-from medallion.process import Age
+from medallion.settings import FILE, days_of
+
+
+class Age(click.ParamType[int]):
+    """A command line type for a number of days."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the days of an age."""
+        days = days_of(str(value))
+        if not days:
+            self.fail(f"{value!r} is no age: write a number of days, as 400d", param, ctx)
+        return days
 
 
 @verb(stopped="stopped; nothing is lost, and 'medallion compact' goes on")
@@ -40,17 +55,30 @@ def compact_(platform: Platform, as_json: bool) -> None:
 
 @verb(stopped="stopped; nothing is lost, and the same command goes on")
 @click.option(
-    "--raw", "age", type=Age(), required=True, help="Remove raw objects that are older: 400d."
+    "--raw",
+    "age",
+    type=Age(),
+    help="Remove raw objects that are older: 400d. [raw under [retention] in medallion.toml]",
 )
 @as_json
-def retain_(platform: Platform, age: int, as_json: bool) -> None:
+def retain_(platform: Platform, age: int | None, as_json: bool) -> None:
     """Remove old raw objects; their receipts and their rows in bronze stay, and still count."""
     platform.require_existing()
+    if (age := age or platform.file.raw_days) is None:
+        raise SettingsError(
+            "say how old a raw object must be: --raw 400d, or, for good, the lines [retention] and "
+            f'raw = "400d" in {platform.home / FILE}'
+        )
     with platform.lock(), progress("looking for old raw objects") as tell:
         report = retain(platform, age, progress=tell)
     if as_json:
         print_json(vars(report))
         return
+    say_retired(report)
+
+
+def say_retired(report: RetentionReport) -> None:
+    """Say what was retired, and why other old objects were kept."""
     say(
         f"retired    {report.objects:,} raw objects of {report.bytes / 1e6:,.1f} MB that arrived "
         f"before {report.before:%Y-%m-%d}; bronze alone holds their rows"

@@ -20,7 +20,9 @@ from medallion.operations.freshness import Clock, State, duration, freshness
 from medallion.operations.status import newest
 from medallion.platforms.heartbeat import Runner
 from medallion.platforms.warehouse import Warehouse, relations
+from medallion.settings import Thresholds
 
+DEFAULTS = Thresholds()
 WEEK = timedelta(days=7)
 WEEKS = 4
 """How many weeks before are the usual, at the same weekday and hour."""
@@ -30,25 +32,14 @@ SHIFTS = (timedelta(hours=-1), timedelta(), timedelta(hours=1))
 an hour earlier or later is no alarm."""
 SPANS = (timedelta(minutes=10), timedelta(minutes=60))
 """The last minutes whose sales are compared."""
-LINES = 30
-"""Sales lines that a span usually has at least; with fewer, its sales are not compared."""
-SILENT_LINES = 10
-"""Sales lines that the same span of every week before had at least, where there is silence now."""
-BRIEF, PATIENCE = timedelta(minutes=1), 1.5
-"""A silence lasts at least so long, and so many times what lies between two raw objects."""
-FAR = 4.0
-"""How many times the usual spread sales must be away."""
+PATIENCE = 1.5
+"""A silence lasts at least so many times what lies between two raw objects."""
 SPREAD, CHANCE = 0.12, 1.5
 """The least spread: a share of the usual sales, and what chance makes of n lines: CHANCE / sqrt(n).
 CHANCE is the spread of the amounts of lines over their mean, with some room."""
 RECENT, PAST = timedelta(minutes=15), timedelta(days=7)
 """The arrivals that are looked at, and those before them that are the usual."""
-TIMES, LEAST_SHARE, LEAST_LINES = 4.0, 0.01, 10
-"""A share is too large from so many times the usual on, of at least so many lines."""
-LATE_SHARE = 0.05
 AUDIT = "audit"
-BEHIND = timedelta(minutes=10)
-"""How long a layer may lack what the layer before it has."""
 
 
 Weeks = list[tuple[int, float]]
@@ -72,6 +63,7 @@ class _Moment:
     now: datetime
     clock: Clock
     runner: Runner | None
+    thresholds: Thresholds
 
     def rows(self, sql: str, *parameters: datetime) -> list[tuple[Any, ...]]:
         return self.warehouse.execute(sql, [p.isoformat(" ") for p in parameters]).fetchall()
@@ -82,6 +74,7 @@ def look(
     now: datetime,
     runner: Runner | None = None,
     without: Collection[str] = (),
+    thresholds: Thresholds = DEFAULTS,
 ) -> list[Alarm]:
     """Return what is wrong at a moment.
 
@@ -89,11 +82,13 @@ def look(
         warehouse: the warehouse.
         now: the time, with its zone.
         runner: the last heartbeat of the runner of the home, if there is one.
-        without: the rules that are left out.
+        without: the rules that are left out, besides those that the thresholds leave out.
+        thresholds: from where on a rule speaks.
     """
     built = relations(warehouse)
-    moment = _Moment(warehouse, now.replace(tzinfo=None), newest(warehouse), runner)
-    due = [rule for name, (needs, rule) in RULES.items() if needs <= built and name not in without]
+    moment = _Moment(warehouse, now.replace(tzinfo=None), newest(warehouse), runner, thresholds)
+    left_out = {*without, *thresholds.off}
+    due = [rule for name, (needs, rule) in RULES.items() if needs <= built and name not in left_out]
     return [alarm for rule in due for alarm in rule(moment)]
 
 
@@ -105,11 +100,12 @@ def _silence(moment: _Moment) -> Iterator[Alarm]:
         moment.now - WEEK,
         moment.now,
     )
-    if last is None or moment.now - last < max(BRIEF, PATIENCE * _between_arrivals(moment)):
+    brief = timedelta(minutes=moment.thresholds.silence_minutes)
+    if last is None or moment.now - last < max(brief, PATIENCE * _between_arrivals(moment)):
         return  # a home at rest, or of history alone; or the next object is not due yet
     _, usual = _sales(moment, last, moment.now).get("", ((0, 0.0), {}))
     lines = [count for weeks in usual.values() for count, _ in weeks]
-    if usual and min(lines) >= SILENT_LINES:
+    if usual and min(lines) >= moment.thresholds.silence_lines:
         quiet = duration((moment.now - last).total_seconds())
         yield Alarm(
             "silence",
@@ -141,7 +137,7 @@ def _sales_far(moment: _Moment) -> Iterator[Alarm]:
             if not usual or currency in seen:
                 continue
             # Far from the usual at every shift, and always in the same direction.
-            far = {_far(net, weeks) for weeks in usual.values()}
+            far = {_far(net, weeks, moment.thresholds) for weeks in usual.values()}
             if far in ({1}, {-1}):
                 seen.add(currency)
                 weeks = usual[timedelta()]
@@ -154,14 +150,16 @@ def _sales_far(moment: _Moment) -> Iterator[Alarm]:
                 )
 
 
-def _far(net: float, weeks: Weeks) -> int:
+def _far(net: float, weeks: Weeks, thresholds: Thresholds) -> int:
     """Return 1 or -1 for net sales far above or below those of some weeks, else 0."""
     lines, middle = (median(values) for values in zip(*weeks, strict=True))
-    if lines < LINES or middle <= 0:
+    if lines < thresholds.sales_lines or middle <= 0:
         return 0
     deviation = 1.4826 * median(abs(amount - middle) for _, amount in weeks)
     spread = max(deviation, middle * max(SPREAD, CHANCE / lines**0.5))
-    return 0 if abs(net - middle) <= FAR * spread else 1 if net > middle else -1
+    if abs(net - middle) <= thresholds.sales_spreads * spread:
+        return 0
+    return 1 if net > middle else -1
 
 
 def _sales(
@@ -206,11 +204,13 @@ def _sales(
 
 def _quarantine(moment: _Moment) -> Iterator[Alarm]:
     """Tell of a reason that takes a larger share of the lines than it used to."""
+    thresholds = moment.thresholds
     lines, reasons, past_lines, past_reasons = _arrivals(moment, "reasons")
     for (feed, reason), count in sorted(reasons.items()):
         share = count / lines[feed]
         usual = past_reasons[feed, reason] / past_lines[feed] if past_lines[feed] else 0.0
-        if count >= LEAST_LINES and share > max(LEAST_SHARE, TIMES * usual):
+        too_much = max(thresholds.rejected_share, thresholds.share_times * usual)
+        if count >= thresholds.share_lines and share > too_much:
             yield Alarm(
                 "quarantine",
                 f"{feed}: {reason}",
@@ -224,7 +224,8 @@ def _unknown_field(moment: _Moment) -> Iterator[Alarm]:
     lines, fields, past_lines, past_fields = _arrivals(moment, "unknown_fields")
     for (feed, field), count in sorted(fields.items()):
         is_new = past_lines[feed] and not past_fields[feed, field]
-        if is_new and count >= max(LEAST_LINES, LEAST_SHARE * lines[feed]):
+        least = moment.thresholds.unknown_field_share * lines[feed]
+        if is_new and count >= max(moment.thresholds.share_lines, least):
             yield Alarm(
                 "unknown field",
                 f"{feed}: {field}",
@@ -268,7 +269,9 @@ def _late(moment: _Moment) -> Iterator[Alarm]:
     by_time = {recent: (lines, late) for recent, lines, late in shares}
     (lines, late), (past, past_late) = by_time.get(True, (0, 0)), by_time.get(False, (0, 0))
     usual = past_late / past if past else 0.0
-    if late >= LEAST_LINES and late / lines > max(LATE_SHARE, TIMES * usual):
+    thresholds = moment.thresholds
+    too_much = max(thresholds.late_share, thresholds.share_times * usual)
+    if late >= thresholds.share_lines and late / lines > too_much:
         yield Alarm(
             "late",
             "purchases",
@@ -291,7 +294,8 @@ def _freshness(moment: _Moment) -> Iterator[Alarm]:
         "AND NOT EXISTS (SELECT 1 FROM silver.purchases_silver AS known "
         "WHERE known.event_id = staged.event_id)"
     )
-    if moment.rows(f"SELECT 1 {newer} LIMIT 1", moment.now - BEHIND):
+    behind = timedelta(minutes=moment.thresholds.behind_minutes)
+    if moment.rows(f"SELECT 1 {newer} LIMIT 1", moment.now - behind):
         ((waiting, since),) = moment.rows(
             f"SELECT count(*), min(loaded_at) {newer} {unknown}", moment.now
         )

@@ -65,7 +65,8 @@ class Watch:
         with self.platform.reader() as warehouse:
             if not self.platform.snowflake:
                 require_current(warehouse)
-            alarms = look(warehouse, now, runner, without=() if is_due else (AUDIT,))
+            without = () if is_due else (AUDIT,)
+            alarms = look(warehouse, now, runner, without, self.platform.file.thresholds)
         if is_due:
             self._audited = now
         else:

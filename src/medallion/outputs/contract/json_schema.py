@@ -23,8 +23,8 @@ LIMITS = (
     "JSON Schema checks values, not bytes, and does no arithmetic. Only the cleaner decides "
     "whether a line is JSON that it can read; whether a number is accepted as a text (7 is, 7.0 is "
     "not); whether a number or a time in a string is within its bounds; whether a date exists; "
-    "whether a number is within its bounds only after rounding; and whether a total agrees with "
-    "its parts."
+    "whether a number is within its bounds only after rounding; whether a currency was in use at "
+    "the time of the event; and whether a total agrees with its parts."
 )
 
 _SPACE = r"[ \t\r\n]*"
@@ -70,7 +70,8 @@ def _escaped(name: str) -> str:
 
 def _text(field: Field) -> dict[str, Any]:
     if field.allowed:
-        cased = map(_any_case if field.fold else _escaped, field.allowed)
+        values = (*field.allowed, *dict(field.ended))
+        cased = map(_any_case if field.fold else _escaped, values)
         return {"type": ["string"], "pattern": _pattern(field, "|".join(cased))}
     rule: dict[str, Any] = {"type": ["string", "integer"], "minimum": 0}
     if field.required:

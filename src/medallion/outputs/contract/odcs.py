@@ -102,7 +102,7 @@ def _allowed_rule(field: Field) -> dict[str, Any]:
         "type": "library",
         "metric": "invalidValues",
         "description": f"{field.name} is one of the values that the contract allows.",
-        "arguments": {"validValues": list(field.allowed)},
+        "arguments": {"validValues": [*field.allowed, *dict(field.ended)]},
         "mustBe": 0,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 from string import Template
 
@@ -29,6 +30,7 @@ from medallion.contract import (
     UNREADABLE,
     VERSION,
     WHOLE_CURRENCIES,
+    WITHDRAWN_CURRENCIES,
     Column,
     Feed,
     Field,
@@ -62,6 +64,7 @@ def page() -> str:
         "whole": total.whole,
         "whole_currencies": ", ".join(WHOLE_CURRENCIES),
         "fixed": total.fixed,
+        "withdrawn_currencies": _by_end(),
         "feeds": "\n".join(map(_feed, FEEDS.values())),
         "technical": _columns(TECHNICAL_COLUMNS),
         "quarantine": _columns(QUARANTINE_COLUMNS),
@@ -69,6 +72,14 @@ def page() -> str:
         "limits": LIMITS,
     }
     return Template(Path(__file__).with_name("page.md").read_text("utf-8")).substitute(values)
+
+
+def _by_end() -> str:
+    """Return the withdrawn currencies by the first day without them, the last of them first."""
+    codes: dict[date, list[str]] = {}
+    for code, end in WITHDRAWN_CURRENCIES:
+        codes.setdefault(end, []).append(code)
+    return _rows((f"{end}", ", ".join(codes[end])) for end in sorted(codes, reverse=True)).strip()
 
 
 def _feed(feed: Feed) -> str:
@@ -90,7 +101,7 @@ def _field(field: Field) -> tuple[str, ...]:
 
 def _rule(field: Field) -> str:
     """Return the rules of a field as a short list."""
-    lists = {CURRENCIES: "ISO 4217", TIME_ZONES: "IANA, with links"}
+    lists = {CURRENCIES: "ISO 4217, in use at `ts`", TIME_ZONES: "IANA, with links"}
     allowed = lists.get(field.allowed, " or ".join(field.allowed))
     rules = [
         "required" if field.required else "",
