@@ -161,6 +161,7 @@ class Standin:
             (r"ALTER\s+SESSION\s", _alter_session),
             (r"SHOW\s+PARAMETERS\s+LIKE\s+'QUERY_TAG'", _query_tag),
             (r"SHOW\s+GRANTS\s", _show_grants),
+            (r"SHOW\s+TASKS\s", self.tasks.show),
             (r"SHOW\s+USER\s+FUNCTIONS\s", _show_functions),
             (r"DESC(RIBE)?\s+(STORAGE\s+|NOTIFICATION\s+)?INTEGRATION\s", _describe_integration),
         ]
