@@ -136,6 +136,8 @@ class Standin:
         """Runs a statement, or checks and rewrites it for fakesnow. Raises what it ends with."""
         sql = _COMMENTS.sub("", text, count=1).rstrip().rstrip(";").rstrip()
         sql = re.sub(r"\s*/\*[^*]*\*/\s*$", "", sql)
+        # docs.snowflake.com/en/sql-reference/identifier-literal
+        sql = re.sub(r"\bIDENTIFIER\('([\w.]+)'\)", r"\1", sql, flags=re.I)
         if match := _USE.fullmatch(sql):
             return Prepared(self._use(session, (match[1] or "DATABASE").upper(), match[2], sql))
         for pattern, handler in self._handlers():

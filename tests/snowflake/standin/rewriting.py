@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+from tests.snowflake.standin.dbt_projects import VERSIONS
 from tests.snowflake.standin.session import Session, rows_sql
 
 _TEMPORARY = re.compile(
@@ -32,6 +34,9 @@ def rewritten(standin: Any, session: Session, sql: str) -> str:
         session.require("MONITOR", ("PIPE", session.full_name(name)))
     sql = _PIPE_STATUS.sub(r"system_pipe_status('\1')", sql)
     sql = _RECENT.sub(lambda match: _recent(session, match[1]), sql)
+    sql = re.sub(r"\bCURRENT_ROLE\(\)", f"'{session.role}'", sql, flags=re.I)
+    versions = json.dumps([{"dbt_version": version} for version in VERSIONS])
+    sql = re.sub(r"SYSTEM\$SUPPORTED_DBT_VERSIONS\(\)", f"'{versions}'", sql, flags=re.I)
     sql = _GRAPHS.sub(lambda match: _graphs(standin, session, match[2]), sql)
     # COPY_HISTORY shows only tables on which the role (of a view: its owner) holds a privilege
     # (docs.snowflake.com/en/sql-reference/account-usage/copy_history).
