@@ -368,7 +368,6 @@ def test_a_variable_that_is_missing_or_wrong_is_named(
     [
         ("run",),
         ("up", "--no-dashboard"),
-        ("forget", "--customer", "C1"),
         ("dashboard",),
         ("export", "out"),
     ],

@@ -36,7 +36,7 @@ from tests.snowflake.account_here import (
 DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 AGAIN = "run --full-refresh --select silver+"
 """What the page has dbt do when a day was loaded again."""
-FIELDS = ("name", "receipt", "day", "time", "new", "old", "subject", "audience")
+FIELDS = ("name", "receipt", "day", "time", "new", "old", "subject", "audience", "user")
 """The placeholders of the page."""
 FOLLOWED: set[str] = set()
 """The paragraphs whose SQL some test has run."""
@@ -406,6 +406,15 @@ def test_workflow_signs_in_by_its_identity(shop: Shop, monkeypatch: pytest.Monke
         for sql in statements(rendered(account.values)):
             connection.cursor().execute(sql)
     assert account.server.state() == before
+
+
+def test_an_administrator_gets_a_key(shop: Shop) -> None:
+    """To forget a customer, which test_forget does."""
+    public = make_keys(shop.account.folder, "jane")
+    shop.follow("A customer must be forgotten", user="ADMIN", new=public)
+    key = str(shop.account.folder / "jane.p8")
+    with shop.account.server.connect(private_key_file=key, role="SYSADMIN") as connection:
+        assert connection.role == "SYSADMIN"
 
 
 def test_stale_pipe_is_forced_and_what_it_missed_is_loaded_by_name(shop: Shop) -> None:

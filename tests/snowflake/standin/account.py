@@ -24,6 +24,7 @@ CONTAINED = (
     "TAG",
     "MASKING POLICY",
     "NETWORK RULE",
+    "STREAMLIT",
     "AUTHENTICATION POLICY",
 )
 """Kinds that live in a schema."""
@@ -38,6 +39,7 @@ ACCOUNT = ("ACCOUNT", "ACCOUNT")
 BUILT_IN = {
     "ACCOUNTADMIN": (
         "CREATE INTEGRATION",
+        "CREATE COMPUTE POOL",
         "CREATE RESOURCE MONITOR",
         "MODIFY RESOURCE MONITOR",
         "APPLY MASKING POLICY",

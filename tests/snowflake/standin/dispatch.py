@@ -136,6 +136,8 @@ class Standin:
         """Runs a statement, or checks and rewrites it for fakesnow. Raises what it ends with."""
         sql = _COMMENTS.sub("", text, count=1).rstrip().rstrip(";").rstrip()
         sql = re.sub(r"\s*/\*[^*]*\*/\s*$", "", sql)
+        # docs.snowflake.com/en/sql-reference/identifier-literal
+        sql = re.sub(r"\bIDENTIFIER\('([\w.]+)'\)", r"\1", sql, flags=re.I)
         if match := _USE.fullmatch(sql):
             return Prepared(self._use(session, (match[1] or "DATABASE").upper(), match[2], sql))
         for pattern, handler in self._handlers():
@@ -161,6 +163,7 @@ class Standin:
             (r"ALTER\s+SESSION\s", _alter_session),
             (r"SHOW\s+PARAMETERS\s+LIKE\s+'QUERY_TAG'", _query_tag),
             (r"SHOW\s+GRANTS\s", _show_grants),
+            (r"SHOW\s+TASKS\s", self.tasks.show),
             (r"SHOW\s+USER\s+FUNCTIONS\s", _show_functions),
             (r"DESC(RIBE)?\s+(STORAGE\s+|NOTIFICATION\s+)?INTEGRATION\s", _describe_integration),
         ]

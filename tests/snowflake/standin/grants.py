@@ -15,7 +15,7 @@ _GRANT = re.compile(
 )
 _MANY = re.compile(r"(ALL|FUTURE)\s+([A-Z ]+?)S?\s+IN\s+(SCHEMA|DATABASE)\s+([\w.\"]+)", re.I)
 _ONE = re.compile(
-    rf"(DATABASE|SCHEMA|WAREHOUSE|INTEGRATION|RESOURCE\s+MONITOR|USER|"
+    rf"(DATABASE|SCHEMA|WAREHOUSE|INTEGRATION|RESOURCE\s+MONITOR|COMPUTE\s+POOL|USER|"
     rf"{'|'.join(k.replace(' ', chr(92) + 's+') for k in CONTAINED)})\s+([\w.\"]+)",
     re.I,
 )
@@ -25,6 +25,8 @@ PRIVILEGES = {
     "SCHEMA": {"USAGE", "MONITOR", *(f"CREATE {kind}" for kind in CONTAINED)},
     "WAREHOUSE": {"USAGE", "OPERATE", "MONITOR", "MODIFY"},
     "INTEGRATION": {"USAGE"},
+    "COMPUTE POOL": {"USAGE", "MONITOR", "OPERATE"},
+    "STREAMLIT": {"USAGE"},
     "TABLE": {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES"},
     "VIEW": {"SELECT", "REFERENCES"},
     "STAGE": {"USAGE", "READ", "WRITE"},

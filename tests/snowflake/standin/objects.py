@@ -33,6 +33,12 @@ PROPERTIES: dict[str, set[str]] = {
     "NOTIFICATION INTEGRATION": _COMMENT
     | {"TYPE", "DIRECTION", "NOTIFICATION_PROVIDER", "ENABLED"}
     | {"AWS_SNS_TOPIC_ARN", "AWS_SNS_ROLE_ARN"},
+    "EXTERNAL ACCESS INTEGRATION": _COMMENT | {"ALLOWED_NETWORK_RULES", "ENABLED"},
+    "COMPUTE POOL": _COMMENT
+    | {"MIN_NODES", "MAX_NODES", "INSTANCE_FAMILY", "AUTO_SUSPEND_SECS", "AUTO_RESUME"},
+    "STREAMLIT": _COMMENT
+    | {"MAIN_FILE", "QUERY_WAREHOUSE", "TITLE", "RUNTIME_NAME", "COMPUTE_POOL"}
+    | {"EXTERNAL_ACCESS_INTEGRATIONS"},
     "NETWORK POLICY": _COMMENT | {"ALLOWED_NETWORK_RULE_LIST", "BLOCKED_NETWORK_RULE_LIST"},
     "NETWORK RULE": _COMMENT | {"TYPE", "MODE", "VALUE_LIST"},
     "AUTHENTICATION POLICY": _COMMENT | {"AUTHENTICATION_METHODS", "CLIENT_TYPES"},
@@ -162,6 +168,14 @@ def _valid(session: Session, kind: str, thing: Thing) -> None:
         for name in re.findall(r"'([^']*)'", properties["ALLOWED_NETWORK_RULE_LIST"]):
             if ("NETWORK RULE", session.full_name(name)) not in session.account.things:
                 raise missing("NETWORK RULE", name)
+    for name in re.findall(r"[\w.]+", properties.get("ALLOWED_NETWORK_RULES", "")):
+        if ("NETWORK RULE", session.full_name(name)) not in session.account.things:
+            raise missing("NETWORK RULE", name)
+    if kind == "STREAMLIT":  # docs.snowflake.com/en/sql-reference/sql/create-streamlit
+        session.require("USAGE", ("WAREHOUSE", properties["QUERY_WAREHOUSE"].upper()))
+        session.require("USAGE", ("COMPUTE POOL", plain(properties["COMPUTE_POOL"]).upper()))
+        for name in re.findall(r"\w+", properties["EXTERNAL_ACCESS_INTEGRATIONS"]):
+            session.require("USAGE", ("INTEGRATION", name.upper()))
     for name in re.findall(r"\w+", properties.get("NOTIFY_USERS", "")):
         if ("USER", name.upper()) not in session.account.things:
             raise missing("USER", name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-from tests.snowflake.standin.session import Session
+from tests.snowflake.standin.dbt_projects import VERSIONS
+from tests.snowflake.standin.session import Session, rows_sql
 
 _TEMPORARY = re.compile(
     r"(CREATE\s+(?:OR\s+REPLACE\s+)?)(?:TEMPORARY|TEMP)\s+(?=(?:TABLE|VIEW)\s)", re.I
@@ -13,6 +15,11 @@ _TEMPORARY = re.compile(
 _RECENT = re.compile(
     r"TABLE\(\s*[\w.]*INFORMATION_SCHEMA\.COPY_HISTORY\(\s*TABLE_NAME\s*=>\s*'([\w.]+)'\s*,\s*"
     r"START_TIME\s*=>\s*DATEADD\('day',\s*-14,\s*CURRENT_TIMESTAMP\(\)\)\s*\)\s*\)",
+    re.I,
+)
+_GRAPHS = re.compile(
+    r"TABLE\(\s*(\w+)\.INFORMATION_SCHEMA\.CURRENT_TASK_GRAPHS\(\s*ROOT_TASK_NAME\s*=>\s*'(\w+)'"
+    r"\s*\)\s*\)",
     re.I,
 )
 _HISTORY = re.compile(r"\bSNOWFLAKE\.ACCOUNT_USAGE\.COPY_HISTORY\b", re.I)
@@ -27,6 +34,10 @@ def rewritten(standin: Any, session: Session, sql: str) -> str:
         session.require("MONITOR", ("PIPE", session.full_name(name)))
     sql = _PIPE_STATUS.sub(r"system_pipe_status('\1')", sql)
     sql = _RECENT.sub(lambda match: _recent(session, match[1]), sql)
+    sql = re.sub(r"\bCURRENT_ROLE\(\)", f"'{session.role}'", sql, flags=re.I)
+    versions = json.dumps([{"dbt_version": version} for version in VERSIONS])
+    sql = re.sub(r"SYSTEM\$SUPPORTED_DBT_VERSIONS\(\)", f"'{versions}'", sql, flags=re.I)
+    sql = _GRAPHS.sub(lambda match: _graphs(standin, session, match[2]), sql)
     # COPY_HISTORY shows only tables on which the role (of a view: its owner) holds a privilege
     # (docs.snowflake.com/en/sql-reference/account-usage/copy_history).
     return _HISTORY.sub(
@@ -44,3 +55,15 @@ def _recent(session: Session, table: str) -> str:
         f"(SELECT * FROM SNOWFLAKE.ACCOUNT_USAGE.ALL_COPIES WHERE full_name = '{name}' "
         f"AND standin_sees('{session.role}', full_name))"
     )
+
+
+def _graphs(standin: Any, session: Session, root: str) -> str:
+    """CURRENT_TASK_GRAPHS: the runs of a root task that execute now, to who has a privilege on it
+    (docs.snowflake.com/en/sql-reference/functions/current_task_graphs)."""
+    running = [
+        name
+        for name in standin.tasks.executing
+        if name.endswith(f".{root.upper()}") and session.account.sees(session.role, ("TASK", name))
+    ]
+    rows = [[name, "EXECUTING"] for name in running]
+    return f"({rows_sql(['root_task_name', 'state'], rows)}) AS graphs"

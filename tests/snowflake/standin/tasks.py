@@ -18,7 +18,7 @@ from tests.snowflake.standin.account import (
     refusal,
 )
 from tests.snowflake.standin.dbt_projects import DbtProjects
-from tests.snowflake.standin.session import DONE, Session, said
+from tests.snowflake.standin.session import DONE, Session, rows_sql, said
 
 RUNS = "SNOWFLAKE.ACCOUNT_USAGE.TASK_HISTORY"
 _STREAM = re.compile(
@@ -31,6 +31,7 @@ _TASK = re.compile(
     re.I | re.S,
 )
 _ALTER = re.compile(r"ALTER\s+TASK\s+(IF\s+EXISTS\s+)?([\w.]+)\s+(RESUME|SUSPEND)", re.I)
+_SHOW = re.compile(r"SHOW\s+TASKS\s+LIKE\s+'(\w+)'\s+IN\s+SCHEMA\s+([\w.]+)", re.I)
 _WHEN = re.compile(r"SYSTEM\$STREAM_HAS_DATA\(\s*'([\w.]+)'\s*\)", re.I)
 PROPERTIES = {
     "WAREHOUSE",
@@ -53,6 +54,8 @@ class Tasks:
     def __init__(self, standin: Any) -> None:
         self._standin, self._account = standin, standin.account
         self._db = standin.loader._db
+        self.executing: set[str] = set()
+        """The root tasks whose graph runs now."""
         self.dbt = DbtProjects(standin).execute
 
     # ---- streams
@@ -200,6 +203,17 @@ class Tasks:
                     "suspended."
                 )
 
+    def show(self, session: Session, sql: str) -> str:
+        """SHOW TASKS: those on which the role has a privilege, with their state."""
+        if not (match := _SHOW.fullmatch(sql)):
+            raise refusal(f"the stand-in does not know {sql[:60]!r}")
+        key = ("TASK", f"{session.schema_name(match[2])}.{match[1].upper()}")
+        thing = self._account.things.get(key)
+        rows = []
+        if thing and self._account.sees(session.role, key):
+            rows = [[match[1].upper(), "started" if thing.state.get("started") else "suspended"]]
+        return rows_sql(["name", "state"], rows)
+
     def tick(self) -> dict[str, str]:
         """The time of every root task has come: what each task that was due did."""
         told: dict[str, str] = {}
@@ -212,11 +226,13 @@ class Tasks:
         """Run a graph; what each of its tasks did. A failure goes to the root's topic; so many in a
         row suspend the root."""
         told: dict[str, str] = {}
+        self.executing.add(name)
         for task, state, problem in self._graph(name):
             told[task] = f"{state} {problem}".strip()
             self._book(task, state, problem)
             if state == "FAILED":
                 self._announce(root, task, problem)
+        self.executing.discard(name)
         if any(text.startswith("FAILED") for text in told.values()):
             root.state["failures"] = root.state.get("failures", 0) + 1
             limit = int(root.properties.get("SUSPEND_TASK_AFTER_NUM_FAILURES", 10))

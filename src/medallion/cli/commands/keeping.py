@@ -67,7 +67,6 @@ def forget_(platform: Platform, customer: str | None, resume: bool, as_json: boo
     """Replace a customer's id by a random pseudonym everywhere; exit 1 when it is still there."""
     if (customer is None) != resume:
         raise SettingsError("give either --customer ID or --resume")
-    platform.require_home()
     platform.require_existing()
     with platform.lock(erasing=True), progress("searching") as tell:
         report = forget(platform, customer, progress=tell)
@@ -87,7 +86,7 @@ def forget_(platform: Platform, customer: str | None, resume: bool, as_json: boo
 
 def _nearest_customer(platform: Platform, customer: str) -> str:
     """Return the end of a sentence that names an id which differs by a slip of the finger."""
-    if not warehouse_path(platform.home).exists():
+    if platform.snowflake or not warehouse_path(platform.home).exists():
         return ""
     with platform.reader() as warehouse:
         if "silver.purchases_silver" not in relations(warehouse):
@@ -137,6 +136,16 @@ def _print_forgotten(report: ForgetReport) -> None:
             f"{done.bronze_rows:,} rows and {done.quarantined_lines:,} rejected lines in "
             f"{done.bronze_objects:,} bronze objects; the customer is now {report.pseudonym}"
         )
+    if report.landed_rows:
+        say(f"Snowflake  {report.landed_rows:,} landed rows rewritten, all models built anew")
     looked = ", ".join(f"{count:,} {kind}" for kind, count in searched.items())
     say(f"searched   {looked}: the id is in {len(report.left):,} places")
     say(*(f"  {place}" for place in report.left), colour="yellow")
+    if kept := report.kept:
+        say(
+            f"kept       Time Travel keeps the old content of up to {kept.tables:,} tables until "
+            f"{kept.time_travel_until:%Y-%m-%d %H:%M} UTC, Fail-safe that of "
+            f"{kept.permanent_tables:,} permanent ones until "
+            f"{kept.fail_safe_until:%Y-%m-%d %H:%M} UTC; no statement in the query history names "
+            "the id"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from medallion.audit.bronze import require_sound_bronze
 from medallion.contract import WHITE_SPACE
 from medallion.errors import HomeBusy, LakeError, SettingsError
 from medallion.lake.seals import Stamp
+from medallion.operations.erasure.account import AccountEraser, Kept, account_eraser
 from medallion.operations.erasure.lake import Before, LakeEraser, Rewritten
 from medallion.operations.erasure.pseudonym import Replacement
 from medallion.operations.erasure.search import Search, search
@@ -30,20 +32,28 @@ RECORDS = "erasures"
 
 @dataclass
 class ForgetReport:
-    """The result of an erasure; `left` names the places that still hold the id."""
+    """The result of an erasure; `left` names the places that still hold the id.
+
+    `landed_rows` are the rows in Snowflake that held it, and `kept` says until when Snowflake keeps
+    their old content.
+    """
 
     pseudonym: str
     at: datetime
     rewritten: Rewritten
     searched: dict[str, int] = field(default_factory=dict)
     left: list[str] = field(default_factory=list)
+    landed_rows: int = 0
+    kept: Kept | None = None
     seconds: float = 0.0
 
     @property
     def was_found(self) -> bool:
-        """Return whether the home or the lake held the id."""
+        """Return whether the home, the lake or the account held the id."""
         done = self.rewritten
-        return bool(done.raw_objects or done.bronze_objects or done.old_versions)
+        return bool(
+            done.raw_objects or done.bronze_objects or done.old_versions or self.landed_rows
+        )
 
 
 def forget(
@@ -51,6 +61,7 @@ def forget(
 ) -> ForgetReport:
     """Replace a customer's id by a random pseudonym in the lake, the warehouse and all snapshots.
 
+    In Snowflake the pipes and the task rest meanwhile; an act that is interrupted leaves them so.
     Every count and sum stays the same. Old versions of objects in a bucket are deleted. Afterwards
     nothing links the pseudonym to the id.
 
@@ -66,12 +77,27 @@ def forget(
     """
     started = time.monotonic()
     act = _Act.open(platform, customer)
+    where = account_eraser(platform.snowflake, act.replacement) if platform.snowflake else None
+    with where or nullcontext() as account:
+        return _forget(platform, act, account, started, progress)
+
+
+def _forget(
+    platform: Platform,
+    act: _Act,
+    account: AccountEraser | None,
+    started: float,
+    progress: Callable[[str], None],
+) -> ForgetReport:
     if not act.is_resumed:
         _require_no_cluster_run(platform.lake)
         _require_no_old_copy(platform.home)
         # Rewritten, a damaged object would pass for sound.
         require_sound_bronze(platform.lake, "then forget")
         catch_up(platform)
+    if account:
+        progress("pausing the pipes")
+        act.rest(account)
     eraser = LakeEraser(platform.lake, act.replacement, act.stamps, act.store)
     progress("searching raw/")
     act.note(_nobody_writes(platform.lake, eraser.find_raw()))
@@ -81,13 +107,28 @@ def forget(
     eraser.rewrite_quarantine()
     eraser.rewrite_receipts(act.raw)
     report = ForgetReport(act.replacement.pseudonym, datetime.now(UTC), eraser.done)
+    if account:
+        progress("rewriting what has landed")
+        report.landed_rows = account.rewrite_landing(platform.lake, list(act.raw))
+        progress("resuming the pipes")
+        account.resume_pipes(act.newest)
     if act.is_resumed or report.was_found:
         progress("building the warehouse anew")
         rewrite_warehouse(platform)
+        if account and not act.is_built:
+            account.build()
+            act.is_built = True
+            act.store()
     progress("deleting old versions")
     eraser.done.old_versions = purge(platform.lake, act.replacement, act.raw)
     progress("searching every file")
     _prove(report, search(platform.home, platform.lake, act.replacement))
+    if account:
+        progress("searching every table of the account")
+        report.left += [f"Snowflake: {place}" for place in account.places()]
+        report.kept = account.kept(datetime.now(UTC))
+        if act.was_task_started:
+            account.resume_task()
     report.seconds = time.monotonic() - started
     act.end(report)
     return report
@@ -138,6 +179,9 @@ class _Act:
     raw: dict[str, Before]
     is_resumed: bool
     stamps: dict[str, Stamp] = field(default_factory=dict)
+    newest: dict[str, str] = field(default_factory=dict)
+    was_task_started: bool | None = None
+    is_built: bool = False
 
     @classmethod
     def open(cls, platform: Platform, customer: str | None) -> _Act:
@@ -161,12 +205,25 @@ class _Act:
             }
             by = Replacement(plan["customer"], plan["pseudonym"])
             stamps = {key: Stamp(*stamp) for key, stamp in plan["rewritten"].items()}
-            return cls(path, lake, by, raw, True, stamps)
+            newest, started = plan.get("newest", {}), plan.get("was_task_started")
+            is_built = plan.get("is_built", False)
+            return cls(path, lake, by, raw, True, stamps, newest, started, is_built)
         if customer is None:
             raise SettingsError("no erasure was interrupted; name a customer with --customer")
         if not customer or customer != customer.strip(WHITE_SPACE):
             raise SettingsError("no event can have this customer_id: it is blank or padded")
         return cls(path, lake, Replacement.of(customer), {}, False)
+
+    def rest(self, account: AccountEraser) -> None:
+        """Let the pipes and the task of an account rest; store first how they were."""
+        if self.was_task_started is None:
+            account.require_running()
+            self.was_task_started = account.is_task_started()
+            self.store()
+        account.pause()
+        if not self.newest:
+            self.newest = account.newest()
+            self.store()
 
     def note(self, raw: dict[str, Before]) -> None:
         """Store which raw objects will change, with their old checksums and arrivals."""
@@ -187,6 +244,9 @@ class _Act:
                 for key, then in self.raw.items()
             },
             "rewritten": {key: [stamp.size, stamp.sha256] for key, stamp in self.stamps.items()},
+            "newest": self.newest,
+            "was_task_started": self.was_task_started,
+            "is_built": self.is_built,
         }
         _write(self.path, plan)
 
@@ -195,7 +255,7 @@ class _Act:
         if report.was_found or self.is_resumed:
             records = self.path.parent / RECORDS
             records.mkdir(exist_ok=True)
-            record = asdict(report) | {"at": report.at.isoformat()}
+            record = asdict(report)
             _write(records / f"{report.pseudonym}.json", record)
         self.path.unlink()
         sync(self.path.parent)
@@ -203,7 +263,10 @@ class _Act:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+    temporary.write_text(
+        json.dumps(content, indent=2, ensure_ascii=False, default=datetime.isoformat),
+        encoding="utf-8",
+    )
     sync(temporary)
     temporary.rename(path)
     sync(path.parent)

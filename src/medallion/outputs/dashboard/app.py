@@ -1,8 +1,9 @@
-"""The Streamlit app: `streamlit run app.py -- HOME`, or without a home to read Snowflake."""
+"""The Streamlit app: `streamlit run app.py -- HOME`. The one in Snowflake calls `main`, too."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -26,18 +27,20 @@ from medallion.outputs.dashboard.periods import (
     Period,
 )
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
-from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations, Source
+from medallion.outputs.dashboard.sources import PublishedSnapshots, Source
 from medallion.outputs.dashboard.views import View
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
+_opened: list[Callable[[], Source]] = []
+"""How the source is opened, as `main` was told last."""
+
+
 @st.cache_resource
 def source() -> Source:
     """Return the source of relations, one for all visitors of this app."""
-    if len(sys.argv) > 1:
-        return PublishedSnapshots(Path(sys.argv[1]))
-    return SnowflakeRelations(st.connection("snowflake").raw_connection)
+    return _opened[-1]()
 
 
 @st.cache_resource(max_entries=2)
@@ -53,8 +56,9 @@ def newest_board() -> Board:
     return newest
 
 
-def main() -> None:
+def main(open_source: Callable[[], Source]) -> None:
     """Draw the page, and draw it again whenever the source has something new."""
+    _opened[:] = [open_source]
     st.set_page_config(page_title="Retail, live", page_icon="🛒", layout="wide")
     st.html(f"<style>{STYLE}</style>")
     now, clock, when = datetime.now(UTC), Clock(), ""
@@ -275,4 +279,5 @@ def navigation(choice: Choice, board: Board) -> str:
     return f'<nav class="tabs" aria-label="Views">{tabs}</nav>{crumbs if steps else ""}'
 
 
-main()
+if __name__ == "__main__":
+    main(lambda: PublishedSnapshots(Path(sys.argv[1])))
