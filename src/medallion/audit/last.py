@@ -60,10 +60,10 @@ def keep_result(home: Path, checks: list[Check], at: datetime) -> None:
 
 
 def last_audit(home: Path) -> LastAudit | None:
-    """Return the result of the last audit of a home; None when it was never audited."""
+    """Return the result of the last audit of a home; None when no audit is known."""
     try:
         content = json.loads((home / LAST_AUDIT).read_text(encoding="utf-8"))
         at = datetime.fromisoformat(content["at"]).astimezone(UTC)
         return LastAudit(at, tuple(CheckResult(**check) for check in content["checks"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None

@@ -225,8 +225,7 @@ def _split(piece: Piece) -> list[Piece]:
 
 
 def _identity(options: SimulationOptions, begin: datetime) -> bytes:
-    """Return eight bytes that identify the events: a hash of the start and of the options that the
-    events depend on."""
+    """Return eight bytes that identify the events: a hash of what they depend on."""
     content: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
     del content["compression"], content["targets"]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).digest()

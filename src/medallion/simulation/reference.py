@@ -1,7 +1,7 @@
 """The reference feeds: products with their price changes, stores, exchange rates and targets.
 
 Each row is a pure function of its key and time, so two runs may write the same row but never
-different ones. Targets alone depend on the volume of a run, and so on the time at which it set them.
+different ones. Targets alone depend on the volume of a run, which set them when it began.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Renderer:
                 (f"{name}_low", "V5"),
                 ("", ","),
             ]
-        original: list[tuple[str, str]] = []
+        original: list[tuple[str, str | np.dtype[Any]]] = []
         if kind == "return":
             original = [
                 ("", f'"original_event_id":"{self._event_prefix}'),

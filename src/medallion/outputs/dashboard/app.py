@@ -15,7 +15,7 @@ from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.operations.freshness import Clock, freshness
 from medallion.outputs.dashboard import page, text, views
 from medallion.outputs.dashboard.choice import VIEWS, Choice, read_choice
-from medallion.outputs.dashboard.header import header
+from medallion.outputs.dashboard.header import header, rejected_share
 from medallion.outputs.dashboard.periods import (
     COMPARISONS,
     EARLIEST,
@@ -27,7 +27,8 @@ from medallion.outputs.dashboard.periods import (
 )
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations, Source
-from medallion.outputs.dashboard.views import View
+from medallion.outputs.dashboard.targets import OF_TODAY, against_targets
+from medallion.outputs.dashboard.views import WITHOUT_FILTERS, View
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
@@ -66,9 +67,10 @@ def main() -> None:
         choice, controls = choose(board, now)
         drawn = state(choice)
         if choice.view == "sales" and choice.period == TODAY:
-            view = page.live(board.snapshot(choice), choice, now)
+            targets = against_targets(board, choice, board.today, board.today, OF_TODAY)
+            view = page.live(board.snapshot(choice), choice, now, targets)
         else:
-            view = views.view_of(board, choice)
+            view = views.view_of(board, choice, source().audit())
         when = view.when
         take_away(controls, view, choice)
         version = f'data-version="{escape(board.relations.version)}"'
@@ -113,6 +115,8 @@ def state(choice: Choice) -> str:
         is_live = choice.period == TODAY or choice.view == "quality"
         more = board.relations.more
         version = board.relations.version if is_live else more.sales_version
+        if choice.view == "quality" and (audit := source().audit()):
+            version += f" audited {audit.at}"
         return f"{version} {board.today} {board.choices.is_today(now)}"
     except DashboardError as error:
         return " ".join(nothing_to_show(error))
@@ -129,9 +133,18 @@ def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
     if state(choice) != drawn and not st.session_state.get("hold"):
         st.rerun()
     now, refresh = datetime.now(UTC), source().refresh
+    rejected = ""
     with suppress(DashboardError):  # Which the page itself says.
-        clock = newest_board().clock
-    st.html(header(when, freshness(clock, source().runner(), now), now, refresh))
+        board = newest_board()
+        clock, rejected = board.clock, rejected_share(board.arrivals, choice)
+    st.html(
+        header(
+            " · ".join(filter(None, (when, rejected))),
+            freshness(clock, source().runner(), now),
+            now,
+            refresh,
+        )
+    )
 
 
 def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
@@ -164,10 +177,15 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
         [1, 1.6, 1.6, 1.6, 1.4, 0.8], vertical_alignment="bottom"
     )
     title.markdown("# Retail")
+    without = chosen.view in WITHOUT_FILTERS
     newest = f"Newest day, {text.day(board.today)}"
     labels = PERIODS if choices.is_today(now) else PERIODS | {TODAY: newest}
     period = periods.selectbox(
-        "Period", list(PERIODS), format_func=lambda name: labels[name], key="period"
+        "Period",
+        list(PERIODS),
+        format_func=lambda name: labels[name],
+        key="period",
+        disabled=without,
     )
     days = chosen.days if period == chosen.period else None
     if period == RANGE:
@@ -191,6 +209,7 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
             list(COMPARISONS),
             format_func=lambda name: COMPARISONS[name],
             key="compare",
+            disabled=without,
         )
     picked_stores = stores.multiselect(
         "Stores",
@@ -198,6 +217,7 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
         format_func=lambda store: f"{text.isolated(choices.stores[store])} ({store})",
         placeholder="All stores",
         key="stores",
+        disabled=without,
     )
     category = categories.selectbox(
         "Category",
@@ -206,6 +226,7 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
         format_func=lambda name: text.isolated(text.named(name, NO_CATEGORY)),
         placeholder="All categories",
         key="category",
+        disabled=without,
     )
     is_same_day = days == chosen.days
     choice = chosen.but(
@@ -242,11 +263,9 @@ def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:
 def navigation(choice: Choice, board: Board) -> str:
     """Return the links to the views, and the path of what is chosen, as HTML."""
     choices, current = board.choices, ' aria-current="page"'
-    rejected = f" · {text.percent(board.rejected)} rejected"
     tabs = "".join(
         f'<a href="{escape(choice.but(view=view, sort="").link)}" target="_self"'
-        f"{current if view == choice.view else ''}>{label}"
-        f"{rejected if view == 'quality' else ''}</a>"
+        f"{current if view == choice.view else ''}>{label}</a>"
         for view, label in VIEWS.items()
     )
     steps = []

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -103,14 +104,6 @@ class Board:
         """The seconds from the arrival of the last batch in raw/ until it was in each layer."""
         return self._lags()
 
-    @property
-    def rejected(self) -> Decimal | None:
-        """The share of the lines that were rejected on the last day on which anything arrived."""
-        arrivals = self._arrivals()
-        return (
-            Decimal(arrivals.quarantined) / arrivals.lines if arrivals and arrivals.lines else None
-        )
-
     def periods(self, choice: Choice) -> tuple[Period, Period | None]:
         """Return the period of a choice, and the one that it is compared with."""
         return periods(choice, self.today)
@@ -186,7 +179,7 @@ class Board:
             for metric, label, kind in CARDS
         ]
         is_compared = before["lines"] > 0
-        arrivals = self._arrivals()
+        arrivals = self.arrivals
         return Snapshot(
             version=self.relations.version,
             published_at=self.relations.published_at,
@@ -336,8 +329,9 @@ class Board:
         )
         return [(r["feed"], r["reason"], r["lines"]) for r in rows]
 
-    def _arrivals(self) -> Arrivals | None:
-        """Return what arrived on the last day on which anything arrived.
+    @cached_property
+    def arrivals(self) -> Arrivals | None:
+        """What arrived on the last day on which anything arrived.
 
         Days after the newest load are left out: nothing can have arrived on them yet.
         """
