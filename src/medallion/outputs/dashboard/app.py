@@ -13,7 +13,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.operations.freshness import Clock, freshness
-from medallion.outputs.dashboard import page, text, views
+from medallion.outputs.dashboard import page, text
+from medallion.outputs.dashboard.boards import Boards, boards_of, draw
 from medallion.outputs.dashboard.choice import VIEWS, Choice, read_choice
 from medallion.outputs.dashboard.header import header, rejected_share
 from medallion.outputs.dashboard.periods import (
@@ -26,32 +27,18 @@ from medallion.outputs.dashboard.periods import (
     Period,
 )
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
-from medallion.outputs.dashboard.sources import PublishedSnapshots, SnowflakeRelations, Source
-from medallion.outputs.dashboard.targets import OF_TODAY, against_targets
+from medallion.outputs.dashboard.sources import SnowflakeRelations
 from medallion.outputs.dashboard.views import WITHOUT_FILTERS, View
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
 @st.cache_resource
-def source() -> Source:
-    """Return the source of relations, one for all visitors of this app."""
+def boards() -> Boards:
+    """Return the boards of the source, the same ones for all visitors of this app."""
     if len(sys.argv) > 1:
-        return PublishedSnapshots(Path(sys.argv[1]))
-    return SnowflakeRelations(st.connection("snowflake").raw_connection)
-
-
-@st.cache_resource(max_entries=2)
-def board(version: str) -> Board:
-    """Return the relations of a version; they are read once for all visitors."""
-    return Board(source().read())
-
-
-def newest_board() -> Board:
-    """Return the board of the newest version; raise NothingYet when it holds no sale."""
-    newest = board(source().version())
-    newest.newest_sale()
-    return newest
+        return boards_of(Path(sys.argv[1]))
+    return Boards(SnowflakeRelations(st.connection("snowflake").raw_connection))
 
 
 def main() -> None:
@@ -62,15 +49,11 @@ def main() -> None:
     choice = Choice()
     drawn = state(choice)
     try:
-        board = newest_board()
+        board = boards().newest()
         clock = board.clock
         choice, controls = choose(board, now)
         drawn = state(choice)
-        if choice.view == "sales" and choice.period == TODAY:
-            targets = against_targets(board, choice, board.today, board.today, OF_TODAY)
-            view = page.live(board.snapshot(choice), choice, now, targets)
-        else:
-            view = views.view_of(board, choice, source().audit())
+        view = draw(board, choice, now, boards().source.audit())
         when = view.when
         take_away(controls, view, choice)
         version = f'data-version="{escape(board.relations.version)}"'
@@ -83,7 +66,7 @@ def main() -> None:
     except Exception as error:  # A bug, too, is a sentence on the page, not a traceback.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         body = page.message("The page cannot be drawn", f"{reason[:300]}; please report it")
-    st.fragment(look, run_every=source().refresh)(drawn, clock, when, choice)
+    st.fragment(look, run_every=boards().source.refresh)(drawn, clock, when, choice)
     st.html(body)
 
 
@@ -92,7 +75,7 @@ def nothing_to_show(error: DashboardError) -> tuple[str, str]:
 
     A first build that is under way is told apart from a home in which nothing runs.
     """
-    runner = source().runner()
+    runner = boards().source.runner()
     if not isinstance(error, NothingYet):
         return "The page cannot be drawn", str(error)
     if runner and not runner.ended and not runner.error:
@@ -111,11 +94,11 @@ def state(choice: Choice) -> str:
     """
     now = datetime.now(UTC)
     try:
-        board = newest_board()
+        board = boards().newest()
         is_live = choice.period == TODAY or choice.view == "quality"
         more = board.relations.more
         version = board.relations.version if is_live else more.sales_version
-        if choice.view == "quality" and (audit := source().audit()):
+        if choice.view == "quality" and (audit := boards().source.audit()):
             version += f" audited {audit.at}"
         return f"{version} {board.today} {board.choices.is_today(now)}"
     except DashboardError as error:
@@ -132,15 +115,15 @@ def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
     """
     if state(choice) != drawn and not st.session_state.get("hold"):
         st.rerun()
-    now, refresh = datetime.now(UTC), source().refresh
+    now, refresh = datetime.now(UTC), boards().source.refresh
     rejected = ""
     with suppress(DashboardError):  # Which the page itself says.
-        board = newest_board()
+        board = boards().newest()
         clock, rejected = board.clock, rejected_share(board.arrivals, choice)
     st.html(
         header(
             " · ".join(filter(None, (when, rejected))),
-            freshness(clock, source().runner(), now),
+            freshness(clock, boards().source.runner(), now),
             now,
             refresh,
         )
@@ -156,8 +139,7 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
     """
     choices = board.choices
     address = {name: st.query_params.get_all(name) for name in st.query_params}
-    default = TODAY if choices.is_today(now) else "last_28_days"
-    chosen, problems = read_choice(address, default)
+    chosen, problems = read_choice(address, choices.default_period(now))
     known = st.session_state.get("address")
     if known != address:
         unknown = [store for store in chosen.stores if store not in choices.stores]
