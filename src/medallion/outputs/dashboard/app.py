@@ -45,17 +45,18 @@ def main() -> None:
     """Draw the page, and draw it again whenever the source has something new."""
     st.set_page_config(page_title="Retail, live", page_icon="🛒", layout="wide")
     st.html(f"<style>{STYLE}</style>")
-    now, clock, when = datetime.now(UTC), Clock(), ""
+    # The cards are sent first: until its controls are loaded, a browser shows them alone.
+    controls, top, cards = st.container(), st.container(), st.container()
+    now, clock, when, board, view = datetime.now(UTC), Clock(), "", None, View("", ())
     choice = Choice()
     drawn = state(choice)
     try:
         board = boards().newest()
         clock = board.clock
-        choice, controls = choose(board, now)
+        choice = choose(board, now)
         drawn = state(choice)
         view = draw(board, choice, now, boards().source.audit())
         when = view.when
-        take_away(controls, view, choice)
         version = f'data-version="{escape(board.relations.version)}"'
         path = navigation(choice, board)
         body = f'<div class="board" {version} data-view="{choice.view}">{path}{view.html}</div>'
@@ -66,8 +67,12 @@ def main() -> None:
     except Exception as error:  # A bug, too, is a sentence on the page, not a traceback.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         body = page.message("The page cannot be drawn", f"{reason[:300]}; please report it")
-    st.fragment(look, run_every=boards().source.refresh)(drawn, clock, when, choice)
-    st.html(body)
+    cards.html(body)
+    with top:
+        st.fragment(look, run_every=boards().source.refresh)(drawn, clock, when, choice)
+    if board:
+        with controls:
+            draw_controls(board, choice, view, now)
 
 
 def nothing_to_show(error: DashboardError) -> tuple[str, str]:
@@ -130,23 +135,21 @@ def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
     )
 
 
-def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
-    """Draw the row of filters; return what the user chose, and put it into the address.
+def choose(board: Board, now: datetime) -> Choice:
+    """Return what the user chose, and put it into the address.
 
-    The place for further controls is returned, too.
-
-    What is new in the address comes first: a link shows the page that it was taken of.
+    What is new in the address comes first: a link shows the page that it was taken of. What the
+    controls say is in the state of the session already before they are drawn.
     """
-    choices = board.choices
+    choices, said = board.choices, st.session_state
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     chosen, problems = read_choice(address, choices.default_period(now))
-    known = st.session_state.get("address")
-    if known != address:
+    if said.get("address") != address:
         unknown = [store for store in chosen.stores if store not in choices.stores]
         problems += [f"There is no store {store[:40]!r}." for store in unknown]
         if chosen.category not in (None, *choices.categories):
             choices.categories.append(chosen.category or "")
-        st.session_state.update(
+        said.update(
             period=chosen.period,
             compare=chosen.compare,
             stores=[store for store in chosen.stores if store in choices.stores],
@@ -154,46 +157,66 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
             problems=problems,
         )
         if chosen.days:
-            st.session_state["days"] = (chosen.days.first, chosen.days.last)
-    title, periods, compares, stores, categories, controls = st.columns(
+            said["days"] = (chosen.days.first, chosen.days.last)
+    # Streamlit forgets what a control said that was not drawn the last time.
+    said.setdefault("compare", chosen.compare)
+    period = said["period"]
+    days = chosen.days if period == chosen.period else None
+    if period == RANGE:
+        picked = said.setdefault("days", (board.today - timedelta(days=27), board.today))
+        if isinstance(picked, tuple) and len(picked) == 2:
+            days = Period(*picked)
+        days = days or Period(board.today, board.today)
+    is_live = period == TODAY and chosen.view == "sales"
+    choice = chosen.but(
+        period=period,
+        days=days,
+        compare=chosen.compare if is_live else said["compare"],
+        stores=tuple(said["stores"]),
+        category=said["category"],
+        hour=chosen.hour if days == chosen.days else None,
+    )
+    st.query_params.from_dict(choice.parameters())
+    said["address"] = {name: st.query_params.get_all(name) for name in st.query_params}
+    return choice
+
+
+def draw_controls(board: Board, choice: Choice, view: View, now: datetime) -> None:
+    """Draw the row of filters, with the buttons that hold the page and take its tables away."""
+    choices, without = board.choices, choice.view in WITHOUT_FILTERS
+    title, periods, compares, stores, categories, more = st.columns(
         [1, 1.6, 1.6, 1.6, 1.4, 0.8], vertical_alignment="bottom"
     )
     title.markdown("# Retail")
-    without = chosen.view in WITHOUT_FILTERS
     newest = f"Newest day, {text.day(board.today)}"
     labels = PERIODS if choices.is_today(now) else PERIODS | {TODAY: newest}
-    period = periods.selectbox(
+    periods.selectbox(
         "Period",
         list(PERIODS),
         format_func=lambda name: labels[name],
         key="period",
         disabled=without,
     )
-    days = chosen.days if period == chosen.period else None
-    if period == RANGE:
-        if "days" not in st.session_state:
-            first = board.today - timedelta(days=27)
-            st.session_state["days"] = (first, board.today)
-        picked = periods.date_input(
-            "Days", key="days", min_value=EARLIEST, max_value=LATEST, format="YYYY-MM-DD"
+    if choice.period == RANGE:
+        periods.date_input(
+            "Days",
+            key="days",
+            min_value=EARLIEST,
+            max_value=LATEST,
+            format="YYYY-MM-DD",
+            disabled=without,
         )
-        if isinstance(picked, tuple) and len(picked) == 2:
-            days = Period(picked[0], picked[1])
-        days = days or Period(board.today, board.today)
-    is_live = period == TODAY and chosen.view == "sales"
-    compare = chosen.compare
-    if is_live:
+    if choice.period == TODAY and choice.view == "sales":
         compares.selectbox("Compared with", ["The same time a week before"])
     else:
-        st.session_state.setdefault("compare", compare)
-        compare = compares.selectbox(
+        compares.selectbox(
             "Compared with",
             list(COMPARISONS),
             format_func=lambda name: COMPARISONS[name],
             key="compare",
             disabled=without,
         )
-    picked_stores = stores.multiselect(
+    stores.multiselect(
         "Stores",
         list(choices.stores),
         format_func=lambda store: f"{text.isolated(choices.stores[store])} ({store})",
@@ -201,7 +224,7 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
         key="stores",
         disabled=without,
     )
-    category = categories.selectbox(
+    categories.selectbox(
         "Category",
         choices.categories,
         index=None,
@@ -210,20 +233,9 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
         key="category",
         disabled=without,
     )
-    is_same_day = days == chosen.days
-    choice = chosen.but(
-        period=period,
-        days=days,
-        compare=compare,
-        stores=tuple(picked_stores),
-        category=category,
-        hour=chosen.hour if is_same_day else None,
-    )
-    st.query_params.from_dict(choice.parameters())
-    st.session_state["address"] = {n: st.query_params.get_all(n) for n in st.query_params}
+    take_away(more, view, choice)
     for problem in st.session_state["problems"]:
         st.warning(problem)
-    return choice, controls
 
 
 def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:

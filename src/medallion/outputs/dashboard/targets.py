@@ -138,4 +138,4 @@ def table_of(stores: Sequence[AgainstTarget], choice: Choice, currency: str, mos
         Column("actual", "Net sales", "money"),
         Column("target", "Target", "money"),
     )
-    return Table("targets", "Stores against target", columns, rows, currency, most=most)
+    return Table("targets", "Targets by store", columns, rows, currency, most=most)
