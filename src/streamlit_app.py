@@ -3,16 +3,17 @@
 import streamlit as st
 
 from medallion.outputs.dashboard.app import main
-from medallion.outputs.dashboard.sources import SnowflakeRelations, Source
+from medallion.outputs.dashboard.boards import Boards
+from medallion.outputs.dashboard.sources import SnowflakeRelations
 
 
-def relations() -> Source:
-    """Return the relations as the role that owns the app sees them.
+def boards() -> Boards:
+    """Return the boards of the relations as the role that owns the app sees them.
 
     There st.connection("snowflake") is the owner's session, in both runtimes
     (docs.streamlit.io/develop/api-reference/connections/st.connections.snowflakeconnection).
     """
-    return SnowflakeRelations(st.connection("snowflake").raw_connection)
+    return Boards(SnowflakeRelations(st.connection("snowflake").raw_connection))
 
 
-main(relations)
+main(boards)

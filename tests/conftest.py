@@ -138,7 +138,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     evening = datetime.now(UTC).replace(hour=20, minute=0, second=0, microsecond=0)
     if evening > datetime.now(UTC):
         evening -= timedelta(days=1)
-    options = SimulationOptions(events=6000, faults=0.08, seed=3)
+    options = SimulationOptions(events=6000, faults=0.08, seed=3, targets=True)
     simulate(LocalLake(home), options, answers=home / "answer_key", now=lambda: evening)
     result = cli(home, "run", "--events", "0")
     assert result.exit_code == 0, result.output

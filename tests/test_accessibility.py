@@ -16,6 +16,16 @@ AXE_LOCK = Path(__file__).parent / "axe.lock"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 PAGES = (LIVE, *(f"/?view={view}&period=last_28_days" for view in VIEWS))
 
+ON_A_PHONE = """() => [
+    ...[...document.querySelectorAll('.board .scroll')]
+        .filter(e => !e.querySelector('.heat') && e.scrollWidth > e.clientWidth)
+        .map(e => ['scrolls sideways', e.ariaLabel]),
+    ...[...document.querySelectorAll('.board .tabs a, .board thead a, .board .name a')]
+        .filter(e => e.getClientRects().length && e.getBoundingClientRect().height < 40)
+        .map(e => ['is too low for a finger', e.innerText]),
+]"""
+"""What is wrong on a phone: tables that scroll sideways, and links that a finger misses."""
+
 
 @pytest.fixture(scope="module")
 def axe() -> str:
@@ -51,6 +61,8 @@ def test_axe_finds_nothing(
             ]
             if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
                 faults.append((address, "wider than the page", width))
+            if width < 500:
+                faults += [(address, *fault) for fault in page.evaluate(ON_A_PHONE)]
     assert not faults, faults
 
 

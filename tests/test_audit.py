@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from medallion.audit import snapshots
+from medallion.audit.last import LAST_AUDIT, last_audit
 from medallion.lake.receipts import SCHEMA
 from medallion.platforms.warehouse import warehouse_path
 from tests.conftest import Cli, drop, event
@@ -33,6 +34,24 @@ def test_what_waits_is_no_violation(copy: Path, cli: Cli) -> None:
     result = cli(copy, "audit")
     assert result.exit_code == 0
     assert "1 raw objects not yet loaded" in result.output
+
+
+def test_the_home_keeps_the_result_of_the_last_audit(copy: Path, cli: Cli) -> None:
+    """When it was and what each check found, but not what breaks one, which may name a customer."""
+    assert last_audit(copy).broken == 0  # `run` audits, too.
+    before = last_audit(copy).at
+    change(copy, "DELETE FROM gold.purchases_gold")
+    result = cli(copy, "audit", "--json")
+    checks = json.loads(result.stdout)["checks"]
+    kept = last_audit(copy)
+    assert result.exit_code == 1 and kept.at > before
+    assert [(c["name"], c["figure"], len(c["offenders"])) for c in checks] == [
+        (c.name, c.figure, c.offenders) for c in kept.checks
+    ]
+    assert kept.broken == sum(bool(c["offenders"]) for c in checks) > 0
+    assert not any(o in (copy / LAST_AUDIT).read_text() for c in checks for o in c["offenders"])
+    (copy / LAST_AUDIT).write_text('{"at"')
+    assert last_audit(copy) is None
 
 
 def first(home: Path, pattern: str) -> Path:

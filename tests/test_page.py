@@ -16,8 +16,10 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, expect
 
+from medallion.audit.last import LAST_AUDIT
 from medallion.errors import DashboardError
 from medallion.metrics import definitions, evaluation
+from medallion.outputs.dashboard import text
 from medallion.outputs.dashboard.choice import Choice
 from medallion.outputs.dashboard.snapshot import BASKETS, Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots
@@ -188,6 +190,60 @@ def test_the_last_baskets_are_those_of_silver(built: Path) -> None:
         baskets = board.snapshot(choice).baskets
         assert all(b["store_id"] in (choice.stores or b["store_id"]) for b in baskets)
         assert all((choice.category or "") in b["categories"] for b in baskets)
+
+
+def test_the_first_screen_says_whether_the_day_is_on_target(
+    browser: Browser,  # noqa: F811
+    url: str,
+    built: Path,
+) -> None:
+    """Net sales, target, difference and share, of the stores that have a target; a store leads to
+    its own. With a category there is no target, and nothing empty stands in its place."""
+    with duckdb.connect(str(built / "warehouse.duckdb"), read_only=True) as db:
+        ((sold, target, stores),) = db.execute(
+            "SELECT sum(coalesce(net, 0)), sum(reporting_net_sales_target), count(*) "
+            "FROM marts.sales_targets JOIN marts.live_clock ON sales_date = sales_day LEFT JOIN ("
+            "SELECT store_id, sales_day, sum(reporting_net_sales) AS net FROM marts.live_today "
+            "GROUP BY ALL) AS sold USING (store_id, sales_day)"
+        ).fetchall()
+    with page_of(browser, url) as watched:
+        watched.page.wait_for_selector('[data-metric="target"]')
+        said = watched.text('[data-metric="target"]')
+        for amount in (sold, target, sold - target):
+            assert text.money(amount, "USD") in said, (amount, said)
+        assert text.percent(sold / target) in said and f"{stores} stores" in said
+        worst = watched.page.locator('table[aria-label="Targets by store"] tbody a').first
+        name = worst.inner_text()
+        worst.click()
+        watched.page.get_by_role("link", name=f"Leave {name}").wait_for()
+        watched.page.wait_for_function(
+            "() => document.querySelector('[data-metric=target]').innerText.includes('1 store')"
+        )
+    with page_of(browser, url, "/?period=last_7_days&category=dairy") as watched:
+        watched.page.wait_for_selector(REVENUE)
+        assert "target" not in watched.page.locator(".board").last.inner_text().lower()
+
+
+def test_the_page_of_data_quality_says_how_the_last_audit_ended(
+    browser: Browser,  # noqa: F811
+    copy: Path,
+) -> None:
+    """All checks hold; one is broken; and of a home that nobody audited, that. The header of each
+    view says which share of lines was rejected, and leads there; the filters are off, with the
+    reason."""
+    with dashboard(copy) as served, page_of(browser, served) as watched:
+        watched.page.locator('[data-metric="rejected"]').click()
+        audit = 'section[aria-label="The last audit"]'
+        expect(watched.page.locator(audit)).to_contain_text(re.compile(r"all \d+ checks hold"))
+        expect(watched.page.locator(".when")).to_contain_text("a rejected line has no store")
+        expect(watched.page.get_by_label("Category").first).to_be_disabled()
+        kept = json.loads((copy / LAST_AUDIT).read_text())
+        kept["checks"][0]["offenders"], kept["at"] = 2, "2026-03-01T00:00:00+00:00"
+        (copy / LAST_AUDIT).write_text(json.dumps(kept))
+        expect(watched.page.locator(audit)).to_contain_text("2026-03-01 00:00:00 UTC; 1 of")
+        expect(watched.page.locator(f"{audit} .broken")).to_contain_text("BROKEN")
+        (copy / LAST_AUDIT).unlink()
+        expect(watched.page.locator(audit)).to_contain_text("No audit of this home is known")
 
 
 def test_a_link_shows_its_page_and_a_click_drills_down(browser: Browser, url: str) -> None:  # noqa: F811

@@ -57,6 +57,14 @@ def yen_shop(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
             for store, zone in zones.items()
         ),
     )
+    targets = (
+        {"store_id": store, "ts": "2024-01-01T00:00:00Z", "sales_date": f"2025-{month:02}-{day:02}"}
+        | {"net_sales_target": 9000, "currency": currency}
+        for store, currency in (("S1", "JPY"), ("S2", "EUR"), ("S3", "GBP"))
+        for month in range(1, 8)
+        for day in range(1, 29)
+    )
+    drop(home, "targets/t.jsonl", *map(json.dumps, targets))
     lines = []
     for n in range(900):
         month, day, hour = 1 + n // 50, 1 + n % 28, n * 7 % 24
@@ -73,6 +81,7 @@ def yen_shop(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
                 category=("tea", "rice", "cups")[n % 3],
                 customer_id=f"C{n % 11}" if n % 5 else None,
                 event_type="return" if n % 13 == 5 else "purchase",
+                return_reason=("damaged", None, "too small")[n % 3],
                 currency=currency,
                 price=price,
                 quantity=1,
@@ -173,6 +182,8 @@ def test_a_hundred_walks_give_the_lines_of_the_warehouse(built: Path) -> None:
     walker = Walker(built, seed=18)
     lines = [walker.step() for _ in range(100)]
     assert sum(1 for n in lines if n) > 40
+    assert sum(walker.against_targets() > 0 for _ in range(30)) > 15
+    assert sum(walker.returns() for _ in range(30)) > 100
     walker.drilled()
 
 
@@ -180,6 +191,8 @@ def test_walks_through_a_shop_in_yen_and_euros(yen_shop: Path) -> None:
     """A year and more, two currencies and time zones."""
     walker = Walker(yen_shop, seed=7)
     assert sum(walker.step() for _ in range(40)) > 500
+    assert sum(walker.against_targets() for _ in range(20)) > 10
+    assert sum(walker.returns() for _ in range(20)) > 10
     walker.drilled()
     for name in ("sales", "stores", "products", "customers", "hours", "quality"):
         walker.view(name)

@@ -326,6 +326,37 @@ def test_reference_feeds_keep_the_contract_and_never_contradict_themselves(tmp_p
         assert len(known) >= 40
 
 
+def test_targets_change_no_event_and_cover_each_open_store_and_day(tmp_path: Path) -> None:
+    """One target for each day of the run and store that is open on it, in the currency of the
+    store; the events are the same bytes with and without them."""
+    small = replace(PLAIN, events=1_000)
+    for targets in (False, True):
+        run(tmp_path / str(targets), replace(small, targets=targets))
+    without, given = (objects(tmp_path / name) for name in ("False", "True"))
+    assert [*without.values()] == [*given.values()]
+    assert not list(events(tmp_path / "False", "targets"))
+    rows = list(events(tmp_path / "True", "targets"))
+    assert all(set(row) == set(FEEDS["targets"].names) for row in rows)
+    keys = [(row["store_id"], row["sales_date"]) for row in rows]
+    sales = list(events(tmp_path / "True"))
+    zones = {store.store_id: ZoneInfo(store.time_zone) for store in World().stores}
+    sold = {
+        (sale["store_id"], str(instant(sale["ts"]).astimezone(zones[sale["store_id"]]).date()))
+        for sale in sales
+    }
+    assert len(keys) == len(set(keys)) and sold <= set(keys)
+    currencies = {sale["store_id"]: sale["currency"] for sale in sales}
+    assert all(row["currency"] == currencies.get(row["store_id"], row["currency"]) for row in rows)
+
+
+def test_most_returns_state_a_reason_and_no_purchase_does(purchases: list[dict[str, Any]]) -> None:
+    """In words of the till; some state none."""
+    stated = Counter((sale["event_type"], sale.get("return_reason")) for sale in purchases)
+    assert not [reason for kind, reason in stated if kind == "purchase" and reason]
+    reasons = {reason: n for (kind, reason), n in stated.items() if kind == "return"}
+    assert len(reasons) > 4 and reasons["damaged"] and reasons[None]
+
+
 def test_every_currency_has_a_rate_for_every_day(
     week: Path, purchases: list[dict[str, Any]]
 ) -> None:

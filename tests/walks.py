@@ -15,13 +15,15 @@ from medallion.outputs.dashboard.periods import COMPARISONS, PERIODS, Period
 from medallion.outputs.dashboard.sales import AMOUNTS, COUNTS, Entry
 from medallion.outputs.dashboard.snapshot import Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots
-from medallion.outputs.dashboard.views import view_of
+from medallion.outputs.dashboard.targets import OF_PERIOD, against_targets, total_of
+from medallion.outputs.dashboard.views import reasons_of_returns, view_of
 
 NAMES = ("transactions", *COUNTS, *AMOUNTS)
 ADDITIVE = ("lines", "units_sold", "units_returned", "reporting_net_sales", "reporting_returns")
 LINES = (
     "CREATE TEMP TABLE lines AS SELECT sales_date, sales_hour, store_id, product_id, category, "
-    "basket_key, is_return, 1 AS lines, units_sold, units_returned, "
+    "basket_key, is_return, coalesce(return_reason, 'not stated') AS return_reason, 1 AS lines, "
+    "units_sold, units_returned, "
     f"CAST(fx_rate IS NULL AS INTEGER) AS unconverted_lines, {', '.join(AMOUNTS)}, "
     "sales_date + to_hours(sales_hour) <= timezone(time_zone, timezone('UTC', (SELECT as_of FROM "
     "marts.live_clock))) AS is_past, time_zone FROM marts.fct_sales_line"
@@ -87,6 +89,64 @@ class Walker:
                 entries = bars if name == "bar" else parts[name]
                 assert _sum(entries, side, "transactions") == expected["transactions"], choice
         return int(total.now["lines"])
+
+    def against_targets(self) -> int:
+        """Hold the targets of a choice of stores and days to the warehouse; return how many stores
+        have one. Their sums are those of the total, and a part of a day has no target."""
+        choice = self.choice().but(category=None, hour=None)
+        with self.board.sales(choice) as sales:
+            days = sales.period
+            stores = against_targets(self.board, choice, days.first, days.last, OF_PERIOD)
+            of_part = choice.but(category=self.board.choices.categories[0])
+            assert against_targets(self.board, of_part, days.first, days.last, OF_PERIOD) == []
+        rows = self._db.execute(
+            "WITH sold AS (SELECT store_id, sales_date, sum(reporting_net_sales) AS net, "
+            "bool_and(unconverted_lines = 1) AS is_unknown FROM lines GROUP BY ALL) "
+            "SELECT store_id, coalesce(sum(coalesce(net, 0)) FILTER (NOT left_out), 0), "
+            "coalesce(sum(reporting_net_sales_target) FILTER (NOT left_out), 0), "
+            "count(*) FILTER (left_out) FROM (SELECT *, reporting_net_sales_target IS NULL "
+            "OR coalesce(is_unknown, false) AS left_out FROM marts.sales_targets "
+            "LEFT JOIN sold USING (store_id, sales_date)) WHERE sales_date BETWEEN $first "
+            "AND $last AND (len($stores) = 0 OR store_id IN (SELECT unnest($stores))) GROUP BY 1",
+            {
+                "first": days.first,
+                "last": min(days.last, self.board.today),
+                "stores": list(choice.stores),
+            },
+        ).fetchall()
+        found = {(s.key, s.actual, s.target, s.left_out) for s in stores}
+        assert found == set(rows), choice
+        assert [s.difference for s in stores] == sorted(s.difference for s in stores)
+        total = total_of(stores)
+        assert total.difference == sum(s.difference for s in stores)
+        return len(stores)
+
+    def returns(self) -> int:
+        """Hold the reasons of returns to the lines; return how many lines came back."""
+        choice = self.choice().but(hour=None)
+        with self.board.sales(choice) as sales:
+            days = sales.period
+        by_reason, by_product = reasons_of_returns(self.board, choice, days)
+        rows = self._db.execute(
+            "SELECT product_id || ' ' || return_reason, count(*), sum(units_returned), "
+            "sum(reporting_returns) FROM lines WHERE is_return AND sales_date BETWEEN $first AND "
+            "$last AND (len($stores) = 0 OR store_id IN (SELECT unnest($stores))) "
+            "AND ($category IS NULL OR category = $category) GROUP BY 1",
+            {
+                "first": days.first,
+                "last": days.last,
+                "stores": list(choice.stores),
+                "category": choice.category,
+            },
+        ).fetchall()
+        assert {(r.key, *r.values[2:]) for r in by_product.rows} == set(rows), choice
+        for place in (1, 2, 3):
+            parts = [
+                [r.values[place + n] or 0 for r in t.rows]
+                for n, t in enumerate((by_reason, by_product))
+            ]
+            assert sum(parts[0]) == sum(parts[1])
+        return sum(int(row[1]) for row in rows)
 
     def drilled(self) -> None:
         """Hold a category's products, and a store's bars, to their rows in the lists."""

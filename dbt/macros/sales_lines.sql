@@ -156,6 +156,7 @@ select
     is_product_known,
     is_store_known,
     original_event_id,
+    return_reason,
     source_file,
     source_line,
     ingested_at,

@@ -518,6 +518,12 @@ PURCHASES = Feed(
             "When the producer corrected the event, in UTC; absent in the first copy. Of the "
             "copies of an event the last correction counts, and among equals the first arrival.",
         ),
+        Field(
+            "return_reason",
+            TEXT,
+            "Of a return: why it came back, in the words of the till.",
+            fold="lower",
+        ),
     ),
 )
 
@@ -572,7 +578,30 @@ FX_RATES = Feed(
     ),
 )
 
-FEEDS = {f.name: f for f in (PURCHASES, PRODUCTS, STORES, FX_RATES)}
+TARGETS = Feed(
+    name="targets",
+    description="The net sales that a store aims at on a day. Of several targets of a store and "
+    "day, that with the latest `ts` counts.",
+    key="store_id",
+    fields=(
+        Field("store_id", TEXT, "The store.", required=True),
+        Field("ts", TIMESTAMP, "When the target was set, in UTC.", required=True),
+        Field("sales_date", DAY, "Store-local day.", required=True),
+        Field(
+            "currency",
+            TEXT,
+            "ISO 4217 code of the target.",
+            default="'USD'",
+            fold="upper",
+            allowed=CURRENCIES,
+        ),
+        Field(
+            "net_sales_target", MONEY, "Net sales aimed at, tax excluded.", required=True, minimum=0
+        ),
+    ),
+)
+
+FEEDS = {f.name: f for f in (PURCHASES, PRODUCTS, STORES, FX_RATES, TARGETS)}
 
 
 def feed_of(key: str) -> Feed:

@@ -53,6 +53,7 @@ USUAL = {
     "products": TIME | {"product_id": "P1", "currency": "USD"},
     "stores": TIME | {"store_id": "S1", "currency": "USD"},
     "fx_rates": TIME,
+    "targets": TIME | {"store_id": "S1", "currency": "USD"},
 }
 
 SPELLED = re.compile(r"<<(?:U\+(\w+)|([0-9A-F]{2}(?: [0-9A-F]{2})*)|(.+?) \* (\d+))>>")

@@ -15,7 +15,7 @@ from tests.conformance import engines
 from tests.conformance.damage import damaged, events
 from tests.conformance.engines import Answer, Objects
 
-BATCHES = {"purchases": 4, "products": 1, "stores": 1, "fx_rates": 1}
+BATCHES = {"purchases": 4, "products": 1, "stores": 1, "fx_rates": 1, "targets": 1}
 EVENTS_PER_BATCH = 500
 DAMAGED_PER_EVENT = 4
 

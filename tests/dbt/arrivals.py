@@ -10,7 +10,7 @@ from typing import Any
 TODAY = datetime.fromisoformat("2026-06-20 12:00:00")
 PRODUCTS, STORES, CURRENCIES = ("P1", "P2", "P3"), ("S1", "S2"), ("USD", "EUR", "GBP")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "no/zone")
-FEEDS = ("products", "stores", "fx_rates", "purchases", "quarantine", "settings")
+FEEDS = ("products", "stores", "fx_rates", "targets", "purchases", "quarantine", "settings")
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,16 @@ def _rate(rng: Random, ids: _Ids, at: datetime) -> dict[str, Any]:
     }
 
 
+def _target(rng: Random, ids: _Ids, at: datetime) -> dict[str, Any]:
+    return {
+        "store_id": rng.choice((*STORES, "S?")),
+        "ts": TODAY - timedelta(days=rng.choice((0, 1, 40))),
+        "sales_date": (TODAY - timedelta(days=rng.choice((0, 1, 8, -1)))).date(),
+        "currency": rng.choice(CURRENCIES),
+        "net_sales_target": rng.randrange(9),
+    }
+
+
 def _settings(rng: Random) -> dict[str, Any]:
     return {
         "reporting_currency": rng.choice((None, "EUR", "USD")),
@@ -183,5 +193,6 @@ _MADE = {
     "products": _product,
     "stores": _store,
     "fx_rates": _rate,
+    "targets": _target,
     "quarantine": _reject,
 }

@@ -12,13 +12,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from medallion.contract import FEEDS
 from medallion.layers.bronze import clean
 from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES
 from medallion.platforms.local import LocalLake
 from tests.conformance.cases import objects, read_cases
 from tests.conftest import event
 
-TABLES = ("purchases", "products", "stores", "fx_rates", "quarantine")
+TABLES = (*FEEDS, "quarantine")
 RECEIPT_COLUMNS = (
     "feed, source_file, size, modified_at, checksum, lines, blank, accepted, quarantined, reasons, "
     "unknown_fields"

@@ -36,6 +36,7 @@ select
     returned.returns,
     returned.reporting_returns,
     returned.original_event_id,
+    returned.return_reason,
     case
         when returned.original_event_id is null then 'not stated'
         when bought.event_id is null then 'not found'

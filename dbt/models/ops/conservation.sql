@@ -1,4 +1,4 @@
-{%- set feeds = ['purchases', 'products', 'stores', 'fx_rates'] -%}
+{%- set feeds = ['purchases', 'products', 'stores', 'fx_rates', 'targets'] -%}
 with
 
 {% for feed in feeds -%}

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
 from medallion.audit.bronze import bronze_checks
 from medallion.audit.checks import Check, count
 from medallion.audit.gold import gold_checks, silver_checks
+from medallion.audit.last import keep_result
 from medallion.audit.live import NEEDED, live_checks
 from medallion.audit.raw import raw_checks
 from medallion.audit.snapshots import snapshot_check
@@ -49,12 +51,12 @@ def audit(
     chance: Random | None = None,
     progress: Callable[[str], None] = print,
 ) -> AuditReport:
-    """Count everything again, without changing anything.
+    """Count everything again, without changing anything that is counted.
 
     Args:
         lake: the lake.
         warehouse: the warehouse.
-        home: the home whose published snapshot is checked, too.
+        home: the home whose published snapshot is checked, too, and in which the result is kept.
         chance: draws the sample of lines whose values are compared; None compares all.
         progress: called with the key of each raw object.
     """
@@ -66,6 +68,8 @@ def audit(
     if home and (published := snapshot_check(home, report.waiting)):
         report.checks.append(published)
     report.checks.sort(key=lambda check: check.promise)
+    if home:
+        keep_result(home, report.checks, datetime.now(UTC))
     return report
 
 

@@ -15,6 +15,7 @@ from random import Random
 import duckdb
 
 from medallion.audit import AuditReport, audit
+from medallion.audit.last import keep_result
 from medallion.errors import LakeError, LossError, SettingsError, WarehouseError, shortened
 from medallion.lake.codecs import StoredBytes
 from medallion.lake.orphans import (
@@ -141,6 +142,7 @@ def rebuild(
         publish(platform.home, new, built.relations)
         new.execute("CHECKPOINT")
     old_copy = _swap(platform.home)
+    keep_result(platform.home, built.audit.checks, datetime.now(UTC))
     report = RebuildReport(
         cleaned, built.rows, built.models, built.audit, differences, time.monotonic() - started
     )

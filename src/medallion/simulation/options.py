@@ -33,7 +33,7 @@ class SimulationOptions:
     now, or from `start` to now, and written as fast as possible. These are 15 days, so that each of
     the last seven days has a whole day a week before; more than 300,000 events cover up to 30.
     `faults` is the share of events with a fault. `tick` is the number of seconds of a paced run in
-    one object.
+    one object. With `targets` stores have a target of net sales for each day.
     """
 
     events: int | None = None
@@ -45,6 +45,7 @@ class SimulationOptions:
     tick: float = 0.5
     compression: str = "zstd"
     lines_per_object: int = 50_000
+    targets: bool = False
 
     def __post_init__(self) -> None:
         if self.rate is None and self.events is None:
@@ -81,6 +82,12 @@ class SimulationOptions:
         days = min(30, max(HISTORY_DAYS, (self.events or 0) // EVENTS_A_DAY))
         return now - timedelta(days=days)
 
+    def daily_lines(self, begin: datetime, now: datetime) -> float:
+        """Return the lines of a usual day of a run that begins at a time."""
+        if self.rate is not None:
+            return self.rate * 86_400
+        return (self.events or 0) / ((now - begin) / timedelta(days=1))
+
     @property
     def object_lines(self) -> int:
         """Return the most lines of an object of a history: about half a day of it."""
@@ -110,7 +117,6 @@ class SimulationReport:
         return (
             f"{self.events:,} events in {self.seconds:.1f} s{pace}: "
             f"{self.lines + self.reference_rows:,} lines in {self.objects:,} objects "
-            f"({self.lines:,} of purchases, {self.reference_rows:,} of products, stores and "
-            f"rates), "
+            f"({self.lines:,} of purchases, {self.reference_rows:,} of reference feeds), "
             f"{self.faults:,} faults, {self.bytes / 1e6:,.1f} MB"
         )

@@ -68,7 +68,8 @@ class Producer:
         self._shoppers = Shoppers(self._world, np.random.Generator(np.random.SFC64(shopping)))
         self._spoiler = Spoiler(options.faults, int(spoiling.generate_state(1)[0]))
         self._render = Renderer(self._world, identity.hex())
-        self._reference = Reference(self._world)
+        daily_lines = options.daily_lines(begin, self._opened) if options.targets else None
+        self._reference = Reference(self._world, daily_lines)
         self._backfill: Backfill | None = None
         self._paced: Paced | None = None
         if options.rate is None:
@@ -224,9 +225,9 @@ def _split(piece: Piece) -> list[Piece]:
 
 
 def _identity(options: SimulationOptions, begin: datetime) -> bytes:
-    """Return eight bytes that identify the events: a hash of the options and the start."""
+    """Return eight bytes that identify the events: a hash of what they depend on."""
     content: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
-    del content["compression"]
+    del content["compression"], content["targets"]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).digest()
 
 

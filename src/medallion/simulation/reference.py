@@ -1,7 +1,7 @@
-"""The reference feeds: products with their price changes, stores and exchange rates.
+"""The reference feeds: products with their price changes, stores, exchange rates and targets.
 
 Each row is a pure function of its key and time, so two runs may write the same row but never
-different ones.
+different ones. Targets alone depend on the volume of a run, which set them when it began.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from medallion.simulation.faults import JsonText, write
@@ -18,13 +18,23 @@ from medallion.simulation.prices import DAY_MS, Ints, exchange_rate
 from medallion.simulation.world import World
 
 Rows = list[bytes]
+LINE_CENTS = 3_150
+"""Net sales of a usual line, in US cents."""
+AMBITION = range(90, 115)
+"""Targets of the stores, in per cent of what they usually sell."""
 
 
 class Reference:
-    """The reference rows of one run, each written once, as time goes on."""
+    """The reference rows of one run, each written once, as time goes on.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    Args:
+        world: the retailer.
+        daily_lines: the lines that are sold on a usual day, for targets; None writes no targets.
+    """
+
+    def __init__(self, world: World, daily_lines: float | None = None) -> None:
+        self._world, self._daily_lines = world, daily_lines
+        self._targets_set = 0
         self._written: int | None = None
 
     def until(self, since: int, instant: int) -> dict[str, Rows]:
@@ -38,13 +48,18 @@ class Reference:
             rows["stores"] = list(self._stores())
             rows["products"] = list(self._products(*book.current(since)))
             day = since // DAY_MS - 1
-            self._written = since
+            self._written = self._targets_set = since
         else:
             rows["products"], day = [], self._written // DAY_MS
         if instant > self._written:
             rows["products"] += self._products(*book.changes(self._written, instant))
             self._written = instant
-        rows["fx_rates"] = list(self._rates(range(day + 1, self._written // DAY_MS + 1)))
+        days = range(day + 1, self._written // DAY_MS + 1)
+        rows["fx_rates"] = list(self._rates(days))
+        if self._daily_lines is not None and days:
+            # The first day of some stores is a day behind UTC, and the last a day ahead.
+            first = days.start - 1 if day == self._targets_set // DAY_MS - 1 else days.start + 1
+            rows["targets"] = list(self._targets(range(first, days.stop + 1), self._daily_lines))
         return {feed: lines for feed, lines in rows.items() if lines}
 
     def _stores(self) -> Iterator[bytes]:
@@ -63,10 +78,10 @@ class Reference:
                 }
             )
 
-    def _products(self, product: Ints, version: Ints, start: Ints) -> Iterator[bytes]:
+    def _products(self, number: Ints, version: Ints, start: Ints) -> Iterator[bytes]:
         book = self._world.prices
-        prices, costs = book.list_price(product, version), book.unit_cost(product, version)
-        columns: Iterable[Any] = zip(product, start, prices, costs, strict=True)
+        prices, costs = book.list_price(number, version), book.unit_cost(number, version)
+        columns: Iterable[Any] = zip(number, start, prices, costs, strict=True)
         for n, ts, price, cost in columns:
             item = self._world.products[n]
             yield (
@@ -87,6 +102,26 @@ class Reference:
                     "ts": _instant(day * DAY_MS),
                     "reporting_currency": "USD",
                     "rate": JsonText(f"{rate // 10**8}.{rate % 10**8:08d}"),
+                }
+            )
+
+    def _targets(self, days: Iterable[int], daily_lines: float) -> Iterator[bytes]:
+        week = self._world.profile.sum()
+        for day, (n, store) in product(days, enumerate(self._world.stores)):
+            date = datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date()
+            if date < store.opened_on or (store.closed_on and date >= store.closed_on):
+                continue
+            slots = slice(date.weekday() * 48, (date.weekday() + 1) * 48)
+            lines = 7 * daily_lines * self._world.profile[n, :, slots].sum() / week
+            rate = exchange_rate(int(self._world.store_currency[n]), day)
+            cents = lines * LINE_CENTS * AMBITION[n * 11 % len(AMBITION)] // 100
+            yield write(
+                {
+                    "store_id": store.store_id,
+                    "ts": _instant(self._targets_set),
+                    "sales_date": str(date),
+                    "currency": store.market.currency,
+                    "net_sales_target": round(cents * 10**6 / rate, -1),
                 }
             )
 

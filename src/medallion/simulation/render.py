@@ -22,6 +22,8 @@ from medallion.simulation.tables import numerals, table
 from medallion.simulation.world import CUSTOMERS, World
 
 CHANNELS = ("store", "web")
+REASONS = ("", "damaged", "wrong size", "not as described", "changed mind", "changed mind", "late")
+"""Reasons of returns, of which each product has three; the empty one is not stated."""
 ID_BITS = 48
 SCRAMBLE = 0x5DEECE66D
 """An odd number: multiplication by it modulo 2**48 maps counters to distinct ids."""
@@ -61,6 +63,7 @@ class Renderer:
             for p in PAYMENTS
             for c in CHANNELS
         )
+        self._reasons = table(f'"return_reason":"{r}",' if r else "" for r in REASONS)
         self._layouts = {"basket": self._basket_layout()}
         for kind in ("purchase", "return"):
             self._layouts[kind] = self._line_layout(kind)
@@ -89,7 +92,7 @@ class Renderer:
                 (f"{name}_low", "V5"),
                 ("", ","),
             ]
-        original: list[tuple[str, str]] = []
+        original: list[tuple[str, str | np.dtype[Any]]] = []
         if kind == "return":
             original = [
                 ("", f'"original_event_id":"{self._event_prefix}'),
@@ -97,6 +100,7 @@ class Renderer:
                 ("of1", "u4"),
                 ("of2", "u4"),
                 ("", '",'),
+                ("reason", self._reasons.dtype),
             ]
         return layout(
             ("", f'{{"event_id":"{self._event_prefix}'),
@@ -150,6 +154,7 @@ class Renderer:
             rows[f"{name}_low"] = texts.units[low + 10_000 * (high > 0)]
         if kind == "return":
             self._identify(rows, "of", lines.original)
+            rows["reason"] = self._reasons[(lines.product + lines.number % 3) % len(REASONS)]
         rows["basket"] = self._baskets(lines.baskets).take(lines.basket)
         packed = rows.view(np.uint8)
         text: bytes = packed[packed != 0].tobytes()

@@ -23,6 +23,7 @@ from medallion.cli.commands.verbs import (
     reporting,
     say_other_versions,
     seed,
+    targets,
     verb,
 )
 from medallion.cli.commands.watching import watching
@@ -71,6 +72,7 @@ names = click.option(
 )
 @seed
 @faults
+@targets
 @reporting
 @max_rejected
 @as_json
@@ -79,6 +81,7 @@ def run(
     events: int,
     seed: int,
     faults: float,
+    targets: bool,
     max_rejected: float | None,
     as_json: bool,
 ) -> None:
@@ -88,7 +91,7 @@ def run(
         platform.require_existing()
     with open_pipeline(platform, say_aside) as pipeline, progress("starting") as tell:
         if events:
-            options = SimulationOptions(events=events, seed=seed, faults=faults)
+            options = SimulationOptions(events=events, seed=seed, faults=faults, targets=targets)
             answers = platform.home / "answer_key"
             steps.append(f"simulated  {simulate(pipeline.lake, options, answers=answers)}")
         batch = pipeline.advance(build=ALL, progress=_counting(tally, tell), stage=tell)
@@ -142,6 +145,7 @@ def run(
 )
 @seed
 @faults
+@targets
 @reporting
 @max_rejected
 def up(
@@ -155,6 +159,7 @@ def up(
     collects: bool,
     seed: int,
     faults: float,
+    targets: bool,
     max_rejected: float | None,
 ) -> None:
     """Stream live, from events to gold and the dashboard, until Ctrl-C."""
@@ -179,7 +184,12 @@ def up(
         producer = None
         if not no_simulator:
             options = SimulationOptions(
-                rate=rate, duration=duration, seed=seed, faults=faults, tick=calm_tick(rate)
+                rate=rate,
+                duration=duration,
+                seed=seed,
+                faults=faults,
+                tick=calm_tick(rate),
+                targets=targets,
             )
             producer = Producer(pipeline.lake, options, answers=platform.home / "answer_key")
         opened.enter_context(
@@ -263,6 +273,7 @@ def dashboard_(platform: Platform, port: int, names: tuple[str, ...]) -> None:
 )
 @seed
 @faults
+@targets
 @click.option(
     "--compression",
     type=click.Choice(["zstd", "gzip", "none"]),

@@ -158,6 +158,9 @@ faults = click.option(
     show_default=True,
     help="Share of events with a fault, such as 0.02.",
 )
+targets = click.option(
+    "--targets", is_flag=True, help="Simulate targets of net sales by store and day, too."
+)
 max_rejected = click.option(
     "--max-rejected",
     type=click.FloatRange(0, 1),

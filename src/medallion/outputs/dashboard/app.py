@@ -14,9 +14,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.operations.freshness import Clock, freshness
-from medallion.outputs.dashboard import page, text, views
+from medallion.outputs.dashboard import page, text
+from medallion.outputs.dashboard.boards import Boards, boards_of, draw
 from medallion.outputs.dashboard.choice import VIEWS, Choice, read_choice
-from medallion.outputs.dashboard.header import header
+from medallion.outputs.dashboard.header import header, rejected_share
 from medallion.outputs.dashboard.periods import (
     COMPARISONS,
     EARLIEST,
@@ -27,54 +28,38 @@ from medallion.outputs.dashboard.periods import (
     Period,
 )
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
-from medallion.outputs.dashboard.sources import PublishedSnapshots, Source
-from medallion.outputs.dashboard.views import View
+from medallion.outputs.dashboard.views import WITHOUT_FILTERS, View
 
 STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
-_opened: list[Callable[[], Source]] = []
-"""How the source is opened, as `main` was told last."""
+_opened: list[Callable[[], Boards]] = []
+"""How the boards are opened, as `main` was told last."""
 
 
 @st.cache_resource
-def source() -> Source:
-    """Return the source of relations, one for all visitors of this app."""
+def boards() -> Boards:
+    """Return the boards of the source, the same ones for all visitors of this app."""
     return _opened[-1]()
 
 
-@st.cache_resource(max_entries=2)
-def board(version: str) -> Board:
-    """Return the relations of a version; they are read once for all visitors."""
-    return Board(source().read())
-
-
-def newest_board() -> Board:
-    """Return the board of the newest version; raise NothingYet when it holds no sale."""
-    newest = board(source().version())
-    newest.newest_sale()
-    return newest
-
-
-def main(open_source: Callable[[], Source]) -> None:
+def main(open_boards: Callable[[], Boards]) -> None:
     """Draw the page, and draw it again whenever the source has something new."""
-    _opened[:] = [open_source]
+    _opened[:] = [open_boards]
     st.set_page_config(page_title="Retail, live", page_icon="🛒", layout="wide")
     st.html(f"<style>{STYLE}</style>")
-    now, clock, when = datetime.now(UTC), Clock(), ""
+    # The cards are sent first: until its controls are loaded, a browser shows them alone.
+    controls, top, cards = st.container(), st.container(), st.container()
+    now, clock, when, board, view = datetime.now(UTC), Clock(), "", None, View("", ())
     choice = Choice()
     drawn = state(choice)
     try:
-        board = newest_board()
+        board = boards().newest()
         clock = board.clock
-        choice, controls = choose(board, now)
+        choice = choose(board, now)
         drawn = state(choice)
-        if choice.view == "sales" and choice.period == TODAY:
-            view = page.live(board.snapshot(choice), choice, now)
-        else:
-            view = views.view_of(board, choice)
+        view = draw(board, choice, now, boards().source.audit())
         when = view.when
-        take_away(controls, view, choice)
         version = f'data-version="{escape(board.relations.version)}"'
         path = navigation(choice, board)
         body = f'<div class="board" {version} data-view="{choice.view}">{path}{view.html}</div>'
@@ -85,8 +70,12 @@ def main(open_source: Callable[[], Source]) -> None:
     except Exception as error:  # A bug, too, is a sentence on the page, not a traceback.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         body = page.message("The page cannot be drawn", f"{reason[:300]}; please report it")
-    st.fragment(look, run_every=source().refresh)(drawn, clock, when, choice)
-    st.html(body)
+    cards.html(body)
+    with top:
+        st.fragment(look, run_every=boards().source.refresh)(drawn, clock, when, choice)
+    if board:
+        with controls:
+            draw_controls(board, choice, view, now)
 
 
 def nothing_to_show(error: DashboardError) -> tuple[str, str]:
@@ -94,7 +83,7 @@ def nothing_to_show(error: DashboardError) -> tuple[str, str]:
 
     A first build that is under way is told apart from a home in which nothing runs.
     """
-    runner = source().runner()
+    runner = boards().source.runner()
     if not isinstance(error, NothingYet):
         return "The page cannot be drawn", str(error)
     if runner and not runner.ended and not runner.error:
@@ -113,10 +102,12 @@ def state(choice: Choice) -> str:
     """
     now = datetime.now(UTC)
     try:
-        board = newest_board()
+        board = boards().newest()
         is_live = choice.period == TODAY or choice.view == "quality"
         more = board.relations.more
         version = board.relations.version if is_live else more.sales_version
+        if choice.view == "quality" and (audit := boards().source.audit()):
+            version += f" audited {audit.at}"
         return f"{version} {board.today} {board.choices.is_today(now)}"
     except DashboardError as error:
         return " ".join(nothing_to_show(error))
@@ -132,30 +123,36 @@ def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
     """
     if state(choice) != drawn and not st.session_state.get("hold"):
         st.rerun()
-    now, refresh = datetime.now(UTC), source().refresh
+    now, refresh = datetime.now(UTC), boards().source.refresh
+    rejected = ""
     with suppress(DashboardError):  # Which the page itself says.
-        clock = newest_board().clock
-    st.html(header(when, freshness(clock, source().runner(), now), now, refresh))
+        board = boards().newest()
+        clock, rejected = board.clock, rejected_share(board.arrivals, choice)
+    st.html(
+        header(
+            " · ".join(filter(None, (when, rejected))),
+            freshness(clock, boards().source.runner(), now),
+            now,
+            refresh,
+        )
+    )
 
 
-def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
-    """Draw the row of filters; return what the user chose, and put it into the address.
+def choose(board: Board, now: datetime) -> Choice:
+    """Return what the user chose, and put it into the address.
 
-    The place for further controls is returned, too.
-
-    What is new in the address comes first: a link shows the page that it was taken of.
+    What is new in the address comes first: a link shows the page that it was taken of. What the
+    controls say is in the state of the session already before they are drawn.
     """
-    choices = board.choices
+    choices, said = board.choices, st.session_state
     address = {name: st.query_params.get_all(name) for name in st.query_params}
-    default = TODAY if choices.is_today(now) else "last_28_days"
-    chosen, problems = read_choice(address, default)
-    known = st.session_state.get("address")
-    if known != address:
+    chosen, problems = read_choice(address, choices.default_period(now))
+    if said.get("address") != address:
         unknown = [store for store in chosen.stores if store not in choices.stores]
         problems += [f"There is no store {store[:40]!r}." for store in unknown]
         if chosen.category not in (None, *choices.categories):
             choices.categories.append(chosen.category or "")
-        st.session_state.update(
+        said.update(
             period=chosen.period,
             compare=chosen.compare,
             stores=[store for store in chosen.stores if store in choices.stores],
@@ -163,68 +160,85 @@ def choose(board: Board, now: datetime) -> tuple[Choice, DeltaGenerator]:
             problems=problems,
         )
         if chosen.days:
-            st.session_state["days"] = (chosen.days.first, chosen.days.last)
-    title, periods, compares, stores, categories, controls = st.columns(
+            said["days"] = (chosen.days.first, chosen.days.last)
+    # Streamlit forgets what a control said that was not drawn the last time.
+    said.setdefault("compare", chosen.compare)
+    period = said["period"]
+    days = chosen.days if period == chosen.period else None
+    if period == RANGE:
+        picked = said.setdefault("days", (board.today - timedelta(days=27), board.today))
+        if isinstance(picked, tuple) and len(picked) == 2:
+            days = Period(*picked)
+        days = days or Period(board.today, board.today)
+    is_live = period == TODAY and chosen.view == "sales"
+    choice = chosen.but(
+        period=period,
+        days=days,
+        compare=chosen.compare if is_live else said["compare"],
+        stores=tuple(said["stores"]),
+        category=said["category"],
+        hour=chosen.hour if days == chosen.days else None,
+    )
+    st.query_params.from_dict(choice.parameters())
+    said["address"] = {name: st.query_params.get_all(name) for name in st.query_params}
+    return choice
+
+
+def draw_controls(board: Board, choice: Choice, view: View, now: datetime) -> None:
+    """Draw the row of filters, with the buttons that hold the page and take its tables away."""
+    choices, without = board.choices, choice.view in WITHOUT_FILTERS
+    title, periods, compares, stores, categories, more = st.columns(
         [1, 1.6, 1.6, 1.6, 1.4, 0.8], vertical_alignment="bottom"
     )
     title.markdown("# Retail")
     newest = f"Newest day, {text.day(board.today)}"
     labels = PERIODS if choices.is_today(now) else PERIODS | {TODAY: newest}
-    period = periods.selectbox(
-        "Period", list(PERIODS), format_func=lambda name: labels[name], key="period"
+    periods.selectbox(
+        "Period",
+        list(PERIODS),
+        format_func=lambda name: labels[name],
+        key="period",
+        disabled=without,
     )
-    days = chosen.days if period == chosen.period else None
-    if period == RANGE:
-        if "days" not in st.session_state:
-            first = board.today - timedelta(days=27)
-            st.session_state["days"] = (first, board.today)
-        picked = periods.date_input(
-            "Days", key="days", min_value=EARLIEST, max_value=LATEST, format="YYYY-MM-DD"
+    if choice.period == RANGE:
+        periods.date_input(
+            "Days",
+            key="days",
+            min_value=EARLIEST,
+            max_value=LATEST,
+            format="YYYY-MM-DD",
+            disabled=without,
         )
-        if isinstance(picked, tuple) and len(picked) == 2:
-            days = Period(picked[0], picked[1])
-        days = days or Period(board.today, board.today)
-    is_live = period == TODAY and chosen.view == "sales"
-    compare = chosen.compare
-    if is_live:
+    if choice.period == TODAY and choice.view == "sales":
         compares.selectbox("Compared with", ["The same time a week before"])
     else:
-        st.session_state.setdefault("compare", compare)
-        compare = compares.selectbox(
+        compares.selectbox(
             "Compared with",
             list(COMPARISONS),
             format_func=lambda name: COMPARISONS[name],
             key="compare",
+            disabled=without,
         )
-    picked_stores = stores.multiselect(
+    stores.multiselect(
         "Stores",
         list(choices.stores),
         format_func=lambda store: f"{text.isolated(choices.stores[store])} ({store})",
         placeholder="All stores",
         key="stores",
+        disabled=without,
     )
-    category = categories.selectbox(
+    categories.selectbox(
         "Category",
         choices.categories,
         index=None,
         format_func=lambda name: text.isolated(text.named(name, NO_CATEGORY)),
         placeholder="All categories",
         key="category",
+        disabled=without,
     )
-    is_same_day = days == chosen.days
-    choice = chosen.but(
-        period=period,
-        days=days,
-        compare=compare,
-        stores=tuple(picked_stores),
-        category=category,
-        hour=chosen.hour if is_same_day else None,
-    )
-    st.query_params.from_dict(choice.parameters())
-    st.session_state["address"] = {n: st.query_params.get_all(n) for n in st.query_params}
+    take_away(more, view, choice)
     for problem in st.session_state["problems"]:
         st.warning(problem)
-    return choice, controls
 
 
 def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:
@@ -246,11 +260,9 @@ def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:
 def navigation(choice: Choice, board: Board) -> str:
     """Return the links to the views, and the path of what is chosen, as HTML."""
     choices, current = board.choices, ' aria-current="page"'
-    rejected = f" · {text.percent(board.rejected)} rejected"
     tabs = "".join(
         f'<a href="{escape(choice.but(view=view, sort="").link)}" target="_self"'
-        f"{current if view == choice.view else ''}>{label}"
-        f"{rejected if view == 'quality' else ''}</a>"
+        f"{current if view == choice.view else ''}>{label}</a>"
         for view, label in VIEWS.items()
     )
     steps = []
@@ -280,4 +292,4 @@ def navigation(choice: Choice, board: Board) -> str:
 
 
 if __name__ == "__main__":
-    main(lambda: PublishedSnapshots(Path(sys.argv[1])))
+    main(lambda: boards_of(Path(sys.argv[1])))

@@ -8,9 +8,13 @@ neither a script nor the server.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from html import escape
 
 from medallion.operations.freshness import GONE, Freshness, State
+from medallion.outputs.dashboard import text
+from medallion.outputs.dashboard.choice import Choice
+from medallion.outputs.dashboard.model import Arrivals
 
 
 def header(when: str, fresh: Freshness, now: datetime, refresh: float) -> str:
@@ -38,6 +42,19 @@ def header(when: str, fresh: Freshness, now: datetime, refresh: float) -> str:
         f'title="{escape(fresh.reason)}"><i></i><b>{fresh.state}</b> {escape(_detail(fresh))}</div>'
         f'<div class="pill gone {State.GONE.lamp}" role="alert" data-state="{State.GONE}"><i></i>'
         f"<b>{escape(gone)}</b></div></div></header></div>"
+    )
+
+
+def rejected_share(arrivals: Arrivals | None, choice: Choice) -> str:
+    """Return the share of quarantine on the last day of arrival as HTML, a link to its page."""
+    if arrivals is None or not arrivals.lines:
+        return ""
+    share = text.percent(Decimal(arrivals.quarantined) / arrivals.lines)
+    link = escape(choice.but(view="quality", sort="").link)
+    lines = f"{text.count(arrivals.quarantined)} of {text.count(arrivals.lines)} lines"
+    return (
+        f'<a href="{link}" target="_self" title="{lines} that arrived {text.day(arrivals.day)}" '
+        f'data-metric="rejected">{share} rejected</a>'
     )
 
 

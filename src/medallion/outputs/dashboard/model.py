@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from medallion.outputs.dashboard.choice import Choice
+from medallion.outputs.dashboard.periods import TODAY
 
 
 def is_today(day: date, time_zone: str, now: datetime) -> bool:
@@ -128,3 +129,7 @@ class Choices:
     def is_today(self, now: datetime) -> bool:
         """Return whether the newest day is the current day."""
         return self.day is not None and is_today(self.day, self.time_zone, now)
+
+    def default_period(self, now: datetime) -> str:
+        """Return the period of a page whose address names none."""
+        return TODAY if self.is_today(now) else "last_28_days"

@@ -20,11 +20,14 @@ from medallion.outputs.dashboard.drawing import chart, sparkline
 from medallion.outputs.dashboard.model import Bar, Figure, Snapshot
 from medallion.outputs.dashboard.periods import Period
 from medallion.outputs.dashboard.tables import Column, Row, Table
-from medallion.outputs.dashboard.views import View, card, comparison, mover
+from medallion.outputs.dashboard.targets import AgainstTarget, table_of
+from medallion.outputs.dashboard.views import View, card, comparison, mover, target_card
 
 
-def live(shown: Snapshot, choice: Choice, now: datetime) -> View:
-    """Return the live page but its header."""
+def live(
+    shown: Snapshot, choice: Choice, now: datetime, targets: Sequence[AgainstTarget] = ()
+) -> View:
+    """Return the live page but its header; `targets` are those of the day."""
     is_today = shown.is_today(now)
     categories = _list("categories", "Category", shown.categories, shown, "order", choice)
     products = _list("products", "Product", shown.products, shown, "unit", choice)
@@ -34,7 +37,15 @@ def live(shown: Snapshot, choice: Choice, now: datetime) -> View:
     lags = "".join(_lag(layer, seconds) for layer, seconds in shown.lags.items())
     label = "Seconds of the last batch to each layer"
     batch = f'<ul class="lags" role="list" aria-label="{label}">{lags}</ul>'
+    against = table_of(targets, choice, shown.currency, most=10)
+    by_target = []
+    if targets:
+        by_target = [
+            target_card(targets, shown.currency, "of the whole day", _sold_by_now(shown)),
+            card(against.title, against.html(choice), "full", "of the whole day; the worst first"),
+        ]
     sections = [
+        *by_target[:1],
         *(_figure(figure, shown, is_today) for figure in shown.figures),
         card(
             hours.title,
@@ -43,6 +54,7 @@ def live(shown: Snapshot, choice: Choice, now: datetime) -> View:
             f"{shown.time_zone}; the line is the week before",
         ),
         _ticker(shown),
+        *by_target[1:],
         *(card(table.title, table.html(choice)) for table in (categories, products)),
         card(movers.title, movers.html(choice), small="change from the week before"),
         card(stores.title, stores.html(choice)),
@@ -55,7 +67,8 @@ def live(shown: Snapshot, choice: Choice, now: datetime) -> View:
     ]
     notes = f'<div class="note">{_notes(shown)}</div>'
     html = f'<div class="grid">{"".join(sections)}</div>{notes}'
-    tables = (hours, categories, products, movers, stores, reasons)
+    tables = [hours, categories, products, movers, stores, reasons]
+    tables += [against] if targets else []
     return View(html, tables, _when(shown, now))
 
 
@@ -77,6 +90,13 @@ def _when(shown: Snapshot, now: datetime) -> str:
         f"<b>{text.day(shown.day)}</b>{newest} until <b>{_clock(shown.as_of, shown)}</b> "
         f"{escape(shown.time_zone)} · {compared}"
     )
+
+
+def _sold_by_now(shown: Snapshot) -> Decimal | None:
+    """Return the part of its day that a week before had sold at this time."""
+    whole = sum((before for *_, before in shown.hours if before is not None), Decimal(0))
+    (revenue,) = [figure for figure in shown.figures if figure.metric == "reporting_net_sales"]
+    return None if revenue.before is None or whole <= 0 else revenue.before / whole
 
 
 def _figure(figure: Figure, shown: Snapshot, is_today: bool) -> str:

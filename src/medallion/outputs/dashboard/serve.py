@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from pathlib import Path
 
 from streamlit import net_util
 from streamlit.web import cli
+
+from medallion.outputs.dashboard.boards import prepare
 
 
 def _end_with_input() -> None:
@@ -21,4 +25,5 @@ if __name__ == "__main__":
     net_util.get_external_ip = net_util.get_internal_ip = lambda: None
     # A server that outlived a killed parent would still hold the port at the next start.
     threading.Thread(target=_end_with_input, daemon=True).start()
+    threading.Thread(target=prepare, args=[Path(sys.argv[-1])], daemon=True).start()
     cli.main()

@@ -8,12 +8,13 @@ Days and hours are those of the reporting time zone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -35,6 +36,9 @@ from medallion.outputs.dashboard.sales import PeriodSales, periods
 from medallion.outputs.dashboard.sources import Relations
 from medallion.outputs.dashboard.text import UNKNOWN, named
 
+T = TypeVar("T")
+MOST_KEPT = 100
+"""Views of a board that are kept."""
 WEEK = timedelta(days=7)
 CARDS = (
     ("reporting_net_sales", "Revenue", "money"),
@@ -55,10 +59,11 @@ NO_CATEGORY = "neither till nor product names one"
 class Board:
     """The relations of one moment, which several visitors can query at the same time."""
 
-    def __init__(self, relations: Relations) -> None:
+    def __init__(self, relations: Relations, before: Board | None = None) -> None:
+        """Read the relations; `before` is an earlier board, whose sales may be the same."""
         self.relations = relations
         self._lock = threading.RLock()
-        self._snapshots: dict[tuple[tuple[str, ...], str | None], Snapshot] = {}
+        self._kept: dict[Hashable, Any] = {}
         self._registered: set[str] = set()
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
@@ -66,21 +71,34 @@ class Board:
             self._db.register(name, table)
         (self._row,) = self.rows("SELECT * FROM live_clock")
         self.clock = Clock(utc(self._row["as_of"]), utc(self._row["staged_at"]))
+        self._categories_sold: list[str] = []
+        more = relations.more
+        if before and before.relations.more.sales_version == more.sales_version:
+            self._categories_sold = before._categories_sold
+        elif self.clock.newest_event:
+            query = "SELECT DISTINCT category FROM {sales} ORDER BY category"
+            self._categories_sold = [name for (name,) in more.of_all_sales(self._db, query)]
         self.choices = self._choices()
 
     def _choices(self) -> Choices:
         """Return the stores and categories that the relations hold."""
         stores = self.rows("SELECT store_id, store_name FROM dim_stores ORDER BY store_id")
-        categories: list[tuple[str]] = []
-        if self.clock.newest_event:
-            query = "SELECT DISTINCT category FROM {sales} ORDER BY category"
-            categories = self.relations.more.of_all_sales(self._db, query)
         return Choices(
             self._row["time_zone"],
             self._row["sales_day"],
             {row["store_id"]: row["store_name"] for row in stores},
-            [category for (category,) in categories],
+            list(self._categories_sold),
         )
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made of this board under a key, or make it."""
+        with self._lock:
+            if key not in self._kept:
+                if len(self._kept) >= MOST_KEPT:
+                    self._kept.clear()
+                self._kept[key] = make()
+            made: T = self._kept[key]
+            return made
 
     @property
     def today(self) -> date:
@@ -102,14 +120,6 @@ class Board:
     def lags(self) -> dict[str, float | None]:
         """The seconds from the arrival of the last batch in raw/ until it was in each layer."""
         return self._lags()
-
-    @property
-    def rejected(self) -> Decimal | None:
-        """The share of the lines that were rejected on the last day on which anything arrived."""
-        arrivals = self._arrivals()
-        return (
-            Decimal(arrivals.quarantined) / arrivals.lines if arrivals and arrivals.lines else None
-        )
 
     def periods(self, choice: Choice) -> tuple[Period, Period | None]:
         """Return the period of a choice, and the one that it is compared with."""
@@ -146,17 +156,15 @@ class Board:
         return same
 
     def snapshot(self, choice: Choice) -> Snapshot:
-        """Return the live page for a choice, which is computed only once.
+        """Return the live page for a choice.
 
         Raises:
             NothingYet: no sale has come.
             DashboardError: the definition of a metric cannot be used.
         """
-        as_of, filters = self.newest_sale(), (choice.stores, choice.category)
+        as_of = self.newest_sale()
         with self._lock:
-            if filters not in self._snapshots:
-                self._snapshots[filters] = self._snapshot(choice, as_of)
-            return self._snapshots[filters]
+            return self._snapshot(choice, as_of)
 
     def newest_sale(self) -> datetime:
         """Return the time of the newest sale; raise NothingYet when no sale has come."""
@@ -186,7 +194,7 @@ class Board:
             for metric, label, kind in CARDS
         ]
         is_compared = before["lines"] > 0
-        arrivals = self._arrivals()
+        arrivals = self.arrivals
         return Snapshot(
             version=self.relations.version,
             published_at=self.relations.published_at,
@@ -336,8 +344,9 @@ class Board:
         )
         return [(r["feed"], r["reason"], r["lines"]) for r in rows]
 
-    def _arrivals(self) -> Arrivals | None:
-        """Return what arrived on the last day on which anything arrived.
+    @cached_property
+    def arrivals(self) -> Arrivals | None:
+        """What arrived on the last day on which anything arrived.
 
         Days after the newest load are left out: nothing can have arrived on them yet.
         """

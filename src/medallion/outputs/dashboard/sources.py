@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medallion.audit.last import LastAudit, last_audit
 from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.layers.snapshots import POINTER
 from medallion.platforms.heartbeat import Runner, read_runner
@@ -81,6 +82,10 @@ class Source(Protocol):
         """Return the process that makes new versions; None where that is unknown."""
         ...
 
+    def audit(self) -> LastAudit | None:
+        """Return the result of the last audit; None where that is unknown."""
+        ...
+
 
 class PublishedSnapshots:
     """The published Parquet snapshots of a home.
@@ -119,6 +124,9 @@ class PublishedSnapshots:
 
     def runner(self) -> Runner | None:
         return read_runner(self._home)
+
+    def audit(self) -> LastAudit | None:
+        return last_audit(self._home)
 
     def _table(self, folder: Path, name: str) -> pa.Table:
         # A relation that has not changed is the same file under another name: it is read once.
@@ -195,6 +203,9 @@ class SnowflakeRelations:
         return Relations(version, datetime.now(UTC), tables, SnowflakeTables(self, version))
 
     def runner(self) -> Runner | None:
+        return None
+
+    def audit(self) -> LastAudit | None:
         return None
 
     def rows(self, query: str, **relations: str) -> list[tuple[Any, ...]]:

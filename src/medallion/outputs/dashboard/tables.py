@@ -180,9 +180,11 @@ class Table:
 
     def _cell(self, column: Column, value: Any, is_last: bool, bar: str) -> str:
         shape = ("amount" if is_last else "side") if self.is_list else "number"
+        # On a phone a table has no columns: each value stands after its label.
+        label = "" if self.is_list else f' data-label="{escape(column.label)}"'
         if column.kind not in NUMBERS:
             shape = shape if self.is_list or column.kind == "aligned" else "text"
-            return f'<td class="{shape}" role="cell">{escape(str(value))}{bar}</td>'
+            return f'<td class="{shape}" role="cell"{label}>{escape(str(value))}{bar}</td>'
         shown = text.shown(column.kind, value, self.currency)
         if self.is_list and column.unit and value is not None:
             shown = text.counted(value, column.unit)
@@ -192,8 +194,8 @@ class Table:
         if column.kind == "change" and value:
             way = f' class="{"up" if value > 0 else "down"}"'
         return (
-            f'<td class="{shape}" role="cell" title="{title}"><span{way}>{escape(shown)}</span>'
-            f"{bar}</td>"
+            f'<td class="{shape}" role="cell" title="{title}"{label}>'
+            f"<span{way}>{escape(shown)}</span>{bar}</td>"
         )
 
     def _bar(self, row: Row) -> str:

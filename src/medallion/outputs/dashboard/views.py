@@ -5,13 +5,14 @@ Each view gives its cards and its tables; the tables can be taken away as CSV.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from html import escape
 from typing import Any
 
+from medallion.audit.last import LastAudit
 from medallion.outputs.dashboard import text
 from medallion.outputs.dashboard.choice import Choice
 from medallion.outputs.dashboard.drawing import Column as Bar
@@ -20,8 +21,16 @@ from medallion.outputs.dashboard.periods import COMPARISONS, LAST_YEAR, Period
 from medallion.outputs.dashboard.sales import MOVED, OTHERS, RETURNED, Entry, PeriodSales
 from medallion.outputs.dashboard.snapshot import NO_CATEGORY, Board
 from medallion.outputs.dashboard.tables import Column, Row, Table
+from medallion.outputs.dashboard.targets import (
+    OF_PERIOD,
+    AgainstTarget,
+    against_targets,
+    facts,
+    table_of,
+)
 
 NET = "reporting_net_sales"
+IN_FULL = "the target of a day that is not over counts in full"
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 CARDS = (
     (NET, "Net sales", "money", ""),
@@ -43,6 +52,13 @@ MEASURES = {
     "units_returned": Column("units_returned", "Units returned", "count", "unit"),
 }
 """The columns of lists, by metric."""
+WITHOUT_FILTERS = {
+    "customers": "All days up to the newest, all stores and products: a segment or a cohort is of "
+    "all that a customer ever bought",
+    "quality": "All feeds: a rejected line has no store, product or day of sale that could be "
+    "trusted",
+}
+"""Why the filters do not apply to a view."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +67,7 @@ class View:
 
     html: str
     tables: Sequence[Table]
-    when: str = "All days up to the newest"
+    when: str = ""
 
 
 class Cards:
@@ -90,12 +106,12 @@ def card(title: str, body: str, size: str = "", small: str = "") -> str:
     )
 
 
-def view_of(board: Board, choice: Choice) -> View:
-    """Return the view that a choice names, of a period."""
+def view_of(board: Board, choice: Choice, audit: LastAudit | None = None) -> View:
+    """Return the view that a choice names, of a period; `audit` is the last one of the home."""
     if choice.view == "quality":
-        return _quality(board, choice)
+        return replace(_quality(board, choice, audit), when=WITHOUT_FILTERS["quality"])
     if choice.view == "customers":
-        return _customers(board, choice)
+        return replace(_customers(board, choice), when=WITHOUT_FILTERS["customers"])
     with board.sales(choice) as sales:
         make = {"stores": _stores, "products": _products, "hours": _hours}.get(choice.view, _sales)
         return replace(make(board, choice, sales), when=_when(sales))
@@ -120,10 +136,16 @@ def _when(sales: PeriodSales) -> str:
 
 def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
     cards, total, series = Cards(choice), sales.total(), sales.series()
+    days = sales.period
+    stores = against_targets(board, choice, days.first, days.last, OF_PERIOD)
+    if stores:
+        cards.raw(target_card(stores, board.currency, IN_FULL if sales.is_open else ""))
     for metric, label, kind, unit in CARDS:
         cards.raw(_figure(metric, label, kind, unit, total, series, board.currency))
     if choice.hour is None:
         cards.raw(_series(cards, choice, sales, series, board.currency))
+    if stores:
+        cards.table(table_of(stores, choice, board.currency, most=10), "full", "the worst first")
     had_sales = bool(sales.days_with_sales()[1])
     lists = (
         ("categories", "Category", "transactions"),
@@ -141,7 +163,7 @@ def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
 
 
 def _stores(board: Board, choice: Choice, sales: PeriodSales) -> View:
-    cards, entries = Cards(choice), sales.by("store")
+    cards, entries, days = Cards(choice), sales.by("store"), sales.period
     same = board.same_stores(sales.period, sales.compared)
     metrics = (
         NET,
@@ -179,7 +201,29 @@ def _stores(board: Board, choice: Choice, sales: PeriodSales) -> View:
         others = table.others and replace(table.others, values=[*table.others.values, text.ABSENT])
         table = replace(table, columns=columns, rows=rows, others=others)
     cards.table(table, "full")
+    stores = against_targets(board, choice, days.first, days.last, OF_PERIOD)
+    if stores:
+        note = f"the worst first; {IN_FULL}" if sales.is_open else "the worst first"
+        cards.table(table_of(stores, choice, board.currency, most=500), "full", note)
     return cards.view
+
+
+def target_card(
+    stores: Sequence[AgainstTarget],
+    currency: str,
+    small: str = "",
+    sold_by_now: Decimal | None = None,
+) -> str:
+    """Return the card that says whether the stores reach their targets.
+
+    Args:
+        stores: the stores that have targets.
+        currency: the reporting currency.
+        small: a note beside the title.
+        sold_by_now: of a day that is not over, the part of its sales that is usual at this time.
+    """
+    body = _facts(*facts(stores, currency, sold_by_now))
+    return card("Against target", f'<div data-metric="target">{body}</div>', "full", small)
 
 
 def _products(board: Board, choice: Choice, sales: PeriodSales) -> View:
@@ -200,20 +244,22 @@ def _products(board: Board, choice: Choice, sales: PeriodSales) -> View:
         ),
         "wide",
     )  # fmt: skip
-    reasons = board.rows(
+    for table in reasons_of_returns(board, choice, sales.period):
+        cards.table(table, "half", "as of the last full build")
+    links = board.rows(
         "SELECT detail, value FROM data_quality WHERE measure = 'returns' ORDER BY value DESC",
         "data_quality",
     )
     cards.table(
         Table(
-            "reasons",
+            "links",
             "What returns refer to",
             (Column("link", "Original sale"), Column("returns", "Return lines", "count", "line")),
-            [Row(r["detail"], (r["detail"], r["value"])) for r in reasons],
+            [Row(r["detail"], (r["detail"], r["value"])) for r in links],
             board.currency,
             nothing="Nothing was ever returned.",
         ),
-        small="all days; events give no other reason",
+        small="all days",
     )
     pairs = board.rows(
         "SELECT product_id, other_product_id, coalesce(one.product_name, product_id) AS name, "
@@ -257,6 +303,73 @@ def _products(board: Board, choice: Choice, sales: PeriodSales) -> View:
         "all days; pairs of the best-selling products in at least 3 baskets",
     )  # fmt: skip
     return cards.view
+
+
+def reasons_of_returns(board: Board, choice: Choice, period: Period) -> Iterator[Table]:
+    """Yield the returns of whole days by reason, and by product and reason."""
+    values: dict[str, Any] = {"first": period.first, "last": period.last}
+    values |= {"stores": list(choice.stores), "category": choice.category}
+    reason = f"replace(return_reason, '{text.UNKNOWN}', 'not stated')"
+    returns = (
+        "SELECT {keys}, sum(lines) AS lines, sum(units_returned) AS units, "
+        "CASE WHEN sum(unconverted_lines) < sum(lines) THEN coalesce(sum(reporting_returns), 0) "
+        "END AS value FROM returns_daily {join} "
+        "WHERE sales_date BETWEEN $first AND $last "
+        "AND (len($stores) = 0 OR list_contains($stores, store_id)) "
+        "AND ($category IS NULL OR returns_daily.category = $category) "
+        "GROUP BY {grouped} ORDER BY value DESC NULLS LAST, {grouped}"
+    )
+    measures = (
+        Column("lines", "Return lines", "count", "line"),
+        MEASURES["units_returned"],
+        MEASURES["reporting_returns"],
+    )
+    rows = board.rows(
+        returns.format(keys=f"{reason} AS reason", grouped="return_reason", join=""),
+        "returns_daily",
+        values=values,
+    )
+    all_of = _known_sum([r["value"] for r in rows])
+    yield Table(
+        "reasons",
+        "Reasons of returns",
+        (Column("reason", "Reason"), *measures, Column("share", "Of returns %", "share")),
+        [
+            Row(
+                r["reason"],
+                (
+                    r["reason"], r["lines"], r["units"], r["value"],
+                    r["value"] / all_of if all_of and r["value"] is not None else None,
+                ),
+            )
+            for r in rows
+        ],
+        board.currency,
+        nothing="Nothing was returned.",
+    )  # fmt: skip
+    join = "LEFT JOIN (FROM dim_products WHERE is_current) AS named USING (product_id)"
+    keys = f"product_id, coalesce(any_value(product_name), product_id) AS name, {reason} AS reason"
+    products = board.rows(
+        returns.format(keys=keys, grouped="product_id, return_reason", join=join),
+        "returns_daily",
+        "dim_products",
+        values=values,
+    )
+    yield Table(
+        "product_reasons",
+        "Reasons by product",
+        (Column("product", "Product"), Column("reason", "Reason"), *measures),
+        [
+            Row(
+                f"{r['product_id']} {r['reason']}",
+                (r["name"], r["reason"], r["lines"], r["units"], r["value"]),
+            )
+            for r in products
+        ],
+        board.currency,
+        nothing="Nothing was returned.",
+        most=15,
+    )  # fmt: skip
 
 
 def _hours(board: Board, choice: Choice, sales: PeriodSales) -> View:
@@ -393,8 +506,9 @@ def _customers(board: Board, choice: Choice) -> View:
     return cards.view
 
 
-def _quality(board: Board, choice: Choice) -> View:
+def _quality(board: Board, choice: Choice, audit: LastAudit | None) -> View:
     cards = Cards(choice)
+    cards.table(_audit_table(audit, board.currency), "full", _audit_state(audit))
     lags = _facts(*((f"To {layer}", text.seconds(s), "") for layer, s in board.lags.items()))
     cards.add("The last batch", lags, "full", "from its arrival in raw/ to each layer")
     arrivals = board.rows("SELECT * FROM live_arrivals ORDER BY arrival_day DESC")
@@ -468,6 +582,41 @@ def _quality(board: Board, choice: Choice) -> View:
         "as of the last full build; 'medallion audit' checks every promise",
     )
     return cards.view
+
+
+def _audit_state(audit: LastAudit | None) -> str:
+    """Return when the last audit was, and what came of it."""
+    if audit is None:
+        return ""
+    count = len(audit.checks)
+    result = f"all {count} checks hold"
+    if audit.broken:
+        result = f"{audit.broken} of {count} checks are broken: 'medallion audit' says by what"
+    return f"{audit.at:%Y-%m-%d %H:%M:%S} UTC; {result}"
+
+
+def _audit_table(audit: LastAudit | None, currency: str) -> Table:
+    return Table(
+        "audit",
+        "The last audit",
+        (
+            Column("check", "Check"),
+            Column("result", "Result"),
+            Column("figure", "Figure"),
+            Column("promise", "Promise"),
+        ),
+        [
+            Row(
+                check.name,
+                (check.name, "holds" if check.holds else "BROKEN", check.figure, check.promise),
+                kind="" if check.holds else "broken",
+            )
+            for check in (audit.checks if audit else ())
+        ],
+        currency,
+        nothing="No audit of this home is known: 'medallion run' and 'medallion audit' make one.",
+        most=100,
+    )
 
 
 def _month(row: dict[str, Any]) -> Row:
