@@ -1,12 +1,12 @@
 {#- What the marts by day share. They read the import CTEs of the model that calls them. -#}
 
 {#- The store-local days that a run builds: in an increment the changed ones, else all. Reads
-    sales_lines, and what changed_local_days reads. -#}
-{% macro rebuilt_days(relation) -%}
+    `lines`, and what changed_local_days reads. -#}
+{% macro rebuilt_days(relation, lines='sales_lines') -%}
 {% if is_incremental() -%}
 {{ changed_local_days(relation) }}
 {%- else -%}
-select distinct sales_date from sales_lines
+select distinct sales_date from {{ lines }}
 {%- endif %}
 {%- endmacro %}
 
@@ -23,12 +23,19 @@ where sales_date in (select sales_date from days)
 {%- endif %}
 {%- endmacro %}
 
-{#- The additive measures, summed from lines: counts, units and `amounts`. -#}
-{% macro sums_of_lines(amounts=none) -%}
+{#- The same for a mart by day. -#}
+{% macro only_rebuilt_sums() -%}
+{% if is_incremental() -%}
+where sales_date in (select sales_date from days)
+{%- endif %}
+{%- endmacro %}
+
+{#- The additive measures, summed from lines. -#}
+{% macro sums_of_lines() -%}
 cast(count(*) as bigint) as lines,
         cast(sum(units_sold) as decimal(38,5)) as units_sold,
         cast(sum(units_returned) as decimal(38,5)) as units_returned,
-        {% for amount in amounts or additive_amounts() -%}
+        {% for amount in additive_amounts() -%}
         cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
         {% endfor -%}
         cast(sum(case when fx_rate is null then 1 else 0 end) as bigint) as unconverted_lines,
@@ -47,6 +54,14 @@ cast(sum(lines) as bigint) as lines,
     cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
     {% endfor -%}
     cast(sum(unconverted_lines) as bigint) as unconverted_lines
+{%- endmacro %}
+
+{#- The newest load that a sum of sums stands on. -#}
+{% macro newest_of_sums() -%}
+max(load_seq) as load_seq,
+        max(product_seq) as product_seq,
+        max(store_seq) as store_seq,
+        max(rate_seq) as rate_seq
 {%- endmacro %}
 
 {#- The amounts that may be added up; of the rates and averages, none. -#}

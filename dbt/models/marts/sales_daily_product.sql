@@ -42,15 +42,15 @@ rates as {{ inlined() }} (
 
 ),
 
-sales_lines as {{ inlined() }} (
+by_hour as {{ inlined() }} (
 
-    select * from {{ ref('fct_sales_line') }}
+    select * from {{ ref('sales_hourly_product') }}
 
 ),
 
 days as (
 
-    {{ rebuilt_days(this) }}
+    {{ rebuilt_days(this, 'by_hour') }}
 
 ),
 
@@ -62,9 +62,10 @@ totals as (
         department,
         category,
         currency,
-        {{ sums_of_lines() }}
-    from sales_lines
-    {{ only_rebuilt_days() }}
+        {{ sums_of_sums() }},
+        {{ newest_of_sums() }}
+    from by_hour
+    {{ only_rebuilt_sums() }}
     group by sales_date, product_id, department, category, currency
 
 )

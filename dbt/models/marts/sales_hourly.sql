@@ -1,5 +1,3 @@
--- live_sales is built first: people watch it, and the audit expects it to be as new as this.
--- depends_on: {{ ref('live_sales') }}
 with
 
 purchases as (
@@ -44,51 +42,15 @@ rates as {{ inlined() }} (
 
 ),
 
-sales_lines as {{ inlined() }} (
+by_product as {{ inlined() }} (
 
-    select * from {{ ref('fct_sales_line') }}
+    select * from {{ ref('sales_hourly_product') }}
 
 ),
 
 days as (
 
-    {{ rebuilt_days(this) }}
-
-),
-
-lines as (
-
-    select *
-    from sales_lines
-    {{ only_rebuilt_days() }}
-
-),
-
--- A basket counts in the hour in which it began, so that the hours of a day add up to the day.
-baskets as (
-
-    select
-        sales_date,
-        store_id,
-        currency,
-        basket_id,
-        min(sales_hour) as sales_hour
-    from lines
-    where not is_return
-    group by sales_date, store_id, currency, basket_id
-
-),
-
-transactions as (
-
-    select
-        sales_date,
-        sales_hour,
-        store_id,
-        currency,
-        cast(count(*) as bigint) as transactions
-    from baskets
-    group by sales_date, sales_hour, store_id, currency
+    {{ rebuilt_days(this, 'by_product') }}
 
 ),
 
@@ -99,23 +61,17 @@ totals as (
         sales_hour,
         store_id,
         currency,
-        {{ sums_of_lines() }}
-    from lines
+        cast(sum(transactions) as bigint) as transactions,
+        {{ sums_of_sums() }},
+        {{ newest_of_sums() }}
+    from by_product
+    {{ only_rebuilt_sums() }}
     group by sales_date, sales_hour, store_id, currency
 
 )
 
 select
     days.sales_date,
-    totals.sales_hour,
-    totals.store_id,
-    totals.currency,
-    coalesce(transactions.transactions, 0) as transactions,
-    totals.* exclude (sales_date, sales_hour, store_id, currency)
+    totals.* exclude (sales_date)
 from days
 left join totals on days.sales_date = totals.sales_date
-left join transactions
-    on totals.sales_date = transactions.sales_date
-    and totals.sales_hour = transactions.sales_hour
-    and totals.store_id = transactions.store_id
-    and totals.currency = transactions.currency

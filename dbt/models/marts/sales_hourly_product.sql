@@ -84,14 +84,24 @@ totals as (
         sales_hour,
         store_id,
         product_id,
+        department,
         category,
+        currency,
         cast(sum(case when not is_return and line_of_basket = 1 then 1 else 0 end) as bigint)
             as transactions,
         cast(sum(case when not is_return and line_of_category = 1 then 1 else 0 end) as bigint)
             as category_transactions,
-        {{ sums_of_lines(reporting_amounts()) }}
+        {{ sums_of_lines() }}
     from lines
-    group by sales_date, month_start, sales_hour, store_id, product_id, category
+    group by
+        sales_date,
+        month_start,
+        sales_hour,
+        store_id,
+        product_id,
+        department,
+        category,
+        currency
 
 )
 

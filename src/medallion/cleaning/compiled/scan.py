@@ -231,16 +231,16 @@ def _fill(w, room, tables, cells, row):
 def _is_total_right(tables, cells, total, row):
     """Return whether the total is what its parts make, within the tolerance of contract.Total.
 
-    An absent total is filled in. Amounts that do not fit 64 bits are left to the exact lane, and so
-    are those that only the tolerance of a currency without a smaller unit covers. The product has
-    the decimals of price and quantity together, too many for 64 bits: so the whole units of the
-    quantity and the part of one behind the point are multiplied apart.
+    An absent total is filled in. Amounts that do not fit 64 bits are left to the exact lane. The
+    product has the decimals of price and quantity together, too many for 64 bits: so the whole
+    units of the quantity and the part of one behind the point are multiplied apart.
     """
     price = cells.numbers[tables.total[1], row]
     quantity = cells.numbers[tables.total[2], row]
     discount = cells.numbers[tables.total[3], row]
     finer, one = tables.total[4], tables.total[5]
     fixed, each = tables.total[6], tables.total[7]
+    currency, coarse = tables.total[8], tables.total[9]
     whole, part = quantity // one, quantity % one
     if (
         np.float64(price) * np.float64(whole) > _EXACT
@@ -262,4 +262,7 @@ def _is_total_right(tables, cells, total, row):
     difference = value * finer - expected
     if abs(np.float64(difference)) * one > _EXACT:
         return False
-    return abs(difference * one - rest) <= fixed + each * quantity // 10
+    beyond = abs(difference * one - rest) - each * quantity // 10
+    return beyond <= fixed or (
+        beyond <= coarse and cells.views[currency, row, 0] in tables.whole_currencies
+    )

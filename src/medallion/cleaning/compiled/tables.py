@@ -16,6 +16,7 @@ from medallion.contract import (
     LOWER_TO,
     MAX_DEPTH,
     MAX_NAME_LENGTH,
+    WHOLE_CURRENCIES,
     Feed,
     Field,
 )
@@ -86,7 +87,9 @@ class Tables(NamedTuple):
     - `total`: the field of the total, those of its price, quantity and discount; how many units of
       the price's scale make one of the total's; how many of the quantity's scale make 1; the
       tolerance in units of the product's scale, and in tenths of them for each unit of the
-      quantity's. Without a total the first is NONE.
+      quantity's; the field of the currency, and the tolerance where it has no smaller unit. Without
+      a total the first is NONE.
+    - `whole_currencies`: those without a smaller unit, as the first half of an Arrow view.
     """
 
     rules: np.ndarray
@@ -95,6 +98,7 @@ class Tables(NamedTuple):
     letters: np.ndarray
     lower: np.ndarray
     total: np.ndarray
+    whole_currencies: np.ndarray
 
 
 class Words(NamedTuple):
@@ -157,7 +161,7 @@ def tables_of(feed: Feed) -> Tables:
         rule["default_from"], rule["default_to"] = len(texts), len(texts) + len(text)
         texts += text
     defaults = np.frombuffer(texts + b" ", np.uint8)
-    return Tables(rules, defaults, *_vocabulary(feed), _lower(), _total(feed))
+    return Tables(rules, defaults, *_vocabulary(feed), _lower(), _total(feed), _whole_currencies())
 
 
 def _vocabulary(feed: Feed) -> tuple[np.ndarray, np.ndarray]:
@@ -228,9 +232,20 @@ def _lower() -> np.ndarray:
 
 def _total(feed: Feed) -> np.ndarray:
     if feed.total is None:
-        return np.array([NONE, 0, 0, 0, 0, 0, 0, 0])
+        return np.array([NONE] + [0] * 9)
     total, names = feed.total, feed.names
     places = [names.index(n) for n in (total.field, total.price, total.quantity, total.discount)]
     scale, finer, behind = (feed.fields[places[n]].type.scale for n in (0, 1, 2))
-    fixed, each = total.fixed.scaleb(finer + behind), total.each.scaleb(finer + 1)
-    return np.array([*places, 10 ** (finer - scale), 10**behind, int(fixed), int(each)])
+    fixed, coarse = (int(unit.scaleb(finer + behind)) for unit in (total.fixed, total.whole))
+    each, currency = int(total.each.scaleb(finer + 1)), names.index(total.currency)
+    return np.array(
+        [*places, 10 ** (finer - scale), 10**behind, fixed, each, currency, coarse], np.int64
+    )
+
+
+def _whole_currencies() -> np.ndarray:
+    """Return the size of each code and its first four bytes, as put_text writes them."""
+    return np.array(
+        [len(code) | int.from_bytes(code.encode(), "little") << 32 for code in WHOLE_CURRENCIES],
+        np.uint64,
+    )
