@@ -51,7 +51,7 @@ def bars(values: dict[str, float], title: str, label: str, path: Path) -> None:
         drawn = axes.barh(list(values), list(values.values()), color=colors, height=0.7)
         axes.bar_label(drawn, [label.format(v) for v in values.values()], padding=4)
         axes.invert_yaxis()
-        axes.set_title(title, loc="left", fontsize=13, x=0)
+        figure.suptitle(title, fontsize=13, x=0.01, ha="left")
         axes.margins(x=0.14)
         axes.xaxis.set_visible(False)
         axes.spines[:].set_visible(False)
