@@ -36,7 +36,6 @@ def rendered(results: dict[str, Any]) -> str:
         rounds=results["rounds"],
         path=_path(results["path"]),
         whole=WHOLE,
-        source="../benchmarks",
         faker=round(results["events"] / results["generator"]["Faker"]["events"]),
         generator=_generator(results["generator"]),
         made=results["made"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -65,6 +66,17 @@ def test_events_that_break_the_contract_are_no_events(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made/raw.ndjson").write_text('{"event_id":"a"}\n')
     assert suite.made_is_wrong(tmp_path, 1) == "only 0 of 1 events keep the contract"
+
+
+def test_the_page_says_what_was_measured() -> None:
+    """docs/benchmarks.md is what the stored results render to, and its plots show their ways."""
+    results = json.loads(page.RESULTS.read_text())
+    assert page.PAGE.read_text() == page.rendered(results)
+    for contest in ("path", "generator"):
+        plot = (page.ROOT / f"docs/images/benchmarks-{contest}.svg").read_text()
+        assert "prefers-color-scheme:dark" in plot
+        for name, way in results[contest].items():
+            assert (f">{name}<" in plot) == (not way["wrong"])
 
 
 def test_a_way_with_a_wrong_result_stands_on_the_page_without_a_figure() -> None:
