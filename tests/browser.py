@@ -32,10 +32,10 @@ FLAGS = [
 def chromium() -> str:
     """Where Chromium is."""
     names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if not found:
+    browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if not browser:
         raise SettingsError("the dashboard's tests need Chromium: apt-get install chromium")
-    return found
+    return browser
 
 
 @dataclass
@@ -83,7 +83,7 @@ def page_of(browser: Browser, url: str, address: str = LIVE, **options: Any) -> 
     watched = Watched(page)
     page.on(
         "console",
-        lambda said: watched.errors.append(said.text) if said.type == "error" else None,
+        lambda message: watched.errors.append(message.text) if message.type == "error" else None,
     )
     page.on("pageerror", lambda error: watched.errors.append(str(error)))
     page.on("request", lambda request: _check(request.url, url, watched))

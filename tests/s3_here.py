@@ -59,8 +59,8 @@ class S3:
 
     def keep_versions(self) -> None:
         """From now on the bucket keeps what is replaced or deleted."""
-        told = {"Status": "Enabled"}
-        self._s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=told)
+        enabled = {"Status": "Enabled"}
+        self._s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=enabled)
 
     def settings(self) -> dict[str, str]:
         """What Spark must be told to find it."""
@@ -142,17 +142,17 @@ class S3:
 
     def notices(self) -> Counter[str]:
         """How often each new object was announced."""
-        found: Counter[str] = Counter()
+        notices: Counter[str] = Counter()
         while messages := self._sqs.receive_message(
             QueueUrl=self._queue, MaxNumberOfMessages=10
         ).get("Messages"):
             for message in messages:
                 for record in json.loads(message["Body"]).get("Records", ()):
-                    found[unquote_plus(record["s3"]["object"]["key"])] += 1
+                    notices[unquote_plus(record["s3"]["object"]["key"])] += 1
                 self._sqs.delete_message(
                     QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"]
                 )
-        return found
+        return notices
 
 
 @contextmanager

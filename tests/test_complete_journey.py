@@ -139,8 +139,8 @@ def test_gold_by_utc_day(reckoning: Reckoning, home: Path, query: Query) -> None
     """Every day of gold: sums, baskets, AOV and UPT."""
     columns = ", ".join(Sums(baskets={1}).row())
     gold = query(home, f"SELECT sales_date, {columns} FROM purchases_gold")
-    found = {row.pop("sales_date"): row for row in gold}
-    assert found == {str(day): sums.row() for day, sums in reckoning.by_utc_day.items()}
+    days = {row.pop("sales_date"): row for row in gold}
+    assert days == {str(day): sums.row() for day, sums in reckoning.by_utc_day.items()}
 
 
 def test_sales_by_store_local_day(reckoning: Reckoning, home: Path, query: Query) -> None:
@@ -222,8 +222,8 @@ def test_customers_and_cohorts(reckoning: Reckoning, home: Path, query: Query) -
         active.update(
             (cohort, (m.year - cohort.year) * 12 + m.month - cohort.month) for m in months
         )
-    found = query(home, "SELECT * FROM cohort_retention")
-    assert {(r["cohort_month"], r["months_since"]): r["retention_rate"] for r in found} == {
+    cohorts = query(home, "SELECT * FROM cohort_retention")
+    assert {(r["cohort_month"], r["months_since"]): r["retention_rate"] for r in cohorts} == {
         (str(cohort), since): shown(Decimal(count) / sizes[cohort], 6)
         for (cohort, since), count in active.items()
     }

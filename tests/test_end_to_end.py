@@ -38,12 +38,12 @@ def agrees_with_answer_key(home: Path, query: Query) -> None:
                 total = days.setdefault((day, currency), Counter())
                 for name in ("total_amount", "discount_amount", "tax_amount", "quantity"):
                     total[name] += Decimal(kinds["net"][name])  # type: ignore[assignment]
-    found = query(
+    rejected = query(
         home,
         "SELECT reason, count(*) AS n FROM staging.quarantine "
         "WHERE feed = 'purchases' GROUP BY ALL",
     )
-    assert {row["reason"]: row["n"] for row in found} == dict(reasons)
+    assert {row["reason"]: row["n"] for row in rejected} == dict(reasons)
     (row,) = query(
         home, "SELECT sum(lines)::BIGINT AS n FROM staging.receipts WHERE feed = 'purchases'"
     )
@@ -52,8 +52,8 @@ def agrees_with_answer_key(home: Path, query: Query) -> None:
     names = ("total_amount", "discount_amount", "tax_amount", "quantity")
     sums = ", ".join(f"{SIGNED.format(n)} AS {n}" for n in names)
     silver = query(home, f"SELECT dt, currency, {sums} FROM purchases_silver GROUP BY ALL")
-    got = {(r["dt"], r["currency"]): {n: Decimal(r[n]) for n in names} for r in silver}
-    assert got == {key: dict(total) for key, total in days.items()}
+    of_days = {(r["dt"], r["currency"]): {n: Decimal(r[n]) for n in names} for r in silver}
+    assert of_days == {key: dict(total) for key, total in days.items()}
     gold = query(
         home,
         "SELECT sales_date, currency, net_sales, tax FROM purchases_gold "

@@ -73,8 +73,8 @@ def test_other_feeds_know_no_customer() -> None:
 
 def test_pseudonyms_are_random_and_no_shorter() -> None:
     """Nothing about an id can be told from its pseudonym."""
-    made = {Replacement.of(ID).pseudonym for _ in range(50)}
-    assert len(made) == 50
+    pseudonyms = {Replacement.of(ID).pseudonym for _ in range(50)}
+    assert len(pseudonyms) == 50
     assert len(Replacement.of("x" * 400).pseudonym) >= 400
 
 

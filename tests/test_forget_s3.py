@@ -85,7 +85,7 @@ buckets = itertools.count()
 def bucket(server: S3) -> Versioned:
     """A bucket in which the customer is everywhere that it can be, also in what was replaced,
     deleted, or left behind by a cluster."""
-    made = Versioned(server.endpoint, f"shop-{next(buckets)}")
+    shop = Versioned(server.endpoint, f"shop-{next(buckets)}")
     own = [
         event(event_id="a", customer_id=ID),
         event(event_id="b", customer_id=f" {ID}", ts="2026-03-02T10:00:00Z").replace(
@@ -103,14 +103,14 @@ def bucket(server: S3) -> Versioned:
         "raw/purchases/other.json": "\n".join(others).encode(),
         "raw/replaced.json": LEFT_ALONE,
     }
-    made.put(alone | {"raw/purchases/plain.json": lines, "raw/purchases/gone.json": lines})
-    made.put({"tmp/runs/run-1/out/lines/0": event(customer_id=ID).replace("C", "\\u0043").encode()})
-    made.put({"raw/purchases/plain.json": "\n".join([*others[:5], *own]).encode()})
-    made.put({"raw/purchases/packed.json.gz": gzip.compress(lines), "raw/replaced.json": lines})
-    made.put({"tmp/runs/current.json": b""})
-    made.delete("raw/purchases/gone.json")
-    made.delete("tmp/runs/run-1/out/lines/0")
-    return made
+    shop.put(alone | {"raw/purchases/plain.json": lines, "raw/purchases/gone.json": lines})
+    shop.put({"tmp/runs/run-1/out/lines/0": event(customer_id=ID).replace("C", "\\u0043").encode()})
+    shop.put({"raw/purchases/plain.json": "\n".join([*others[:5], *own]).encode()})
+    shop.put({"raw/purchases/packed.json.gz": gzip.compress(lines), "raw/replaced.json": lines})
+    shop.put({"tmp/runs/current.json": b""})
+    shop.delete("raw/purchases/gone.json")
+    shop.delete("tmp/runs/run-1/out/lines/0")
+    return shop
 
 
 @pytest.fixture
@@ -158,10 +158,10 @@ def assert_forgotten(bucket: Versioned, home: Path, run: Run, folder: Path) -> N
     """No version of any object holds the id, nor any file, to another pair of eyes; what did not
     hold it is there; the audit holds and nothing waits."""
     folder.mkdir()
-    said = [*bucket.contents(folder)]
-    assert ("raw/replaced.json", LEFT_ALONE) in said
-    said += [(str(path), plain(path)) for path in home.rglob("*") if path.is_file()]
-    for where, text in said:
+    texts = [*bucket.contents(folder)]
+    assert ("raw/replaced.json", LEFT_ALONE) in texts
+    texts += [(str(path), plain(path)) for path in home.rglob("*") if path.is_file()]
+    for where, text in texts:
         assert ID.encode() not in text and ESCAPED.encode() not in text, where
     keys = {version["Key"] for version in bucket.versions()}
     assert not {key for key in keys if key.startswith("tmp/runs/run-") or "gone" in key}

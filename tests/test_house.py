@@ -34,12 +34,12 @@ def floors() -> dict[str, int]:
 
 def imports(path: Path) -> set[str]:
     """The parts of this package that a module imports, by the first name under medallion."""
-    found = set()
+    parts = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        found |= {n.split(".")[1] for n in names if n.startswith("medallion.")}
-    return found
+        parts |= {n.split(".")[1] for n in names if n.startswith("medallion.")}
+    return parts
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
@@ -100,11 +100,11 @@ def test_every_public_module_class_and_function_has_a_docstring() -> None:
 
 def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
     """Every verb by the words that call it."""
-    found: dict[str, click.Command] = {}
+    verbs: dict[str, click.Command] = {}
     for name, command in group.commands.items():
         nested = isinstance(command, click.Group)
-        found |= commands(command, f"{prefix}{name} ") if nested else {prefix + name: command}
-    return found
+        verbs |= commands(command, f"{prefix}{name} ") if nested else {prefix + name: command}
+    return verbs
 
 
 def test_every_verb_and_option_is_documented() -> None:

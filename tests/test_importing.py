@@ -54,8 +54,8 @@ def mapping(
 
 
 def raw_lines(home: Path, feed: str = "purchases") -> list[str]:
-    found = sorted((home / "raw" / feed).rglob("*.ndjson.zst"))
-    streams = (pa.input_stream(str(path), compression="zstd") for path in found)
+    files = sorted((home / "raw" / feed).rglob("*.ndjson.zst"))
+    streams = (pa.input_stream(str(path), compression="zstd") for path in files)
     return [line for stream in streams for line in stream.read().decode().split("\n")[:-1]]
 
 
@@ -67,10 +67,10 @@ def events(home: Path, feed: str = "purchases") -> list[Any]:
 def take(tmp_path: Path) -> Import:
     """Imports files into tmp_path/home."""
 
-    def run(files: Any, mapping_file: Path, told: Any = lambda _: None) -> ImportReport:
+    def run(files: Any, mapping_file: Path, progress: Any = lambda _: None) -> ImportReport:
         files = files if isinstance(files, list) else [files]
         lake = LocalLake(tmp_path / "home")
-        return import_files(files, mapping_file, lake, now=NOW, progress=told)
+        return import_files(files, mapping_file, lake, now=NOW, progress=progress)
 
     return run
 
@@ -84,11 +84,11 @@ def test_the_example_becomes_the_events_that_the_guide_shows(tmp_path: Path, tak
     """Odd headers, semicolons, decimal commas and local time come out as contract events."""
     report = take(ROOT / "examples/till.csv", ROOT / "examples/till.toml")
     assert (report.rows, report.objects, report.failures) == (5, 1, ())
-    found = events(tmp_path / "home")
+    imported = events(tmp_path / "home")
     guide = (ROOT / "docs/importing.md").read_text("utf-8")
     assert raw_lines(tmp_path / "home")[0] in guide
-    assert [e["price"] for e in found] == ["5.49", "1.19", "0.25", "1234.50", "1.19"]
-    assert found[3]["ts"] == "2026-04-03T21:58:30.000000Z"
+    assert [e["price"] for e in imported] == ["5.49", "1.19", "0.25", "1234.50", "1.19"]
+    assert imported[3]["ts"] == "2026-04-03T21:58:30.000000Z"
     assert (ROOT / "examples/till.toml").read_text("utf-8") in guide
     assert (ROOT / "examples/till.csv").read_text("utf-8") in guide
     cleaned = clean(LocalLake(tmp_path / "home"), workers=1)
@@ -98,18 +98,18 @@ def test_the_example_becomes_the_events_that_the_guide_shows(tmp_path: Path, tak
 def test_objects_lie_in_the_hour_of_their_arrival(tmp_path: Path, take: Import) -> None:
     """The folder is that of `now`, not that of the events."""
     take(write(tmp_path / "a.csv", HEADER, ROW), mapping(tmp_path, FIELDS))
-    found = [p.parent for p in (tmp_path / "home/raw").rglob("*.zst")]
-    assert found == [tmp_path / "home/raw/purchases/year=2026/month=05/day=06/hour=07"]
+    folders = [p.parent for p in (tmp_path / "home/raw").rglob("*.zst")]
+    assert folders == [tmp_path / "home/raw/purchases/year=2026/month=05/day=06/hour=07"]
 
 
 def test_a_repeated_import_adds_nothing(tmp_path: Path, take: Import) -> None:
     """The same file and mapping again, an hour later, finds its objects and says so."""
     file, how = write(tmp_path / "a.csv", HEADER, ROW), mapping(tmp_path, FIELDS)
     take(file, how)
-    told: list[str] = []
-    report = take(file, how, told.append)
+    messages: list[str] = []
+    report = take(file, how, messages.append)
     assert (report.rows, report.total.present_rows, report.total.present_objects) == (0, 1, 1)
-    assert "in raw already" in told[-1]
+    assert "in raw already" in messages[-1]
     assert len(raw_lines(tmp_path / "home")) == 1
 
 
@@ -136,8 +136,8 @@ def test_objects_end_before_the_limit_of_bytes(
     monkeypatch.setattr(writing, "MAX_BYTES", 1000)
     rows = [ROW.replace("p1", "p" * (1 + 40 * i)) for i in range(40)]
     take(write(tmp_path / "a.csv", HEADER, *rows), mapping(tmp_path, FIELDS))
-    found = sorted((tmp_path / "home/raw").rglob("*.zst"))
-    texts = [pa.input_stream(str(p), compression="zstd").read() for p in found]
+    files = sorted((tmp_path / "home/raw").rglob("*.zst"))
+    texts = [pa.input_stream(str(p), compression="zstd").read() for p in files]
     assert sum(t.count(b"\n") for t in texts) == 40
     assert all(len(t) <= 1000 or t.count(b"\n") == 1 for t in texts)
 
@@ -180,10 +180,10 @@ def test_sums_and_products_are_decimal(tmp_path: Path, take: Import) -> None:
         "e4;2026-01-01T10:00:00Z;7;p1;4.2;0",
     ]
     take(write(tmp_path / "a.csv", HEADER, *rows), mapping(tmp_path, fields))
-    found = events(tmp_path / "home")
-    assert [str(e["price"]) for e in found] == ["0.033333", "0.000003", "6.666667", "4.200000"]
-    assert found[0]["discount_amount"] == Decimal("0.3")
-    assert found[0]["tax_amount"] == Decimal("0.3")
+    imported = events(tmp_path / "home")
+    assert [str(e["price"]) for e in imported] == ["0.033333", "0.000003", "6.666667", "4.200000"]
+    assert imported[0]["discount_amount"] == Decimal("0.3")
+    assert imported[0]["tax_amount"] == Decimal("0.3")
 
 
 def test_parquet_keeps_its_types(tmp_path: Path, take: Import) -> None:
@@ -214,17 +214,17 @@ def test_parquet_keeps_its_types(tmp_path: Path, take: Import) -> None:
     take(path, mapping(tmp_path, fields, "parquet", ""))
     take(path, mapping(tmp_path, fields | {"ts": "day", "quantity": "sku"}, "parquet", ""))
     take(path, mapping(tmp_path, fields | {"ts": "zoned", "quantity": "3"}, "parquet", ""))
-    found = {(e["ts"], e["event_id"]): e for e in events(tmp_path / "home")}
-    first = found["2026-01-01T10:00:00.005000Z", "a"]
-    second = found["2026-01-01T10:00:00.005000Z", "b"]
+    imported = {(e["ts"], e["event_id"]): e for e in events(tmp_path / "home")}
+    first = imported["2026-01-01T10:00:00.005000Z", "a"]
+    second = imported["2026-01-01T10:00:00.005000Z", "b"]
     assert (first["store_id"], second["store_id"]) == ("12.0", "13.5")
     assert (first["price"], second["price"]) == ("0.1", "1e-07")
     assert str(second["total_amount"]) == "12345678901234567890.12"
     assert (first["product_id"], first["original_event_id"]) == ("true", "1")
     assert "product_id" not in second
     assert first["tax_amount"] == Decimal("0.3")
-    assert found["2024-10-04T00:00:00.000000Z", "a"]["quantity"] is True
-    assert ("2023-11-14T22:13:20.000000Z", "a") in found
+    assert imported["2024-10-04T00:00:00.000000Z", "a"]["quantity"] is True
+    assert ("2023-11-14T22:13:20.000000Z", "a") in imported
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "array", "parquet"])
@@ -251,14 +251,14 @@ def test_rows_that_do_not_fit_are_kept_and_keep_their_number(tmp_path: Path, tak
     content = "\n".join([HEADER, ROW, "", "too;few", ROW + ";many", ROW, ""]).encode()
     (tmp_path / "a.csv").write_bytes(content + b"e\xff" + ROW.encode()[1:] + b"\n" + ROW.encode())
     report = take(tmp_path / "a.csv", mapping(tmp_path, fields))
-    found = events(tmp_path / "home")
+    imported = events(tmp_path / "home")
     assert (report.rows, report.total.broken) == (6, 3)
-    assert [[*e[:2], e[3]] for e in found if isinstance(e, list)] == [
+    assert [[*e[:2], e[3]] for e in imported if isinstance(e, list)] == [
         ["a.csv", 2, "too;few"],
         ["a.csv", 3, ROW + ";many"],
         ["a.csv", 5, "e\\xff" + ROW[1:]],
     ]
-    assert [e["basket_id"] for e in found if isinstance(e, dict)] == ["1", "4", "6"]
+    assert [e["basket_id"] for e in imported if isinstance(e, dict)] == ["1", "4", "6"]
     cleaned = clean(LocalLake(tmp_path / "home"), workers=1)
     assert (cleaned.accepted, cleaned.quarantined) == (3, 3)
 
@@ -268,10 +268,10 @@ def test_broken_lines_of_json_are_kept(tmp_path: Path, take: Import) -> None:
     good = '{"id":"%s","at":"2026-01-01T10:00:00Z","shop":"s","sku":"p","price":1.10,"qty":1}'
     file = write(tmp_path / "a.ndjson", good % "a", "{oops", "[1]", good % "b")
     report = take(file, mapping(tmp_path, FIELDS | {"basket_id": "line"}, "json", ""))
-    found = events(tmp_path / "home")
+    imported = events(tmp_path / "home")
     assert report.total.broken == 2
-    assert [e[3] for e in found if isinstance(e, list)] == ["{oops", "[1]"]
-    assert [e["basket_id"] for e in found if isinstance(e, dict)] == ["1", "4"]
+    assert [e[3] for e in imported if isinstance(e, list)] == ["{oops", "[1]"]
+    assert [e["basket_id"] for e in imported if isinstance(e, dict)] == ["1", "4"]
 
 
 def test_hostile_rows_become_broken_rows_and_hostile_files_failures(
@@ -317,8 +317,8 @@ def test_a_row_whose_expression_fails_shows_what_the_source_had(
     assert "tax_amount" not in bad
     assert good["total_amount"] == 25
     clean(LocalLake(tmp_path / "home"), workers=1)
-    found = pq.read_table(tmp_path / "home/bronze/quarantine").to_pylist()
-    assert [row["reason"] for row in found] == ["bad_price"]
+    rejected = pq.read_table(tmp_path / "home/bronze/quarantine").to_pylist()
+    assert [row["reason"] for row in rejected] == ["bad_price"]
 
 
 def test_a_value_that_is_not_of_its_column_is_never_rounded_or_dropped(
@@ -425,9 +425,9 @@ def test_reader_options_apply(tmp_path: Path, take: Import) -> None:
     options += 'encoding = "cp1252"\nnames = ["id", "at", "shop", "sku", "price", "qty"]'
     fields = FIELDS | {"total_amount": "price * qty"}
     take(tmp_path / "a.csv", mapping(tmp_path, fields, options=options))
-    found = events(tmp_path / "home")
-    assert [(e["event_id"], e["price"]) for e in found] == [("é1", "1234.50"), ("é2", "0.10")]
-    assert [e["total_amount"] for e in found] == [2469, Decimal("0.2")]
+    imported = events(tmp_path / "home")
+    assert [(e["event_id"], e["price"]) for e in imported] == [("é1", "1234.50"), ("é2", "0.10")]
+    assert [e["total_amount"] for e in imported] == [2469, Decimal("0.2")]
 
 
 def test_packed_files_and_patterns_are_read(tmp_path: Path, take: Import) -> None:
@@ -548,8 +548,8 @@ def test_columns_named_file_and_line_give_way(tmp_path: Path, take: Import) -> N
     fields |= {"event_id": "file || line", "basket_id": "File_1 || line_1"}
     file = write(tmp_path / "a.csv", "File,line", "theirs,77")
     take(file, mapping(tmp_path, fields, options=""))
-    found = events(tmp_path / "home")[0]
-    assert (found["event_id"], found["basket_id"]) == ("a.csv1", "theirs77")
+    imported = events(tmp_path / "home")[0]
+    assert (imported["event_id"], imported["basket_id"]) == ("a.csv1", "theirs77")
 
 
 def test_another_feed_can_be_filled(tmp_path: Path, take: Import) -> None:

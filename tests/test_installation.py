@@ -23,8 +23,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder / "dist", ROOT]
     subprocess.run(wheel, check=True)
-    (made,) = (folder / "dist").glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", made], check=True)
+    (built,) = (folder / "dist").glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", built], check=True)
     return folder / "site"
 
 

@@ -188,9 +188,9 @@ def test_the_owners_script_takes_the_projects_python(tmp_path: Path) -> None:
     command = [os.path.realpath(sys.executable), "-S", *script]
     lacking = [sys.executable, "-c", LACKING_NUMPY, *script]
     for python in (command, lacking):
-        said = subprocess.run(python, cwd=project, capture_output=True, text=True)
-        assert said.returncode == 1 and "make setup" in said.stderr, said
-        assert said.stderr.count("\n") == 1
+        refused = subprocess.run(python, cwd=project, capture_output=True, text=True)
+        assert refused.returncode == 1 and "make setup" in refused.stderr, refused
+        assert refused.stderr.count("\n") == 1
     python = tmp_path / "project/.venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

@@ -34,11 +34,11 @@ def test_micro_batches_leave_what_a_full_refresh_makes(
     tmp_path: Path, cli: Cli, query: Query
 ) -> None:
     """A stream with faults, late events among them, then all of it again from staging."""
-    here = Platform.of(Settings(tmp_path))
-    with stream.open_pipeline(here) as pipeline:
+    platform = Platform.of(Settings(tmp_path))
+    with stream.open_pipeline(platform) as pipeline:
         options = SimulationOptions(rate=400, events=1_600, faults=0.1)
         seconds = itertools.count(step=0.2)  # of a clock that each look at it moves on
-        producer = Producer(here.lake, options, clock=lambda: float(next(seconds)))
+        producer = Producer(platform.lake, options, clock=lambda: float(next(seconds)))
         batches = 0
         while not producer.done:
             if producer.due() <= 0:
@@ -67,10 +67,10 @@ def test_micro_batches_leave_what_a_full_refresh_makes(
 def test_marts_wait_for_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object that comes builds what people watch; the marts are built once the producer rests,
     so that the next object need not wait for them."""
-    here = Platform.of(Settings(tmp_path))
+    platform = Platform.of(Settings(tmp_path))
     monkeypatch.setattr(stream, "RESTING", 600.0)
     monkeypatch.setattr(stream, "MARTS_EVERY", 600.0)
-    with stream.open_pipeline(here) as pipeline:
+    with stream.open_pipeline(platform) as pipeline:
         product = {"product_id": "P1", "ts": "2026-03-01T09:00:00Z", "product_name": "Milk"}
         drop(tmp_path, "products/first.ndjson", json.dumps(product | {"price": 2}))
         drop(tmp_path, "first.ndjson", event(), event(event_id="e0", price=-1))
@@ -103,14 +103,14 @@ def test_the_view_counts_events_and_lines_apart(tmp_path: Path) -> None:
 def test_what_a_stream_remembers_hides_nothing_new(tmp_path: Path, query: Query) -> None:
     """An object that grew in its place, one that was only touched, and one whose rows could not be
     loaded at once: the next pass does right by each, and nothing is loaded twice."""
-    here = Platform.of(Settings(tmp_path))
+    platform = Platform.of(Settings(tmp_path))
     hidden = tmp_path / "hidden.parquet"
 
     def hide(receipt: Receipt) -> None:
         (output,) = receipt.outputs
         (tmp_path / output).rename(hidden)
 
-    with stream.open_pipeline(here) as pipeline:
+    with stream.open_pipeline(platform) as pipeline:
         path = drop(tmp_path, "grows.ndjson", event())
         assert pipeline.advance().rows == 1
         with path.open("a") as file:
@@ -138,11 +138,11 @@ def test_a_producer_that_is_too_fast_is_held_back(
     gold."""
     monkeypatch.setattr(stream, "BACKLOG", 1_000)
     monkeypatch.setattr(schedule, "FORGIVEN", 0.5)
-    here = Platform.of(Settings(tmp_path))
+    platform = Platform.of(Settings(tmp_path))
     waiting = []
-    with stream.open_pipeline(here) as pipeline:
+    with stream.open_pipeline(platform) as pipeline:
         options = SimulationOptions(rate=RATE, events=6_000)
-        producer = Producer(here.lake, options)
+        producer = Producer(platform.lake, options)
         step = producer.step
 
         def watched() -> Any:

@@ -88,9 +88,9 @@ def test_every_tool_says_that_it_only_reads(built: Path) -> None:
         async with Client(server(Platform.of(Settings(built)))) as client:
             return list((await client.list_tools()).tools)
 
-    found = anyio.run(tools)
-    assert [tool.name for tool in found] == ["list_metrics", "query_metric", "state_of_data"]
-    assert all(tool.annotations.read_only_hint and tool.description for tool in found)
+    offered = anyio.run(tools)
+    assert [tool.name for tool in offered] == ["list_metrics", "query_metric", "state_of_data"]
+    assert all(tool.annotations.read_only_hint and tool.description for tool in offered)
 
 
 def test_a_broken_sum_is_told_with_the_figure(copy: Path) -> None:

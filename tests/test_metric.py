@@ -41,10 +41,10 @@ def test_every_metric_by_every_dimension_is_as_defined(relation: str, cut: str, 
     for place, label in enumerate(labels):
         if cut in FINE and names[label] not in FEW:
             continue
-        found = select(marts, Selection(names[label], (cut,) if cut else ()))
-        got = {row[:-1]: row[-1] for row in found.rows}
-        assert got.keys() == wanted.keys()
-        for group, value in got.items():
+        answer = select(marts, Selection(names[label], (cut,) if cut else ()))
+        values = {row[:-1]: row[-1] for row in answer.rows}
+        assert values.keys() == wanted.keys()
+        for group, value in values.items():
             right = wanted[group][place]
             is_exact = value is None or not isinstance(right, float)
             assert same(right, value if is_exact else float(value)), (label, group, right, value)
@@ -144,9 +144,9 @@ def test_periods_are_those_of_the_calendar_and_compare_like_days(
     shop: Path, cli: Cli, arguments: tuple[str, ...], rows: list[list[Any]]
 ) -> None:
     """Retail years of 52 and 53 weeks, a period that is not over, days without a sale."""
-    got = asked(cli, shop, *arguments)
-    assert [row[:-1] for row in got] == [row[:-1] for row in rows]
-    assert [row[-1] for row in got] == pytest.approx([row[-1] for row in rows])
+    answer = asked(cli, shop, *arguments)
+    assert [row[:-1] for row in answer] == [row[:-1] for row in rows]
+    assert [row[-1] for row in answer] == pytest.approx([row[-1] for row in rows])
 
 
 def test_a_day_that_the_calendar_does_not_have_is_shown(tmp_path: Path, cli: Cli) -> None:

@@ -304,12 +304,13 @@ def test_elements_of_nested_arrays_are_rows(
         {"line": 3, "refund": 1},
         {"no [[events]] takes the row": 1},
     )
-    found = {e["event_id"]: e for e in events(tmp_path / "home")}
-    assert found.keys() == {"1-1", "1-2", "3-1", "1-refund-1"}
-    assert found["1-1"]["price"] == "1.1" and found["3-1"]["price"] == "12345678901234567890.12"
-    assert found["1-1"]["category"] == "y" and "category" not in found["1-2"]
-    assert found["1-refund-1"]["ts"] == "2026-02-02T00:00:00Z"
-    assert {e["store_id"] for e in found.values()} == {"berlin"}
+    imported = {e["event_id"]: e for e in events(tmp_path / "home")}
+    assert imported.keys() == {"1-1", "1-2", "3-1", "1-refund-1"}
+    assert imported["1-1"]["price"] == "1.1"
+    assert imported["3-1"]["price"] == "12345678901234567890.12"
+    assert imported["1-1"]["category"] == "y" and "category" not in imported["1-2"]
+    assert imported["1-refund-1"]["ts"] == "2026-02-02T00:00:00Z"
+    assert {e["store_id"] for e in imported.values()} == {"berlin"}
 
 
 def test_nested_parquet_gives_the_same_events(
@@ -342,8 +343,8 @@ def test_a_column_may_be_missing_in_some_files_of_a_batch(
     fields = ORDER_FIELDS | {"event_id": "id", "tax_amount": "tip * 2"}
     mapping = f'[source]\nformat = "csv"\n[fields]\n{toml(fields)}'
     take(mapping, old, new)
-    found = {e["event_id"]: e.get("tax_amount") for e in events(tmp_path / "home")}
-    assert found == {"1": None, "2": Decimal(1)}
+    taxes = {e["event_id"]: e.get("tax_amount") for e in events(tmp_path / "home")}
+    assert taxes == {"1": None, "2": Decimal(1)}
     with pytest.raises(SettingsError, match=r"field tax_amount: old\.csv has no column tip; its"):
         take(mapping, old)
     take(mapping.replace('"csv"', '"csv"\noptional = ["tip"]'), old)
@@ -366,11 +367,11 @@ def test_every_row_is_an_event_or_left_out_or_rejected(
         "where in [source] is not true: status <> 'void'": 1,
         "no [[events]] takes the row": 1,
     }
-    found = events(tmp_path / "home")
-    broken = {e[1]: e[2] for e in found if isinstance(e, list)}
+    imported = events(tmp_path / "home")
+    broken = {e[1]: e[2] for e in imported if isinstance(e, list)}
     assert broken.keys() == {3, 4} and "where of sale" in broken[3]
-    assert [e["event_id"] for e in found if isinstance(e, dict)] == ["1", "6"]
-    assert len(found) + sum(report.left_out.values()) == len(rows)
+    assert [e["event_id"] for e in imported if isinstance(e, dict)] == ["1", "6"]
+    assert len(imported) + sum(report.left_out.values()) == len(rows)
 
 
 def test_a_second_file_is_joined_by_its_key(
@@ -457,10 +458,10 @@ def test_a_preview_shows_events_and_rejects_and_writes_nothing(tmp_path: Path, c
     arguments = ("import", str(file), "--mapping", str(mapping), "--preview")
     result = cli(home, *arguments)
     assert result.exit_code == 0 and not home.exists()
-    said = result.stdout
-    assert "6 lines would be accepted, 3 rejected; nothing was written" in said
-    assert all(f"  {kind}:\n" in said for kind in ("line", "shipping", "tip"))
-    assert "bad_currency: currency at character" in said and "left out:  1: where in" in said
+    preview = result.stdout
+    assert "6 lines would be accepted, 3 rejected; nothing was written" in preview
+    assert all(f"  {kind}:\n" in preview for kind in ("line", "shipping", "tip"))
+    assert "bad_currency: currency at character" in preview and "left out:  1: where in" in preview
     shown = json.loads(cli(home, *arguments, "--json").stdout)
     assert shown["rejected"] == {"bad_currency": 3} and len(shown["events"]["line"]) == 4
     broken = write(tmp_path / "gz.csv", "PK\x03\x04")

@@ -136,9 +136,9 @@ def test_an_expression_of_a_mapping_reaches_no_file(
     """It is one value of one row; nothing is written when it tries to be more."""
     (tmp_path / "till.csv").write_text("a\n1\n")
     fields = {"event_id": expression, "ts": "a", "store_id": "a", "product_id": "a"}
-    told = "".join(f"{name} = {json.dumps(sql)}\n" for name, sql in fields.items())
+    lines = "".join(f"{name} = {json.dumps(sql)}\n" for name, sql in fields.items())
     mapping = tmp_path / "till.toml"
-    mapping.write_text(f'[source]\nformat = "csv"\n[fields]\n{told}price = "a"\nquantity = "a"\n')
+    mapping.write_text(f'[source]\nformat = "csv"\n[fields]\n{lines}price = "a"\nquantity = "a"\n')
     (home := tmp_path / "home").mkdir()
     result = cli(home, "import", str(tmp_path / "till.csv"), "--mapping", str(mapping))
     assert result.exit_code == 2 and result.stderr.count("\n") == 1, result.output
@@ -231,8 +231,8 @@ def test_names_and_texts_of_others_are_shown_too(tmp_path: Path, cli: Cli) -> No
     for verb in ("clean", "load"):
         assert cli(tmp_path, verb).exit_code == 0
     for verb in (("quarantine", "list"), ("quarantine", "show"), ("status",)):
-        said = cli(tmp_path, *verb).stdout
-        assert r"\x1b[2J" in said and "\x1b" not in said, verb
+        output = cli(tmp_path, *verb).stdout
+        assert r"\x1b[2J" in output and "\x1b" not in output, verb
     assert r"\x1b]0;title\x07" in cli(tmp_path, "quarantine", "show").stdout
 
 
@@ -251,21 +251,25 @@ def test_a_table_fits_and_cuts_nothing(width: int | None) -> None:
 
 def on_terminal(*arguments: str, columns: int, lines: int = 50, **environment: str) -> str:
     """What a person sees who calls `medallion` on a terminal of this size."""
-    ours, theirs = pty.openpty()
+    screen, terminal = pty.openpty()
     command = [sys.executable, "-m", "medallion.cli", *arguments]
     size = {"COLUMNS": str(columns), "LINES": str(lines)}
     with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | size | environment
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | size | environment,
     ):
-        os.close(theirs)
-        seen = b""
+        os.close(terminal)
+        shown = b""
         try:
-            while block := os.read(ours, 65536):
-                seen += block
+            while block := os.read(screen, 65536):
+                shown += block
         except OSError:
             pass  # the other end has closed
-        os.close(ours)
-    return seen.decode().replace("\r\n", "\n")
+        os.close(screen)
+    return shown.decode().replace("\r\n", "\n")
 
 
 def test_on_a_terminal_wide_rows_stand_one_under_the_other(built: Path) -> None:
@@ -281,14 +285,14 @@ def test_on_a_terminal_wide_rows_stand_one_under_the_other(built: Path) -> None:
 def test_on_a_terminal_many_rows_go_through_the_pager(built: Path) -> None:
     """Those that fit do not; and a pager that is left early ends the query."""
     many = "SELECT range AS n FROM range(100000000)"
-    seen = on_terminal(
+    shown = on_terminal(
         *("query", many, "--home", str(built)), columns=80, lines=10, PAGER="head -n 4"
     )
-    assert [line.strip() for line in seen.splitlines()[2:]] == ["0", "1"]
-    seen = on_terminal(
+    assert [line.strip() for line in shown.splitlines()[2:]] == ["0", "1"]
+    shown = on_terminal(
         *("query", "SELECT 1 AS n", "--home", str(built)), columns=80, lines=10, PAGER="false"
     )
-    assert seen.splitlines()[2].strip() == "1"
+    assert shown.splitlines()[2].strip() == "1"
 
 
 def test_an_event_of_one_is_counted(tmp_path: Path, cli: Cli) -> None:

@@ -88,8 +88,8 @@ def test_what_waits_in_raw_is_taken(tmp_path: Path, cli: Cli, query: Query) -> N
     drop(tmp_path, "till.ndjson", event())
     assert told(cli, tmp_path)["differences"] is None
     drop(tmp_path, "later.ndjson", event(event_id="e2"), "no event")
-    found = cli(tmp_path, "rebuild")
-    assert "1 rows of silver" in found.stdout and "1 rows of quarantine" in found.stdout
+    result = cli(tmp_path, "rebuild")
+    assert "1 rows of silver" in result.stdout and "1 rows of quarantine" in result.stdout
     assert query(tmp_path, "SELECT count(*) AS n FROM purchases_silver") == [{"n": 2}]
 
 
@@ -153,8 +153,8 @@ def purchases(home: Path) -> list[Path]:
 
 def files(home: Path) -> dict[str, tuple[int, int]]:
     """Bronze, warehouse and snapshots, file by file."""
-    found = [*(home / "bronze").rglob("*"), *(home / "gold").rglob("*"), home / "warehouse.duckdb"]
-    stats = {str(path.relative_to(home)): path.stat() for path in found if path.is_file()}
+    paths = [*(home / "bronze").rglob("*"), *(home / "gold").rglob("*"), home / "warehouse.duckdb"]
+    stats = {str(path.relative_to(home)): path.stat() for path in paths if path.is_file()}
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 

@@ -129,16 +129,16 @@ def test_what_is_not_taken_is_listed_with_the_reason(tmp_path: Path, cli: Cli) -
     result = cli(tmp_path, "clean")
     assert "passed by  11 files or folders" in result.stdout and result.exit_code == 0
     assert cli(tmp_path, "load").exit_code == 0
-    said = re.findall(r"not taken: (\S+): (.*)", cli(tmp_path, "status").stdout)
-    assert json.loads(cli(tmp_path, "status", "--json").stdout)[0]["not_taken"] == dict(said)
-    found = dict(said)
-    assert len(said) == 11 and "0 bytes" in found["raw/empty.json.gz"]
-    assert not {"raw/till.json", "raw/link.json"} & set(found)
-    assert all("import" in found[f"raw/sub/{n}"] for n in ("a.csv", "b.txt", "g.csv.gz"))
-    assert "unpack" in found["raw/sub/c.zip"] and ".ndjson" in found["raw/sub/d.json.bak"]
-    assert all("rename" in found[f"raw/sub/{n}"] for n in ("e.json.tmp", ".f.json"))
-    assert "link to a folder" in found["raw/folder"] and "nowhere" in found["raw/gone.json"]
-    assert "neither a file nor a folder" in found["raw/pipe.json"]
+    not_taken = re.findall(r"not taken: (\S+): (.*)", cli(tmp_path, "status").stdout)
+    assert json.loads(cli(tmp_path, "status", "--json").stdout)[0]["not_taken"] == dict(not_taken)
+    reasons = dict(not_taken)
+    assert len(not_taken) == 11 and "0 bytes" in reasons["raw/empty.json.gz"]
+    assert not {"raw/till.json", "raw/link.json"} & set(reasons)
+    assert all("import" in reasons[f"raw/sub/{n}"] for n in ("a.csv", "b.txt", "g.csv.gz"))
+    assert "unpack" in reasons["raw/sub/c.zip"] and ".ndjson" in reasons["raw/sub/d.json.bak"]
+    assert all("rename" in reasons[f"raw/sub/{n}"] for n in ("e.json.tmp", ".f.json"))
+    assert "link to a folder" in reasons["raw/folder"] and "nowhere" in reasons["raw/gone.json"]
+    assert "neither a file nor a folder" in reasons["raw/pipe.json"]
 
 
 @pytest.mark.parametrize("verb", [("clean",), ("run", "--events", "0")], ids=["clean", "run"])

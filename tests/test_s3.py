@@ -60,8 +60,8 @@ def copied(bucket: S3, home: Path) -> Path:
     """The bucket's raw objects as a lake on this disk, with their times of arrival."""
     raw = bucket.objects("raw/")
     bucket.download(raw, home)
-    for key, found in raw.items():
-        seconds = found["LastModified"].timestamp()
+    for key, head in raw.items():
+        seconds = head["LastModified"].timestamp()
         os.utime(home / key, (seconds, seconds))
     return home
 
@@ -133,12 +133,12 @@ def test_a_pass_asks_for_few_pages(
     assert sweep.waiting() == [] and len(asked) <= 9
     now = raw_key("purchases", datetime.now(UTC), "a.ndjson")
     bucket.put({now: event().encode(), "raw/purchases/0007.json": event(event_id="b").encode()})
-    found: set[str] = set()
+    seen: set[str] = set()
     for _ in range(5):
         asked.clear()
-        found |= {raw.key for raw in sweep.waiting()}
-        assert now in found and len(asked) <= 14
-    assert found == {now, "raw/purchases/0007.json"}
+        seen |= {raw.key for raw in sweep.waiting()}
+        assert now in seen and len(asked) <= 14
+    assert seen == {now, "raw/purchases/0007.json"}
     s3_lake._client.cache_clear()
 
 

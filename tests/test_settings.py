@@ -178,7 +178,7 @@ def shop(home: Path) -> Path:
 def relations(home: Path) -> dict[str, list[str]]:
     """The rows of every relation that is reported from, but for what tells of the loads: numbers,
     times, and data_quality."""
-    found = {}
+    answers = {}
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
         named = db.execute(
             "SELECT table_schema || '.' || table_name FROM information_schema.tables "
@@ -187,8 +187,8 @@ def relations(home: Path) -> dict[str, list[str]]:
         for (name,) in named:
             columns = f"COLUMNS(lambda name: NOT regexp_matches(name, '{OF_THE_LOAD}'))"
             rows = db.execute(f"SELECT {columns} FROM {name}").fetchall()
-            found[name] = sorted(map(str, rows))
-    return found
+            answers[name] = sorted(map(str, rows))
+    return answers
 
 
 def test_a_change_converts_all_of_history(tmp_path: Path, cli: Cli) -> None:

@@ -62,15 +62,15 @@ def run(
 
 def objects(home: Path, feed: str = "purchases") -> dict[str, bytes]:
     """The content of every raw object of a feed, in the order of arrival."""
-    lake, found = LocalLake(home), {}
+    lake, objects = LocalLake(home), {}
     for item in lake.list(f"raw/{feed}/"):
         with lake.open(item.key) as file:
             data = file.read()
         codec = {"zst": "zstd", "gz": "gzip"}.get(item.key.rsplit(".", 1)[1])
         if codec:
             data = pa.CompressedInputStream(pa.BufferReader(data), codec).read()
-        found[item.key] = data
-    return found
+        objects[item.key] = data
+    return objects
 
 
 def events(home: Path, feed: str = "purchases") -> list[dict[str, Any]]:
@@ -379,11 +379,11 @@ def test_a_computer_that_slept_does_not_owe_its_night(tmp_path: Path) -> None:
     producer = Producer(
         LocalLake(tmp_path), SimulationOptions(rate=100), now=clock.now, clock=clock
     )
-    made = []
+    counts = []
     for pause in (0.5, 3600.0, 0.5, 0.5):
         clock.seconds += pause
-        made.append(producer.step())
-    assert made == [50, 1_000, 50, 50]
+        counts.append(producer.step())
+    assert counts == [50, 1_000, 50, 50]
     night = [instant(e["ts"]) for e in events(tmp_path)][50:]
     assert min(night) >= NOW + timedelta(seconds=3_550)
 
@@ -404,9 +404,9 @@ def test_a_clock_that_steps_back_keeps_the_order_of_arrival(tmp_path: Path) -> N
         assert producer.step() == 1_000
         arrived += sorted(objects(tmp_path).keys() - set(arrived))
     assert arrived == sorted(arrived) and len(arrived) == 8
-    told = events(tmp_path)
-    times = {e["event_id"]: instant(e["ts"]) for e in told}
-    for e in told:
+    written = events(tmp_path)
+    times = {e["event_id"]: instant(e["ts"]) for e in written}
+    for e in written:
         if e["event_type"] == "return":
             assert instant(e["ts"]) > times[e["original_event_id"]]
 
@@ -535,7 +535,7 @@ def check_key(home: Path) -> dict[str, Any]:
     assert key["quarantined"] == dict(reasons)
     assert key["distinct_events"] == len(first)
     assert key["duplicates"] == accepted - len(first)
-    told = {
+    announced = {
         day: {
             kind: [Decimal(v) for v in cells[kind].values()]
             for kind in ("purchase", "return")
@@ -543,7 +543,7 @@ def check_key(home: Path) -> dict[str, Any]:
         }
         for day, cells in key["days"].items()
     }
-    assert told == days
+    assert announced == days
     return key
 
 
@@ -618,8 +618,8 @@ def test_late_and_future_events_keep_their_distance(tmp_path: Path) -> None:
     age = [NOW - instant(e["ts"].upper()) for e in good]
     assert sum(a > timedelta(days=29) for a in age) > 20
     assert any(a < timedelta(hours=-6) for a in age)
-    told = min(instant(p["ts"]) for p in events(tmp_path, "products"))
-    assert told < NOW - max(age)
+    first = min(instant(p["ts"]) for p in events(tmp_path, "products"))
+    assert first < NOW - max(age)
 
 
 def test_a_backfill_makes_exactly_what_was_asked() -> None:
@@ -627,11 +627,11 @@ def test_a_backfill_makes_exactly_what_was_asked() -> None:
     world, end = World(), int(NOW.timestamp() * 1000)
     for count, days in ((1, 3), (999, 3), (20_000, 5), (300_000, 1)):
         plan = Backfill(world, end - days * 86_400_000 + 123, end, count)
-        made, at = 0, end - days * 86_400_000 + 123
+        count_so_far, at = 0, end - days * 86_400_000 + 123
         while piece := plan.next(5_000):
             assert at <= piece.start < piece.end <= end and 0 < piece.count <= 5_000
-            made, at = made + piece.count, piece.end
-        assert made == count and plan.done
+            count_so_far, at = count_so_far + piece.count, piece.end
+        assert count_so_far == count and plan.done
 
 
 @pytest.mark.parametrize(

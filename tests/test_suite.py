@@ -53,8 +53,8 @@ def test_the_stand_in_s_page_names_every_module_and_error() -> None:
         for call in (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)):
             if isinstance(call.func, ast.Name) and call.func.id in RAISING:
                 given = [*call.args, *(k.value for k in call.keywords if k.arg == "errno")]
-                found = [g.value for g in given if isinstance(g, ast.Constant)]
-                numbers |= {str(value) for value in found if isinstance(value, int)}
+                values = [g.value for g in given if isinstance(g, ast.Constant)]
+                numbers |= {str(value) for value in values if isinstance(value, int)}
     listed = page.partition("## Errors")[2].partition("\n## ")[0]
     assert len(numbers) > 5
     assert numbers <= set(re.findall(r"\b\d+\b", listed)), numbers

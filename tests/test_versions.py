@@ -54,17 +54,17 @@ def write(home: Path, name: str, seconds: int, lines: list[str]) -> None:
 def test_the_newest_version_counts(tmp_path: Path, cli: Cli, query: Query) -> None:
     """After each change staging, silver, gold, marts and audit say the same; a full refresh and a
     rebuild change nothing."""
-    here = Platform.of(Settings(tmp_path))
+    platform = Platform.of(Settings(tmp_path))
     write(tmp_path, "products/p.jsonl", 50, [json.dumps(P1), json.dumps(P1 | {"product_id": "P9"})])
-    with stream.open_pipeline(here) as pipeline:
+    with stream.open_pipeline(platform) as pipeline:
         for name, (objects, amounts, rejected) in STEPS.items():
             for file, (seconds, lines) in objects.items():
                 write(tmp_path, file, seconds, lines)
             pipeline.advance(build=stream.MARTS if name != "two objects" else stream.ALL)
-            found = pipeline.warehouse.execute(
+            rows = pipeline.warehouse.execute(
                 "SELECT event_id, CAST(total_amount AS INTEGER) FROM silver.purchases_silver"
             ).fetchall()
-            assert dict(found) == amounts, name
+            assert dict(rows) == amounts, name
             for relation in (
                 "gold.purchases_gold",
                 "marts.sales_hourly",
@@ -80,7 +80,7 @@ def test_the_newest_version_counts(tmp_path: Path, cli: Cli, query: Query) -> No
                 ("SELECT count(*) - count(DISTINCT bronze_id) FROM bronze.purchases_bronze", 0),
             ):
                 assert pipeline.warehouse.execute(sql).fetchall() == [(expected,)], (name, sql)
-            report = audit(here.lake, pipeline.warehouse, progress=lambda _: None)
+            report = audit(platform.lake, pipeline.warehouse, progress=lambda _: None)
             assert report.holds, (name, [c for c in report.checks if not c.holds])
             assert not any(report.waiting.values()), (name, report.waiting)
         # A product that its feed does not name any more, and one that another object names since.

@@ -16,9 +16,11 @@ import pytest
 
 from medallion.lake.receipts import COMPACTED, PLAIN
 from medallion.layers.bronze import Sweep, clean
+from medallion.layers.staging import create_tables
 from medallion.platforms import watch
 from medallion.platforms.lake import LakeObject
 from medallion.platforms.local import LocalLake
+from medallion.platforms.warehouse import open_warehouse
 from tests.conftest import ROOT, Cli, drop, event
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
@@ -155,8 +157,8 @@ def test_a_listing_that_fails_half_way_loses_nothing(tmp_path: Path) -> None:
     fails_at = 2
     with pytest.raises(ConnectionError):
         watching.look(["raw/purchases/"])
-    found = [o.key for _ in range(6) for o in watching.look(["raw/purchases/"])]
-    assert set(found) == {"raw/purchases/999.ndjson"}
+    looked_at = [o.key for _ in range(6) for o in watching.look(["raw/purchases/"])]
+    assert set(looked_at) == {"raw/purchases/999.ndjson"}
 
 
 def test_many_empty_files_in_one_folder(tmp_path: Path, cli: Cli) -> None:
@@ -314,6 +316,22 @@ def test_a_warehouse_from_before_the_compaction_is_named(small: Path, cli: Cli) 
     result = cli(small, "load")
     assert result.exit_code == 1 and "holds 4 of the 5 receipts" in result.stdout
     assert "delete warehouse.duckdb" in result.stdout
+
+
+def test_a_lost_warehouse_is_waited_for_after_compaction(small: Path, cli: Cli) -> None:
+    """What was compacted waits for a new warehouse, and breaks no promise."""
+    assert cli(small, "compact").exit_code == 0
+    (small / "warehouse.duckdb").unlink()
+    with open_warehouse(small) as warehouse:
+        create_tables(warehouse)
+    raw = sum(path.is_file() for path in (small / "raw").rglob("*"))
+    for expected in (raw, 0):
+        result = cli(small, "audit", "--json")
+        assert result.exit_code == 0, result.output
+        waiting = json.loads(result.stdout)["waiting"]
+        assert waiting["raw objects not yet loaded"] == expected
+        assert bool(waiting["bronze objects not yet loaded"]) is bool(expected)
+        assert cli(small, "load").exit_code == 0
 
 
 def test_a_rewritten_object_after_compaction(small: Path, cli: Cli) -> None:

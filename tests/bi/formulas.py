@@ -22,12 +22,12 @@ def parse(text: str) -> Node:
     """A formula as a tree. Raises ValueError for what is none."""
     tokens, place = [], 0
     while place < len(text.rstrip()):
-        found = _TOKENS.match(text, place)
-        if not found:
+        match = _TOKENS.match(text, place)
+        if not match:
             raise ValueError(f"no formula: {text[place:]}")
-        kind = found.lastgroup or ""
-        tokens.append((kind, found[kind]))
-        place = found.end()
+        kind = match.lastgroup or ""
+        tokens.append((kind, match[kind]))
+        place = match.end()
     reader = _Reader(tokens)
     node = reader.expression()
     if reader.tokens:
@@ -83,13 +83,13 @@ class _Reader:
 
     def arguments(self) -> list[Node]:
         self.take("(")
-        found: list[Node] = []
+        arguments: list[Node] = []
         while self.tokens[0][1] != ")":
-            found.append(self.expression())
+            arguments.append(self.expression())
             if self.tokens[0][1] == ",":
                 self.take(",")
         self.take(")")
-        return found
+        return arguments
 
     def take(self, value: str) -> None:
         if not self.tokens or self.tokens.pop(0)[1] != value:
@@ -127,7 +127,7 @@ def dax_sql(node: Node, resolve: Resolve, where: str = "TRUE") -> str:
     """A measure in SQL. BLANK is NULL, but + and - take it for 0 unless both are BLANK; a count of
     nothing is BLANK; == does not take BLANK for FALSE."""
 
-    def said(part: Node) -> str:
+    def sql(part: Node) -> str:
         return dax_sql(part, resolve, where)
 
     match node:
@@ -136,24 +136,24 @@ def dax_sql(node: Node, resolve: Resolve, where: str = "TRUE") -> str:
         case ("name", name) | ("column", _, name):
             return resolve(name)
         case ("not", inner):
-            return f"(NOT {said(inner)})"
+            return f"(NOT {sql(inner)})"
         case ("operator", "==", left, right):
-            return f"({said(left)} IS NOT DISTINCT FROM {said(right)})"
+            return f"({sql(left)} IS NOT DISTINCT FROM {sql(right)})"
         case ("operator", "&&", left, right):
-            return f"({said(left)} AND {said(right)})"
+            return f"({sql(left)} AND {sql(right)})"
         case ("operator", "+" | "-" as sign, left, right):
-            a, b = said(left), said(right)
+            a, b = sql(left), sql(right)
             total = f"coalesce({a}, 0) {sign} coalesce({b}, 0)"
             return f"(CASE WHEN {a} IS NULL AND {b} IS NULL THEN NULL ELSE {total} END)"
         case ("operator", "*", left, right):
-            return f"({said(left)} * {said(right)})"
+            return f"({sql(left)} * {sql(right)})"
         case ("call", *_):
             return _dax_call(node, resolve, where)
     raise ValueError(f"unknown: {node}")
 
 
 def _dax_call(node: Node, resolve: Resolve, where: str) -> str:
-    def said(part: Node) -> str:
+    def sql(part: Node) -> str:
         return dax_sql(part, resolve, where)
 
     counted = f"FILTER (WHERE {where})"
@@ -163,25 +163,25 @@ def _dax_call(node: Node, resolve: Resolve, where: str) -> str:
         case ("BLANK",):
             return "NULL"
         case ("IF", condition, then, *rest):
-            otherwise = said(rest[0]) if rest else "NULL"
-            return f"(CASE WHEN {said(condition)} THEN {said(then)} ELSE {otherwise} END)"
+            otherwise = sql(rest[0]) if rest else "NULL"
+            return f"(CASE WHEN {sql(condition)} THEN {sql(then)} ELSE {otherwise} END)"
         case ("ISBLANK", inner):
-            return f"({said(inner)} IS NULL)"
+            return f"({sql(inner)} IS NULL)"
         case ("ISEMPTY", ("table", _)):
             return "(count(*) = 0)"
         case ("DIVIDE", above, below):
-            return f"(CASE WHEN {said(below)} <> 0 THEN {said(above)} / {said(below)} END)"
+            return f"(CASE WHEN {sql(below)} <> 0 THEN {sql(above)} / {sql(below)} END)"
         case ("HASONEVALUE", column):
-            name = said(column)
+            name = sql(column)
             return f"(count(DISTINCT {name}) + max(CAST({name} IS NULL AS INT)) = 1)"
         case ("SUM" | "MAX" as function, column):
-            return f"{function}({said(column)}) {counted}"
+            return f"{function}({sql(column)}) {counted}"
         case ("SUMX", ("table", _), row):
-            return f"sum({said(row)}) {counted}"
+            return f"sum({sql(row)}) {counted}"
         case ("COUNTROWS", ("table", _)):
             return f"nullif(count(*) {counted}, 0)"
         case ("DISTINCTCOUNTNOBLANK", column):
-            return f"nullif(count(DISTINCT {said(column)}) {counted}, 0)"
+            return f"nullif(count(DISTINCT {sql(column)}) {counted}, 0)"
         case ("CALCULATE", inner, ("call", "KEEPFILTERS", condition)):
-            return dax_sql(inner, resolve, f"{where} AND {said(condition)}")
+            return dax_sql(inner, resolve, f"{where} AND {sql(condition)}")
     raise ValueError(f"unknown: {node}")

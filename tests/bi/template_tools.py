@@ -30,23 +30,23 @@ class Source:
 
     def metrics(self) -> dict[str, str]:
         """Every metric as SQL over the rows; one may name those before it by `"metric LABEL"`."""
-        found: dict[str, str] = {}
+        selected: dict[str, str] = {}
 
-        def said(label: str) -> None:
-            if label not in found:
+        def select(label: str) -> None:
+            if label not in selected:
                 text = self.to_sql(parse(self.formulas[label]), resolve)
-                found[label] = f"{text} AS {_quoted(f'metric {label}')}"
+                selected[label] = f"{text} AS {_quoted(f'metric {label}')}"
 
         def resolve(name: str) -> str:
             label = self.names.get(name, name)
             if label not in self.formulas:
                 return self.columns[name]
-            said(label)
+            select(label)
             return _quoted(f"metric {label}")
 
         for label in self.formulas:
-            said(label)
-        return found
+            select(label)
+        return selected
 
 
 def power_bi(files: Files) -> dict[str, Source]:
@@ -57,7 +57,7 @@ def power_bi(files: Files) -> dict[str, Source]:
         [tmdl.split_place(r.properties[end]) for end in ("fromColumn", "toColumn")]
         for r in model.all("relationship")
     ]
-    found = {}
+    sources = {}
     for name, table in tables.items():
         rows, columns = f"MARTS.{_relation(table)} AS {_quoted(name)}", _own(table)
         for (start, column), (target, key) in ends:
@@ -72,15 +72,15 @@ def power_bi(files: Files) -> dict[str, Source]:
             for t in tables.values()
             for c in t.all("column")
         }
-        found[_relation(table)] = Source(rows, columns, measures, {}, used, dax_sql)
-    return {relation: source for relation, source in found.items() if source.formulas}
+        sources[_relation(table)] = Source(rows, columns, measures, {}, used, dax_sql)
+    return {relation: source for relation, source in sources.items() if source.formulas}
 
 
 def _relation(table: tmdl.Node) -> str:
     (partition,) = table.all("partition")
-    found = re.search(r'\[Name="(\w+)", Kind="(?:Table|View)"\]', partition.properties["source"])
-    assert found, partition
-    return found[1].lower()
+    match = re.search(r'\[Name="(\w+)", Kind="(?:Table|View)"\]', partition.properties["source"])
+    assert match, partition
+    return match[1].lower()
 
 
 def _own(table: tmdl.Node) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _own(table: tmdl.Node) -> dict[str, str]:
 
 def tableau(files: Files) -> dict[str, Source]:
     """By the relation of the facts."""
-    found = {}
+    sources = {}
     for path, text in files.items():
         if path.endswith(".tds"):
             root = Xml.fromstring(text.encode())
@@ -111,8 +111,8 @@ def tableau(files: Files) -> dict[str, Source]:
             rows = _joined(relation)
             facts = re.search(r"MARTS\.(\w+)", rows)
             assert facts
-            found[facts[1]] = Source(rows, columns, formulas, names, used, sql)  # type: ignore[arg-type]
-    return found
+            sources[facts[1]] = Source(rows, columns, formulas, names, used, sql)  # type: ignore[arg-type]
+    return sources
 
 
 def _place(text: str) -> str:
@@ -133,7 +133,7 @@ def quicksight(files: Files) -> dict[str, Source]:
     """By the relation of the facts."""
     resources = json.loads(files["quicksight/retail.template.json"])["Resources"]
     definition = resources["Analysis"]["Properties"]["Definition"]
-    found = {}
+    sources = {}
     for declared in definition["DataSetIdentifierDeclarations"]:
         resource = resources[declared["DataSetArn"]["Fn::GetAtt"][0]]["Properties"]
         table: dict[str, Any] = resource["PhysicalTableMap"]["facts"]["CustomSql"]
@@ -147,8 +147,8 @@ def quicksight(files: Files) -> dict[str, Source]:
         aliases = {a: r for r, a in re.findall(r"MARTS\.(\w+) AS (\w+)", query)}
         used = {(aliases[a], c) for a, c in re.findall(r"\b(\w+)\.(\w+)\b", query) if a in aliases}
         rows = f"({query}) AS found"
-        found[aliases["facts"]] = Source(rows, columns, formulas, {}, used, sql)
-    return found
+        sources[aliases["facts"]] = Source(rows, columns, formulas, {}, used, sql)
+    return sources
 
 
 def _quoted(name: str) -> str:
@@ -160,24 +160,24 @@ class SqlSource(Source):
 
     def metrics(self) -> dict[str, str]:
         """Every metric as SQL; in it, the name of another metric means that metric."""
-        found: dict[str, str] = {}
+        selected: dict[str, str] = {}
 
-        def said(label: str) -> None:
-            if label in found:
+        def select(label: str) -> None:
+            if label in selected:
                 return
             own = next(name for name, other in self.names.items() if other == label)
             text = re.sub(r"\b\w+\.\w+\b", lambda m: resolve(own, m[0]), self.formulas[label])
-            found[label] = f"{text} AS {_quoted(f'metric {label}')}"
+            selected[label] = f"{text} AS {_quoted(f'metric {label}')}"
 
         def resolve(own: str, name: str) -> str:
             if name == own or name not in self.names:
                 return name
-            said(self.names[name])
+            select(self.names[name])
             return _quoted(f"metric {self.names[name]}")
 
         for label in self.formulas:
-            said(label)
-        return found
+            select(label)
+        return selected
 
 
 _VIEW = re.compile(r"CREATE OR ALTER SEMANTIC VIEW (\S+)\n(.*?);\nGRANT", re.DOTALL)
@@ -187,7 +187,7 @@ _NAMED = re.compile(r"(\w+\.\w+) AS (.*?) WITH SYNONYMS = \('((?:[^']|'')*)'\)")
 
 def snowflake(files: Files) -> dict[str, Source]:
     """By the relation of the facts."""
-    found: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for _, text in _VIEW.findall(files["snowflake/semantic_views.sql"]):
         clauses = {name: body.split(",\n") for name, body in _CLAUSE.findall(text)}
         tables = dict(
@@ -217,8 +217,8 @@ def snowflake(files: Files) -> dict[str, Source]:
         names = {m[1]: _unquoted(m[3]) for m in metrics}
         formulas = {_unquoted(m[3]): m[2] for m in metrics}
         relation = next(iter(tables.values())).lower()
-        found[relation] = SqlSource(rows, columns, formulas, names, used, sql)
-    return found
+        sources[relation] = SqlSource(rows, columns, formulas, names, used, sql)
+    return sources
 
 
 def _unquoted(text: str) -> str:

@@ -101,13 +101,13 @@ def test_an_export_replaces_only_what_an_export_wrote(
     refused(cli(built, "export", str(folder)), "dim_stores.csv", "new or empty folder")
     assert files(folder) == before
 
-    mine = tmp_path / "mine"
-    (mine / "inner").mkdir(parents=True)
-    (mine / "export.json").symlink_to(folder / "export.json")
-    refused(cli(built, "export", str(mine)), "inner")
-    (mine / "export.json").write_text('{"files": {"inner": null}, "hyper": 7}')
-    refused(cli(built, "export", str(mine)), "inner")
-    assert (mine / "inner").is_dir()
+    foreign = tmp_path / "mine"
+    (foreign / "inner").mkdir(parents=True)
+    (foreign / "export.json").symlink_to(folder / "export.json")
+    refused(cli(built, "export", str(foreign)), "inner")
+    (foreign / "export.json").write_text('{"files": {"inner": null}, "hyper": 7}')
+    refused(cli(built, "export", str(foreign)), "inner")
+    assert (foreign / "inner").is_dir()
     refused(cli(built, "export", str(folder / "dim_stores.csv")), "is a file")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "out"]
 

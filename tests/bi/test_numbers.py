@@ -119,8 +119,8 @@ def rows(marts: Any, select: list[str], cut: list[str], source: str) -> dict[Any
 
 def expected(marts: Any, relation: str, cut: tuple[str, ...]) -> tuple[list[str], dict[Any, Any]]:
     """The labels of a relation's metrics, and their values by group, by the definitions."""
-    found = [m for m in definitions()["metrics"] if relation_of(m) == relation]
-    found.sort(key=lambda m: ["simple", "derived", "ratio"].index(m["type"]))
+    metrics = [m for m in definitions()["metrics"] if relation_of(m) == relation]
+    metrics.sort(key=lambda m: ["simple", "derived", "ratio"].index(m["type"]))
     joined = f"MARTS.{relation} AS facts"
     if relation in ("fct_sales_line", "store_ranking"):
         joined += " LEFT JOIN MARTS.dim_stores AS stores USING (store_id)"
@@ -129,27 +129,27 @@ def expected(marts: Any, relation: str, cut: tuple[str, ...]) -> tuple[list[str]
     groups = [
         {"currency": "facts.currency", "store_name": "stores.store_name"}.get(c, c) for c in cut
     ]
-    select = [f'{defined(m)} AS "the {m["name"]}"' for m in found]
-    return [m["label"] for m in found], rows(marts, select, groups, joined)
+    select = [f'{defined(m)} AS "the {m["name"]}"' for m in metrics]
+    return [m["label"] for m in metrics], rows(marts, select, groups, joined)
 
 
 def differences(marts: Any, sources: dict[str, Source], relation: str) -> list[str]:
     """Where a tool's numbers are not those of the definitions."""
-    found, source = [], sources[relation]
+    differences, source = [], sources[relation]
     for cut in CUTS[relation]:
         labels, wanted = expected(marts, relation, cut)
         by = [source.columns[c.replace("_", " ").capitalize()] for c in cut]
         metrics = source.metrics()
         answer = rows(marts, list(metrics.values()), by, source.rows)
         order = [list(metrics).index(label) for label in labels]
-        got = {group: [values[i] for i in order] for group, values in answer.items()}
-        assert wanted.keys() == got.keys()
+        shown = {group: [values[i] for i in order] for group, values in answer.items()}
+        assert wanted.keys() == shown.keys()
         assert wanted
         for group, values in wanted.items():
-            for label, a, b in zip(labels, values, got[group], strict=True):
+            for label, a, b in zip(labels, values, shown[group], strict=True):
                 if not same(a, b):
-                    found.append(f"{label} of {group}: {a} by definition, {b} by the tool")
-    return found
+                    differences.append(f"{label} of {group}: {a} by definition, {b} by the tool")
+    return differences
 
 
 def same(a: Any, b: Any) -> bool:
@@ -172,9 +172,9 @@ def test_a_template_computes_what_the_metrics_define(
 def test_every_metric_is_in_every_template(files: dict[str, str]) -> None:
     """Under the relation that it comes from."""
     for tool, read in TOOLS.items():
-        found = {(r, label) for r, source in read(files).items() for label in source.formulas}
+        labels = {(r, label) for r, source in read(files).items() for label in source.formulas}
         wanted = {(relation_of(m), m["label"]) for m in definitions()["metrics"]}
-        assert found == wanted, tool
+        assert labels == wanted, tool
 
 
 @pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_a_wrong_formula_is_seen(
 
 def test_the_dashboard_computes_the_same(marts: Any, files: dict[str, str]) -> None:
     """`metrics.value`, which the dashboard uses, from the sums of the measures."""
-    found = definitions()
-    (sales,) = [s for s in found["semantic_models"] if s["name"] == "sales_lines"]
+    model = definitions()
+    (sales,) = [s for s in model["semantic_models"] if s["name"] == "sales_lines"]
     totals = {
         m["name"]: f"sum({m.get('expr', m['name'])})"
         if m["agg"] == "sum"
@@ -212,9 +212,9 @@ def test_the_dashboard_computes_the_same(marts: Any, files: dict[str, str]) -> N
     }
     by_day = rows(marts, list(totals.values()), ["sales_date", "currency"], "MARTS.fct_sales_line")
     labels, wanted = expected(marts, "fct_sales_line", ("sales_date", "currency"))
-    names = {m["label"]: m["name"] for m in found["metrics"]}
+    names = {m["label"]: m["name"] for m in model["metrics"]}
     for group, sums in by_day.items():
         measures = dict(zip(totals, sums, strict=True))
         for label, right in zip(labels, wanted[group], strict=True):
-            got = value(names[label], measures)
-            assert same(right, None if got is None else float(got)), (label, group)
+            figure = value(names[label], measures)
+            assert same(right, None if figure is None else float(figure)), (label, group)

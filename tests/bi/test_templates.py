@@ -39,36 +39,36 @@ def committed() -> dict[str, str]:
 
 def test_the_templates_are_current() -> None:
     """bi/ is what `python -m medallion.outputs.bi` makes of the definitions; if not, run it."""
-    made = templates(read_model())
-    assert committed().keys() == made.keys()
-    for path, text in made.items():
+    written = templates(read_model())
+    assert committed().keys() == written.keys()
+    for path, text in written.items():
         assert committed()[path] == text, f"{path}: python -m medallion.outputs.bi makes it anew"
 
 
 def power_bi(files: dict[str, str]) -> list[str]:
     """All complaints of a Power BI project, by Microsoft's schemas and the reader of TMDL."""
-    found = []
+    complaints = []
     for path, text in files.items():
         if path.startswith("powerbi/") and not path.endswith(".tmdl"):
-            found += [f"{path}: {c}" for c in power_bi_complaints(text)]
+            complaints += [f"{path}: {c}" for c in power_bi_complaints(text)]
     try:
         model = tmdl.read_model({p: t for p, t in files.items() if p.startswith("powerbi/")})
     except tmdl.TmdlError as error:
-        return [*found, str(error)]
+        return [*complaints, str(error)]
     known = {(t.name, c.name) for t in model.all("table") for c in t.children}
     for path, text in files.items():
         for entity, name in re.findall(
             r'"Entity": ("(?:[^"\\]|\\.)*")[^:]*?"Property": ("(?:[^"\\]|\\.)*")', text
         ):
             if (json.loads(entity), json.loads(name)) not in known:
-                found.append(f"{path}: the model has no {name}")
-    return found
+                complaints.append(f"{path}: the model has no {name}")
+    return complaints
 
 
 def tableau(files: dict[str, str]) -> list[str]:
     """All complaints of the workbook, and of each data source as the only one of a workbook."""
     workbook = files["tableau/retail.twb"]
-    found = tableau_complaints(workbook)
+    complaints = tableau_complaints(workbook)
     for path, text in files.items():
         if path.endswith(".tds"):
             source = re.sub("^<\\?xml.*\n", "", text)
@@ -80,22 +80,22 @@ def tableau(files: dict[str, str]) -> list[str]:
                 count=1,
                 flags=re.DOTALL,
             )
-            found += [f"{path}: {c}" for c in tableau_complaints(alone)]
-    return found
+            complaints += [f"{path}: {c}" for c in tableau_complaints(alone)]
+    return complaints
 
 
 def quicksight(files: dict[str, str]) -> list[str]:
     """All complaints of the template, by the service's model and by its own names."""
     template = json.loads(files["quicksight/retail.template.json"])
-    if found := quicksight_complaints(template):
-        return found
+    if complaints := quicksight_complaints(template):
+        return complaints
     sources = TOOLS["quicksight"](files)["fct_sales_line"]
     known = {*sources.columns, *sources.formulas}
     text = json.dumps(template["Resources"]["Analysis"]["Properties"]["Definition"]["Sheets"])
     for name in re.findall(r'"ColumnName": ("(?:[^"\\]|\\.)*")', text):
         if json.loads(name) not in known:
-            found.append(f"the data set has no {name}")
-    return found
+            complaints.append(f"the data set has no {name}")
+    return complaints
 
 
 _STRING = r"'(?:[^'\\\\]|''|\\\\.)*'"
@@ -113,7 +113,7 @@ _CLAUSES = {
 
 def snowflake(files: dict[str, str]) -> list[str]:
     """All complaints of the semantic views, by Snowflake's syntax and its rules for names."""
-    found = []
+    complaints = []
     text = files["snowflake/semantic_views.sql"].partition("USE ROLE SYSADMIN;\n")[2]
     view = "CREATE OR ALTER SEMANTIC VIEW (?P<name>RETAIL\\.MARTS\\.\\w+)\n"
     for clause, item in _CLAUSES.items():
@@ -127,15 +127,17 @@ def snowflake(files: dict[str, str]) -> list[str]:
         keys = set(re.findall(r"(\w+) AS \S+ PRIMARY KEY \((\w+)\)", match["TABLES"]))
         expressions = re.findall(_EXPRESSION, (match["DIMENSIONS"] or "") + match["METRICS"])
         names = [name for name, _ in expressions]
-        found += [f"{name} is defined twice" for name in {n for n in names if names.count(n) > 1}]
+        complaints += [
+            f"{name} is defined twice" for name in {n for n in names if names.count(n) > 1}
+        ]
         for name, expression in expressions:
             for table in re.findall(r"(\w+)\.\w+", f"{name} {expression}"):
                 if table not in tables:
-                    found.append(f"{name}: there is no table {table}")
+                    complaints.append(f"{name}: there is no table {table}")
         for target in re.findall(r"REFERENCES (\w+) \((\w+)\)", match["RELATIONSHIPS"] or ""):
             if target not in keys:
-                found.append(f"{target} is no primary key")
-    return [*found, f"syntax error at {text[:60]!r}"] if text else found
+                complaints.append(f"{target} is no primary key")
+    return [*complaints, f"syntax error at {text[:60]!r}"] if text else complaints
 
 
 @pytest.mark.parametrize("complaints", [power_bi, tableau, quicksight, snowflake])
@@ -197,9 +199,9 @@ def test_cloudformation_accepts_the_template(tmp_path: Path) -> None:
     ]
     bad = tmp_path / "bad.template.json"
     bad.write_text(json.dumps(template))
-    found = lint(bad).stdout
-    assert "SNOWFLAKES" in found
-    assert "'Name' is a required property" in found
+    output = lint(bad).stdout
+    assert "SNOWFLAKES" in output
+    assert "'Name' is a required property" in output
 
 
 def test_every_field_is_a_column_of_a_contract() -> None:

@@ -109,16 +109,16 @@ def _line(content: str, parent: Node, number: int) -> Node | None:
     if content in flags:
         parent.flags.add(content)
         return None
-    if (found := _PROPERTY.fullmatch(content)) and found[1] in properties:
-        name, value = found.groups()
+    if (match := _PROPERTY.fullmatch(content)) and match[1] in properties:
+        name, value = match.groups()
         if name in parent.properties or value not in _VALUES.get(name, {value}):
             raise TmdlError(f"line {number}: {content!r} again, or with no such value")
         parent.properties[name] = value
         return None
-    found = _OBJECT.fullmatch(content)
-    if not found or found[1] not in kinds:
+    match = _OBJECT.fullmatch(content)
+    if not match or match[1] not in kinds:
         raise TmdlError(f"line {number}: {content!r} cannot be in {parent.kind or 'a file'}")
-    kind, name, expression = found.groups(default="")
+    kind, name, expression = match.groups(default="")
     if kind in ("measure", "expression", "partition") and not expression:
         raise TmdlError(f"line {number}: {kind} without an expression")
     return Node(kind, unquoted(name), expression)
@@ -149,10 +149,10 @@ def read_model(files: dict[str, str]) -> Node:
 
 def split_place(place: str) -> tuple[str, str]:
     """Table and column of `table.column`."""
-    found = re.fullmatch(rf"({_NAME})\.({_NAME})", place)
-    if not found:
+    match = re.fullmatch(rf"({_NAME})\.({_NAME})", place)
+    if not match:
         raise TmdlError(f"{place!r} is no column of a table")
-    return unquoted(found[1]), unquoted(found[2])
+    return unquoted(match[1]), unquoted(match[2])
 
 
 def _refuse_twice(model: Node) -> None:
@@ -162,7 +162,7 @@ def _refuse_twice(model: Node) -> None:
     names += [[c.name for c in t.children if c.kind != "partition"] for t in model.all("table")]
     objects = [o for t in model.all("table") for o in (t, *t.children)] + model.all("expression")
     names.append([o.properties["lineageTag"] for o in objects if o.kind != "partition"])
-    for found in names:
-        folded = [name.casefold() for name in found]
+    for group in names:
+        folded = [name.casefold() for name in group]
         if twice := {name for name in folded if folded.count(name) > 1}:
             raise TmdlError(f"twice: {twice}")

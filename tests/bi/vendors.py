@@ -79,8 +79,8 @@ def _tableau_schema() -> etree.XMLSchema:
             )
 
     for prefix, namespace in _NAMESPACES.items():
-        found = f'<xs:import namespace="{namespace}"'
-        text = text.replace(found, f'{found} schemaLocation="{prefix}.xsd"')
+        start = f'<xs:import namespace="{namespace}"'
+        text = text.replace(start, f'{start} schemaLocation="{prefix}.xsd"')
     parser = etree.XMLParser()
     parser.resolvers.add(Imported())
     return etree.XMLSchema(etree.fromstring(text.encode(), parser))

@@ -90,10 +90,10 @@ def read_cases() -> list[Case]:
 
 def objects(cases: list[Case]) -> dict[str, bytes]:
     """Return the raw objects that hold the cases, by key."""
-    found: dict[str, bytes] = {}
+    objects_by_key: dict[str, bytes] = {}
     for case in cases:
-        found[case.key] = found.get(case.key, b"") + case.data
-    return found
+        objects_by_key[case.key] = objects_by_key.get(case.key, b"") + case.data
+    return objects_by_key
 
 
 def decode(text: str) -> bytes:

@@ -70,8 +70,8 @@ def _clean(key: str, data: bytes, *, is_compiled: bool) -> Answer:
             for reason, raw, size, number in cleaned.rejected:
                 answer.lines[number] = _outcome(feed, {"reason": reason}, raw, size)
     answer.unknown = named_counts(cleaner.unknown_fields())
-    found = sum(outcome is BLANK for outcome in answer.lines.values())
-    assert blank == found, f"{key}: {blank} blank lines counted, {found} found"
+    blanks = sum(outcome is BLANK for outcome in answer.lines.values())
+    assert blank == blanks, f"{key}: {blank} blank lines counted, {blanks} found"
     return answer
 
 
@@ -87,8 +87,8 @@ def spark(session: SparkSession, folder: Path, objects: Objects) -> Answers:
         raw.append(spark_lines.RawObject(key, path.as_uri(), len(data), arrival, version))
     answers = {key: Answer() for key in objects}
     for feed in FEEDS.values():
-        if mine := [o for o in raw if feed_of(o.key) == feed]:
-            staged = spark_lines.stage(session, mine, (folder / "staged").as_uri())
+        if of_feed := [o for o in raw if feed_of(o.key) == feed]:
+            staged = spark_lines.stage(session, of_feed, (folder / "staged").as_uri())
             _clean_in_spark(session, feed, staged, answers)
     return answers
 

@@ -43,10 +43,10 @@ def differences(lines: int, seed: int) -> Iterator[str]:
         if fast[0].equals(exact[0]) and fast[1:] == exact[1:]:
             continue
         raw = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-        found, wanted = _by_line(fast), _by_line(exact)
-        for number in sorted(found.keys() | wanted.keys()):
-            if found.get(number) != wanted.get(number):
-                yield f"{raw[number - 1]!r}\n  {found.get(number)}\n  {wanted.get(number)}"
+        answers, wanted = _by_line(fast), _by_line(exact)
+        for number in sorted(answers.keys() | wanted.keys()):
+            if answers.get(number) != wanted.get(number):
+                yield f"{raw[number - 1]!r}\n  {answers.get(number)}\n  {wanted.get(number)}"
         if fast[2:] != exact[2:]:
             yield f"{feed}: blank lines and unknown names {fast[2:]}, {exact[2:]}"
 

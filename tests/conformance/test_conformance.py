@@ -19,12 +19,12 @@ ENGINES = ("exact", "laptop", "spark")
 @pytest.fixture(scope="module")
 def answers(session: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answers]:
     """What each engine says of all cases at once."""
-    found = objects(CASES)
+    by_key = objects(CASES)
     folder = tmp_path_factory.mktemp("objects")
     return {
-        "exact": engines.exact(found),
-        "laptop": engines.laptop(found),
-        "spark": engines.spark(session, folder, found),
+        "exact": engines.exact(by_key),
+        "laptop": engines.laptop(by_key),
+        "spark": engines.spark(session, folder, by_key),
     }
 
 
@@ -57,17 +57,17 @@ def test_every_line_has_one_number(
 def test_every_reason_has_a_case() -> None:
     """Each reject reason of each feed is what some case expects; those that hang on the line
     alone, in any feed."""
-    found = {(case.feed, e.get("reason")) for case in CASES for e in case.expect}
+    tried = {(case.feed, e.get("reason")) for case in CASES for e in case.expect}
     alone = {OVERSIZE, MALFORMED}
     wanted = {(f.name, r) for f in FEEDS.values() for r in f.reasons if r != UNREADABLE}
-    assert {(f, r) for f, r in wanted if r not in alone} - found == set()
-    assert alone <= {reason for _, reason in found}
+    assert {(f, r) for f, r in wanted if r not in alone} - tried == set()
+    assert alone <= {reason for _, reason in tried}
 
 
 def test_every_field_is_accepted_somewhere() -> None:
     """Each field of each feed has a value in some accepted case."""
-    found = {
+    accepted = {
         (case.feed, name) for case in CASES for e in case.expect for name in e.get("accepted", ())
     }
     wanted = {(feed.name, name) for feed in FEEDS.values() for name in feed.names}
-    assert wanted - found == set()
+    assert wanted - accepted == set()

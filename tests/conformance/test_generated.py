@@ -30,13 +30,13 @@ def test_engines_agree_on_generated_lines(
         f"raw/{feed}/{number}.ndjson": _generate(feed, number) for number in range(BATCHES[feed])
     }
     reference = engines.exact(objects)
-    found = {
+    by_engine = {
         "laptop": engines.laptop(objects),
         "spark": engines.spark(session, tmp_path, objects),
     }
     reports = [
         report
-        for name, answers in found.items()
+        for name, answers in by_engine.items()
         for key, answer in answers.items()
         for report in _differences(name, key, objects, reference[key], answer)
     ]
@@ -50,7 +50,7 @@ def test_engines_agree_on_generated_lines(
 def _generate(feed: str, number: int) -> bytes:
     """A raw object of events, each followed by damaged versions of it: the same ones for the same
     number."""
-    found, chance = [], Random(number)
+    lines, chance = [], Random(number)
 
     @seed(number)
     @settings(
@@ -63,10 +63,10 @@ def _generate(feed: str, number: int) -> bytes:
     @given(event=events(FEEDS[feed]))
     def collect(event: str) -> None:
         line = event.encode().replace(b"\n", b" ")
-        found.extend([line, *(damaged(chance, line) for _ in range(DAMAGED_PER_EVENT))])
+        lines.extend([line, *(damaged(chance, line) for _ in range(DAMAGED_PER_EVENT))])
 
     collect()
-    return b"\n".join(found) + b"\n"
+    return b"\n".join(lines) + b"\n"
 
 
 def _differences(

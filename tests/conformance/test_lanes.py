@@ -12,5 +12,5 @@ LINES = 100_000
 def test_both_lanes_answer_alike() -> None:
     """Random damage to every case: the lanes accept the same lines with the same values, reject the
     same ones for the same reasons, and count the same names as unknown."""
-    found = list(islice(differences(LINES, seed=1), 10))
-    assert not found, "\n\n".join(found)
+    unlike = list(islice(differences(LINES, seed=1), 10))
+    assert not unlike, "\n\n".join(unlike)

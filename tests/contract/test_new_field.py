@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.new_field import FIELD, checkout_with_a_field, environment, steps
+from tests.contributing import FIELD, case_of_the_field, checkout_with_a_field, environment
 
 EVENTS = [
     {"event_id": "with", "promotion_id": " spring sale "},
@@ -78,10 +78,9 @@ def test_every_file_that_repeats_the_contract_names_the_field(checkout: Path) ->
         or (checkout / path).read_bytes() != (ROOT / path).read_bytes()
     }
     names = {name for name in names if "__pycache__" not in name}
-    case = steps()[1][0]
     assert names == {
         "src/medallion/contract.py",
-        case,
+        case_of_the_field(),
         "contracts/mapping.schema.json",
         "contracts/purchases.schema.json",
         "contracts/retail.odcs.yaml",

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,12 +26,14 @@ static size_t folder_size;
 static long fatal;       /* the number of the change that fails; 0: none */
 static char fault;       /* k: killed before it, s: killed half way through a write, i: an I/O error,
                             f: a disk that is full from then on */
-static int report = -1;  /* where each change is told, one line each */
+static int report = -1;  /* where each change is reported, one line each */
+static int leave = -1;   /* where one byte is read after each line, before the change */
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 static atomic_long changes;
 
-void arm(const char *where, long number, char kind, int descriptor) {
+void arm(const char *where, long number, char kind, int reports, int leaves) {
     strncpy(folder, where, sizeof folder - 1);
-    fatal = number, fault = kind, report = descriptor;
+    fatal = number, fault = kind, report = reports, leave = leaves;
     changes = 0;
     folder_size = strlen(folder);
 }
@@ -48,7 +51,13 @@ enum verdict { GO_ON, FAIL, TEAR };
 static enum verdict step(const char *kind, const char *path, int grows) {
     if (!folder_size || strncmp(path, folder, folder_size)) return GO_ON;
     long number = atomic_fetch_add(&changes, 1) + 1;
-    if (report >= 0) dprintf(report, "%s\t%d\t%s\n", kind, grows, path + folder_size);
+    if (report >= 0) {
+        char answer;
+        pthread_mutex_lock(&asking);
+        dprintf(report, "%s\t%d\t%s\n", kind, grows, path + folder_size);
+        while (read(leave, &answer, 1) < 0 && errno == EINTR) continue;
+        pthread_mutex_unlock(&asking);
+    }
     if (!fatal || number < fatal) return GO_ON;
     if (fault == 'f') {
         if (!grows) return GO_ON;
@@ -118,7 +127,9 @@ WRITER(copy_file_range, ssize_t,
     int name parameters {                                                 \
         static __typeof__(&name) next;                                    \
         if (!next) next = NEXT(name);                                     \
-        return stepped == FAIL ? -1 : next whole;                         \
+        enum verdict verdict = stepped;                                   \
+        if (verdict == TEAR) die(); /* half of it is none of it */        \
+        return verdict == FAIL ? -1 : next whole;                         \
     }
 
 PLAIN(fsync, (int fd), step_file("fsync", fd, 0), (fd))

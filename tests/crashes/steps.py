@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+import duckdb
 
 from medallion.cli import main
 from medallion.cli.commands.verbs import verb
@@ -18,8 +19,9 @@ from medallion.platforms.local import LocalLake
 from medallion.platforms.platform import Platform
 from tests.conftest import drop, event
 from tests.test_collect import send
+from tests.test_durability import unseal
 
-MICRO_BATCH, COLLECT = "micro-batch", "collect"
+MICRO_BATCH, COLLECT, AGE = "micro-batch", "collect", "age"
 COMPACT = ["compact"]
 REQUESTS = 4
 
@@ -28,6 +30,8 @@ def do(step: list[str], home: str, arm: Callable[[], object]) -> int:
     """Do a step; return its exit code. The disk is armed when its work begins."""
     if step == [COLLECT]:
         return _collect(Path(home), arm)
+    if step == [AGE]:
+        return _age(Path(home))
     if step == COMPACT:
         _let_a_day_pass(Path(home))
     if step == [MICRO_BATCH]:
@@ -39,6 +43,16 @@ def do(step: list[str], home: str, arm: Callable[[], object]) -> int:
         command([*arguments, "--home", home])
     except SystemExit as ended:
         return int(ended.code or 0)
+    return 0
+
+
+def _age(home: Path) -> int:
+    """Turn a home into one of an earlier version: without checksums and the newest columns."""
+    unseal(home)
+    with duckdb.connect(str(home / "warehouse.duckdb")) as db:
+        db.execute("ALTER TABLE staging.receipts DROP COLUMN unknown_fields")
+    for path in (home / "gold").rglob("SHA256SUMS"):
+        path.unlink()
     return 0
 
 
@@ -59,7 +73,8 @@ def _micro_batch(arm: Callable[[], object]) -> click.Command:
             sales = [event(event_id=f"s{n}") for n in range(4)]
             drop(platform.home, "purchases/second.ndjson", *sales)
             arm()
-            if pipeline.advance(build=LIVE).failures:
+            if failures := pipeline.advance(build=LIVE).failures:
+                print(failures)
                 sys.exit(1)
 
     return micro_batch

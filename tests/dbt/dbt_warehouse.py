@@ -150,15 +150,15 @@ def new_warehouse_fixture(
 ) -> Iterator[Callable[[], Warehouse]]:
     """Makes empty warehouses, each in a home of its own."""
     monkeypatch.setenv("MEDALLION_HOME", str(tmp_path))
-    made: list[Warehouse] = []
+    warehouses: list[Warehouse] = []
 
     def make() -> Warehouse:
-        (home := tmp_path / f"home{len(made)}").mkdir()
-        made.append(Warehouse(home, manifest))
-        return made[-1]
+        (home := tmp_path / f"home{len(warehouses)}").mkdir()
+        warehouses.append(Warehouse(home, manifest))
+        return warehouses[-1]
 
     yield make
-    for warehouse in made:
+    for warehouse in warehouses:
         warehouse.db.close()
 
 

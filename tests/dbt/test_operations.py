@@ -38,10 +38,10 @@ def test_the_documentation_builds_and_describes_everything(
     manifest = json.loads((home / "target" / "manifest.json").read_text())
     assert not catalog["errors"]
     models = {k: n for k, n in manifest["nodes"].items() if n["resource_type"] == "model"}
-    found = catalog["nodes"] | catalog["sources"]
+    relations = catalog["nodes"] | catalog["sources"]
     documented = models | manifest["sources"]
-    assert set(found) == set(documented) and len(models) >= 25
-    for key, relation in found.items():
+    assert set(relations) == set(documented) and len(models) >= 25
+    for key, relation in relations.items():
         node = documented[key]
         described = {name.lower() for name, c in node["columns"].items() if c["description"]}
         assert {name.lower() for name in relation["columns"]} == described, key

@@ -32,8 +32,8 @@ class Home:
         create_tables(db)
         self.db, self._transformer = db, Transformer(folder)
         self._first = self._statements(None)
-        made = self._transformer.run(select=INCREMENTAL).models
-        self.incremental = [t for t in self._first if re.sub(r".*[.](purchases_)?", "", t) in made]
+        built = self._transformer.run(select=INCREMENTAL).models
+        self.incremental = [t for t in self._first if re.sub(r".*[.](purchases_)?", "", t) in built]
         views = db.execute(
             "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
         )
@@ -43,8 +43,8 @@ class Home:
         """Builds; the statements of each table by its name."""
         names = self._transformer.run(select=select).models
         texts = [self._transformer._made(name).replace("__dbt_tmp", "") for name in names]
-        found = [(re.search(r"create\s+table\s+warehouse\.(\S+)", sql), sql) for sql in texts]
-        return {table[1]: sql for table, sql in found if table}
+        statements = [(re.search(r"create\s+table\s+warehouse\.(\S+)", sql), sql) for sql in texts]
+        return {table[1]: sql for table, sql in statements if table}
 
     def load(self, number: int, arrival: Arrival) -> None:
         """One transaction of the loader."""
@@ -99,9 +99,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A home without a row."""
     folder = tmp_path_factory.mktemp("orders")
     with open_warehouse(folder) as db:
-        made = Home(folder, db)
-        yield made
-        made.close()
+        home = Home(folder, db)
+        yield home
+        home.close()
 
 
 @pytest.mark.parametrize("seed", range(ORDERS))

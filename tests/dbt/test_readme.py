@@ -29,8 +29,8 @@ def commands() -> list[list[str]]:
     """The words after `dbt` in every command, without the options that say where the project is."""
     lines = "\n".join(examples("bash")).splitlines()
     words = [shlex.split(line, comments=True) for line in lines if "dbt " in line]
-    found = [w[w.index("dbt") + 1 :] for w in words if w[0] != "cd"]
-    return [w[: w.index("--project-dir")] if "--project-dir" in w else w for w in found]
+    commands = [w[w.index("dbt") + 1 :] for w in words if w[0] != "cd"]
+    return [w[: w.index("--project-dir")] if "--project-dir" in w else w for w in commands]
 
 
 def test_every_example_works(

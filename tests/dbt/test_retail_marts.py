@@ -227,9 +227,9 @@ def test_a_shop_without_rates_and_master_data_shows_its_own(warehouse: Any) -> N
     first = sale("a", "2026-01-01", "2", currency="EUR", category="coffee")
     warehouse.sell(first)
     warehouse.run(*STREAM, *RANKED)
-    found = [warehouse.rows(sql) for sql in figures]
-    assert found[:4] == [[(2, 0)], [("EUR",)], [("P1", "coffee")], [("S1",)]]
-    assert found[4:] == [[("coffee",)], [("P1", "coffee", 2)]]
+    answers = [warehouse.rows(sql) for sql in figures]
+    assert answers[:4] == [[(2, 0)], [("EUR",)], [("P1", "coffee")], [("S1",)]]
+    assert answers[4:] == [[("coffee",)], [("P1", "coffee", 2)]]
     warehouse.sell(sale("b", "2026-01-02", "3", currency="USD", category="coffee"))
     warehouse.run(*STREAM, *RANKED)
     assert [warehouse.rows(sql) for sql in figures[:2]] == [[(3, 1)], [("USD",)]]

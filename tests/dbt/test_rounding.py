@@ -58,19 +58,19 @@ def macros() -> Any:
 def test_products_and_quotients_of_rates_are_exact() -> None:
     """DuckDB's answer is corrected by the exact rest: halves go away from zero, whatever the size
     and the sign."""
-    made = macros()
+    module = macros()
     halves = [Decimal(n) / 10000 for n in range(-21, 22, 2)]
     amounts = [Decimal(str(a)).quantize(Decimal("0.0001")) for a in AMOUNTS]
     amounts += [-a for a in amounts] + halves
     pairs = [(a, Decimal(r)) for a in amounts for r in RATES]
     rows = ", ".join(f"({a}::DECIMAL(18,4), {r}::DECIMAL(20,8))" for a, r in pairs)
-    product, quotient = made.duckdb__times_rate("r", "a"), made.duckdb__by_rate("b", "r")
-    found = duckdb.sql(
+    product, quotient = module.duckdb__times_rate("r", "a"), module.duckdb__by_rate("b", "r")
+    results = duckdb.sql(
         "WITH t AS (SELECT *, CAST(a * 0.00001 AS DECIMAL(28,12)) AS b "
         f"FROM (VALUES {rows}) t(a, r))"
         f" SELECT a, r, b, CASE WHEN abs(r * a) < 1e14 THEN {product} END, {quotient} FROM t"
     ).fetchall()
-    assert len(found) == len(pairs)
-    for a, r, b, multiplied, divided in found:
+    assert len(results) == len(pairs)
+    for a, r, b, multiplied, divided in results:
         assert multiplied is None or multiplied == to_digits(a * r, 4), (a, r)
         assert divided == to_digits(b / r, 4), (b, r)

@@ -36,12 +36,12 @@ def cluster(folder: Path) -> Iterator[str]:
 def executors_of_tasks(folder: Path) -> Counter[str]:
     """How many tasks each executor ended well, by the application's event log."""
     (log,) = folder.glob("app-*")
-    found: Counter[str] = Counter()
+    tasks: Counter[str] = Counter()
     for line in log.read_text().splitlines():
         event = json.loads(line)
         if (
             event["Event"] == "SparkListenerTaskEnd"
             and event["Task End Reason"]["Reason"] == "Success"
         ):
-            found[event["Task Info"]["Executor ID"]] += 1
-    return found
+            tasks[event["Task Info"]["Executor ID"]] += 1
+    return tasks

@@ -47,8 +47,8 @@ def stub_jar() -> Path:
     """The three classes of the service that its Python library calls, compiled by the compiler
     that Spark itself carries: no development kit is needed."""
     sources = sorted(STUB.glob("*.java"))
-    told = b"".join(path.read_bytes() for path in sources) + pyspark.__version__.encode()
-    return made("glue-stub", told, lambda folder: _compile(sources, folder)) / "glue-stub.jar"
+    content = b"".join(path.read_bytes() for path in sources) + pyspark.__version__.encode()
+    return made("glue-stub", content, lambda folder: _compile(sources, folder)) / "glue-stub.jar"
 
 
 def _compile(sources: list[Path], folder: Path) -> None:
@@ -161,9 +161,9 @@ class Submission:
     def fail(self, seconds: float = 240) -> str:
         """What the job said last when it failed, as it must: the error and its sentence."""
         assert self.process.wait(seconds) != 0, self.log.read_text(errors="replace")[-5000:]
-        said = self.log.read_text(errors="replace")
-        errors = [line for line in said.splitlines() if line.startswith("medallion.errors.")]
-        assert len(errors) == 1, said[-5000:]
+        log = self.log.read_text(errors="replace")
+        errors = [line for line in log.splitlines() if line.startswith("medallion.errors.")]
+        assert len(errors) == 1, log[-5000:]
         return errors[0].partition(": ")[2]
 
     def kill_when(self, happened: Callable[[], object], seconds: float = 240) -> None:

@@ -93,7 +93,7 @@ def clean_here(home: Path) -> None:
 
 def differences(laptop: Path, cluster: Path) -> list[str]:
     """How the bronze of two lakes differs: columns, rows, receipts, rows by bronze object."""
-    found = []
+    unlike = []
     tables = [
         t for t in TABLES if any((home / "bronze" / t).exists() for home in (laptop, cluster))
     ]
@@ -105,9 +105,9 @@ def differences(laptop: Path, cluster: Path) -> list[str]:
                     f"CREATE OR REPLACE VIEW {name} AS FROM read_parquet("
                     f"'{home}/bronze/{table}/**/*.parquet', hive_partitioning = false)"
                 )
-            found += _unequal(db, table, RECEIPT_COLUMNS if table == "receipts" else "*")
-        found += _outputs(db, cluster, tables)
-    return found
+            unlike += _unequal(db, table, RECEIPT_COLUMNS if table == "receipts" else "*")
+        unlike += _outputs(db, cluster, tables)
+    return unlike
 
 
 def _unequal(db: duckdb.DuckDBPyConnection, table: str, columns: str) -> Iterable[str]:
@@ -123,7 +123,7 @@ def _unequal(db: duckdb.DuckDBPyConnection, table: str, columns: str) -> Iterabl
 
 def _outputs(db: duckdb.DuckDBPyConnection, cluster: Path, tables: Iterable[str]) -> Iterable[str]:
     """Rows of each bronze object against what the receipts say."""
-    told = dict(
+    promised = dict(
         db.execute(
             "SELECT output, sum(json_extract_string(outputs, '$.\"' || output || '\"')::BIGINT) "
             "FROM (SELECT outputs, unnest(json_keys(outputs)) AS output FROM there) GROUP BY ALL"
@@ -136,5 +136,5 @@ def _outputs(db: duckdb.DuckDBPyConnection, cluster: Path, tables: Iterable[str]
             f"SELECT filename, count(*) FROM read_parquet('{files}', filename = true) GROUP BY ALL"
         )
         held |= {str(Path(n).relative_to(cluster)): c for n, c in db.execute(query).fetchall()}
-    if told != held:
-        yield f"outputs: {sorted(told.items() ^ held.items())[:4]}"
+    if promised != held:
+        yield f"outputs: {sorted(promised.items() ^ held.items())[:4]}"

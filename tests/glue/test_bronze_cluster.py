@@ -165,9 +165,9 @@ def test_another_job_may_run_before_any_step(
         steps += 1
         overtaken += report.runs == 0
         assert content(copy) == wanted
-        told = [json.loads(outputs) for (outputs,) in rows(copy, "receipts", "outputs")]
+        outputs = {k for (keys,) in rows(copy, "receipts", "outputs") for k in json.loads(keys)}
         receipts = {k for k in bronze(copy) if k.startswith("bronze/receipts/")}
-        assert {key for outputs in told for key in outputs} | receipts == bronze(copy).keys()
+        assert outputs | receipts == bronze(copy).keys()
         assert left_in_tmp(copy) == []
     assert steps >= 8 and overtaken >= 7
 
@@ -180,11 +180,11 @@ def test_a_late_winner_of_the_register_leaves_out_what_was_done(
     listed, others = HadoopLake.list, []
 
     def slow(self: HadoopLake, prefix: str) -> Any:
-        found = list(listed(self, prefix))
+        objects = list(listed(self, prefix))
         if prefix == "raw/" and not others:
             others.append(prefix)
             others.append(run())
-        return iter(found)
+        return iter(objects)
 
     monkeypatch.setattr(HadoopLake, "list", slow)
     drop(lake, "purchases/c.ndjson", event(event_id="e9"))

@@ -39,8 +39,8 @@ def test_package_needs_only_what_the_service_has(glue: Glue) -> None:
         "import medallion.layers.spark.packets\n"
     )
     command = [sys.executable, "-c", program]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=glue.logs)
-    assert found.stdout.startswith(str(glue.package))
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=glue.logs)
+    assert printed.stdout.startswith(str(glue.package))
 
 
 def test_without_the_compiler_the_job_says_so(glue: Glue, tmp_path: Path) -> None:
@@ -132,17 +132,17 @@ def test_the_job_s_bronze_gives_the_laptop_s_gold(
 ) -> None:
     """Loaded from the bucket by the same commands: gold and the quarantine are the laptop's, and
     the audit holds."""
-    here = ("--home", str(tmp_path))
+    laptop_home = ("--home", str(tmp_path))
     for verb in ("load", "transform", "audit"):
-        cloud(journey.s3, verb, *here)
+        cloud(journey.s3, verb, *laptop_home)
     assert cli(journey.home, "run", "--events", "0").exit_code == 0
     for sql in (
         "SELECT * FROM purchases_gold ORDER BY ALL",
         "SELECT * EXCLUDE (load_seq, loaded_at) FROM purchases_silver ORDER BY ALL",
         "SELECT feed, reason, raw, source_file, source_line FROM quarantine ORDER BY ALL",
     ):
-        there = cloud(journey.s3, "query", sql, "--json", *here)
-        assert there == cli(journey.home, "query", sql, "--json").stdout
+        of_cloud = cloud(journey.s3, "query", sql, "--json", *laptop_home)
+        assert of_cloud == cli(journey.home, "query", sql, "--json").stdout
 
 
 def test_two_jobs_at_once_lose_and_repeat_nothing(glue: Glue, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_two_jobs_at_once_lose_and_repeat_nothing(glue: Glue, tmp_path: Path) ->
         assert s3.notices().keys() == bronze.keys()
         left = {key for key in s3.objects("tmp/") if not key.endswith("/")}
         assert left == {"tmp/runs/current.json"}
-    times = {key: found["LastModified"] for key, found in raw.items()}
+    times = {key: head["LastModified"] for key, head in raw.items()}
     write_lake(tmp_path / "home", {}, times)
     clean_here(tmp_path / "home")
     assert differences(tmp_path / "home", tmp_path / "lake") == []

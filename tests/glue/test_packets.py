@@ -19,13 +19,13 @@ ARRIVAL = datetime(2026, 3, 15, tzinfo=UTC).replace(tzinfo=None)
 def batches(splits: dict[tuple[str, int], list[bytes]], at_once: int) -> list[pa.RecordBatch]:
     """The lines of splits as Spark hands them to a worker, some at once."""
     lines = [(path, block, line) for (path, block), ls in splits.items() for line in ls]
-    found = []
+    batches = []
     for start in range(0, len(lines), at_once):
         path, block, line = zip(*lines[start : start + at_once], strict=True)
         texts = pa.array(line, pa.binary()).view(pa.string())
         arrays = [pa.array(path), pa.array(block, pa.int64()), texts]
-        found.append(pa.RecordBatch.from_arrays(arrays, names=["path", "block", "line"]))
-    return found
+        batches.append(pa.RecordBatch.from_arrays(arrays, names=["path", "block", "line"]))
+    return batches
 
 
 def packed(splits: dict[tuple[str, int], list[bytes]], at_once: int) -> list[dict[str, Any]]:
@@ -34,11 +34,11 @@ def packed(splits: dict[tuple[str, int], list[bytes]], at_once: int) -> list[dic
     return [p for batch in pack(given, PURCHASES, is_compiled=True) for p in batch.to_pylist()]
 
 
-def rows(found: list[dict[str, Any]], kind: str, columns: Any) -> list[dict[str, Any]]:
+def rows(packed_rows: list[dict[str, Any]], kind: str, columns: Any) -> list[dict[str, Any]]:
     """The rows of some packets, of which ten lines stand before those of each split."""
-    told = [p for p in found if p["kind"] == kind]
-    places = {(p["path"], p["block"]): Place(p["path"], ARRIVAL, 10) for p in told}
-    batch = pa.RecordBatch.from_pylist(told, packets.PACKET)
+    of_kind = [p for p in packed_rows if p["kind"] == kind]
+    places = {(p["path"], p["block"]): Place(p["path"], ARRIVAL, 10) for p in of_kind}
+    batch = pa.RecordBatch.from_pylist(of_kind, packets.PACKET)
     return [row for part in unpack([batch], PURCHASES, columns, places) for row in part.to_pylist()]
 
 
@@ -56,23 +56,23 @@ def test_lines_of_many_splits(at_once: int, held: int, monkeypatch: pytest.Monke
         ("b", 0): [b"", b""],
         ("c", 0): good[:2],
     }
-    found = packed(splits, at_once)
-    told = {(p["path"], p["block"]): p for p in found if p["kind"] == SPLIT}
-    assert len(told) == sum(p["kind"] == SPLIT for p in found)
-    counts = {place: (p["lines"], p["blank"], p["bytes"]) for place, p in told.items()}
+    packed_rows = packed(splits, at_once)
+    summaries = {(p["path"], p["block"]): p for p in packed_rows if p["kind"] == SPLIT}
+    assert len(summaries) == sum(p["kind"] == SPLIT for p in packed_rows)
+    counts = {place: (p["lines"], p["blank"], p["bytes"]) for place, p in summaries.items()}
     assert counts == {
         place: (len(lines), sum(not b.strip() for b in lines), sum(len(b) + 1 for b in lines))
         for place, lines in splits.items()
     }
-    assert [dict(p["unknown"]) for p in told.values()] == [{"odd": 7}, {}, {}, {"odd": 2}]
-    accepted = rows(found, ACCEPTED, PURCHASES.columns)
+    assert [dict(p["unknown"]) for p in summaries.values()] == [{"odd": 7}, {}, {}, {"odd": 2}]
+    accepted = rows(packed_rows, ACCEPTED, PURCHASES.columns)
     numbered = sorted((r["source_file"], r["source_line"], r["event_id"]) for r in accepted)
     assert numbered == [("a", 11 + n, f"e{n}") for n in range(7)] + [
         ("c", 11, "e0"),
         ("c", 12, "e1"),
     ]
     assert all(r["dt"] == r["ts"].date() == date(2026, 3, r["ts"].day) for r in accepted)
-    rejected = rows(found, REJECTED, QUARANTINE)
+    rejected = rows(packed_rows, REJECTED, QUARANTINE)
     assert [(r["source_file"], r["source_line"], r["raw"]) for r in rejected] == [
         ("a", 19, b"no JSON"),
         ("a", 11, b"\xff"),
@@ -84,9 +84,9 @@ def test_a_line_that_is_too_long_is_cut_and_never_taken() -> None:
     line = event().encode()
     long = line.ljust(MAX_LINE_BYTES) + b" " * 9
     longest = line.ljust(MAX_LINE_BYTES)
-    found = packed({("a", 0): [line, long, longest, long]}, 10)
-    assert [r["source_line"] for r in rows(found, ACCEPTED, PURCHASES.columns)] == [11, 13]
-    rejected = rows(found, REJECTED, QUARANTINE)
+    packed_rows = packed({("a", 0): [line, long, longest, long]}, 10)
+    assert [r["source_line"] for r in rows(packed_rows, ACCEPTED, PURCHASES.columns)] == [11, 13]
+    rejected = rows(packed_rows, REJECTED, QUARANTINE)
     assert [(r["source_line"], r["reason"], r["raw_size"]) for r in rejected] == [
         (12, OVERSIZE, len(long)),
         (14, OVERSIZE, len(long)),

@@ -53,7 +53,7 @@ class Reader:
         """The lines by object and number, and the unreadable objects. No line is JSON: but for
         blank ones, which are counted, all are rejected as they are."""
         cleaned = clean_feed(self._spark, PURCHASES, self.staged(objects), is_compiled=False)
-        found: dict[str, dict[int, bytes]] = {}
+        lines: dict[str, dict[int, bytes]] = {}
         unreadable = set()
         for key, number, line, reason in cleaned.rejected.selectExpr(
             "source_file", "source_line", "raw", "reason"
@@ -62,15 +62,15 @@ class Reader:
             if reason == UNREADABLE:
                 unreadable.add(name)
                 continue
-            assert number not in found.setdefault(name, {})
-            found[name][number] = bytes(line)
+            assert number not in lines.setdefault(name, {})
+            lines[name][number] = bytes(line)
         assert cleaned.accepted.count() == 0
         cleaned.packets.unpersist()
         for key, counts in cleaned.counts.items():
             name = key.removeprefix("raw/")
             if name not in unreadable:
-                assert counts.lines == len(found.get(name, {})) + counts.blank
-        return found, unreadable
+                assert counts.lines == len(lines.get(name, {})) + counts.blank
+        return lines, unreadable
 
 
 def numbered(data: bytes) -> dict[int, bytes]:
@@ -92,8 +92,8 @@ def test_numbers_hold_across_splits(read: Reader, monkeypatch: pytest.MonkeyPatc
         data = b"\n".join(lines) + chance.choice((b"", b"\n"))
         objects[f"{number}.ndjson"] = BOM * (number % 3 == 0) + data
     objects["long.ndjson"] = b"a\n" + b"x" * 200_000 + b"\nb\n"
-    found, unreadable = read.lines(objects)
-    assert found == {name: numbered(data) for name, data in objects.items() if numbered(data)}
+    by_name, unreadable = read.lines(objects)
+    assert by_name == {name: numbered(data) for name, data in objects.items() if numbered(data)}
     assert not unreadable
 
 
@@ -123,9 +123,9 @@ def test_archives(read: Reader) -> None:
         "text.json.zst": data,
         "tail.json.gz": packed + b"tail",
     }
-    found, unreadable = read.lines(whole | broken)
+    by_name, unreadable = read.lines(whole | broken)
     once, twice = numbered(data), numbered(data * 2)
-    assert found == {
+    assert by_name == {
         "one.json.gz": once,
         "one.json.zst": once,
         "two.json.gz": twice,
@@ -137,8 +137,8 @@ def test_archives(read: Reader) -> None:
 def test_checksums_are_of_the_stored_bytes(read: Reader) -> None:
     """SHA-256 of what lies in the lake, compressed or broken as it is."""
     objects = {"a.json": b"x\n" * 9, "b.json.gz": gzip.compress(b"x\n"), "c.json.gz": b"broken"}
-    found = {s.raw.key: s.checksum for s in read.staged(objects)}
-    assert found == {f"raw/{n}": hashlib.sha256(d).hexdigest() for n, d in objects.items()}
+    checksums = {s.raw.key: s.checksum for s in read.staged(objects)}
+    assert checksums == {f"raw/{n}": hashlib.sha256(d).hexdigest() for n, d in objects.items()}
 
 
 def test_an_archive_stays_open_whatever_the_jvm_clears_away(
@@ -173,8 +173,8 @@ def test_line_beyond_memory_makes_its_object_unreadable(
         "alone.json": b"x" * (3 << 20) + b"\n",
         "fine.json": b"a\nb\n",
     }
-    found, unreadable = read.lines(objects)
-    assert found == {"fine.json": {1: b"a", 2: b"b"}}
+    by_name, unreadable = read.lines(objects)
+    assert by_name == {"fine.json": {1: b"a", 2: b"b"}}
     assert unreadable == {"monster.json", "last.json", "alone.json"}
 
 

@@ -57,8 +57,10 @@ class Account:
         """The trust of a role and its inline policies, as applied."""
         one, each = f"aws_iam_role.{name}", f"aws_iam_role.{name}["
         (role,) = [v for a, v in self._state.items() if a == one or a.startswith(each)]
-        mine = [v for a, v in self._state.items() if a.startswith("aws_iam_role_policy.")]
-        return role["assume_role_policy"], [v["policy"] for v in mine if v["role"] == role["name"]]
+        policies = [v for a, v in self._state.items() if a.startswith("aws_iam_role_policy.")]
+        return role["assume_role_policy"], [
+            v["policy"] for v in policies if v["role"] == role["name"]
+        ]
 
     def user(self, name: str, *policies: str) -> Keys:
         """A user with inline policies."""
@@ -72,18 +74,18 @@ class Account:
 
     def role(self, name: str, trust: str, policies: list[str]) -> str:
         """A role with inline policies; its ARN."""
-        made = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+        role = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
         for number, document in enumerate(policies):
             self.iam.put_role_policy(
                 RoleName=name, PolicyName=f"p{number}", PolicyDocument=document
             )
-        return str(made["Role"]["Arn"])
+        return str(role["Role"]["Arn"])
 
     def assume(self, arn: str, keys: Keys, **options: str) -> Keys:
         """The keys of a session."""
         sts = self.client("sts", keys)
-        found = sts.assume_role(RoleArn=arn, RoleSessionName="session", **options)["Credentials"]
-        return found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"]
+        session = sts.assume_role(RoleArn=arn, RoleSessionName="session", **options)["Credentials"]
+        return session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"]
 
 
 def allowed(call: Callable[[], Any]) -> bool:
@@ -108,7 +110,7 @@ def account(
 ) -> Iterator[Account]:
     """The account for as long as the block lasts; `behind_tls` for clients that cannot say so."""
     port = free_port()
-    told = {
+    variables = {
         "AUTH": "true",
         "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "false",  # it would listen on every address
@@ -122,6 +124,6 @@ def account(
         "PATH": f"{bin}:/usr/bin:/bin",
     }
     server = (bin / "python", Path(__file__).parent / "account_server.py")
-    with running(folder / "account.log", *server, environment=clean_environment(**told)):
+    with running(folder / "account.log", *server, environment=clean_environment(**variables)):
         wait_for(f"http://127.0.0.1:{port}/_ministack/health")
         yield Account(f"http://127.0.0.1:{port}", state)

@@ -56,23 +56,23 @@ def actors(
     """The bucket with an object under each prefix, Snowflake's user, a stranger of the account, a
     producer, and every role. Snowflake's two are assumed as they are. Those that only a service can
     assume have a double with the same policies, which trusts the test."""
-    with account(bin, tmp_path_factory.mktemp("account"), trusted.state) as here:
-        s3 = here.client("s3", ROOT_USER)
+    with account(bin, tmp_path_factory.mktemp("account"), trusted.state) as aws:
+        s3 = aws.client("s3", ROOT_USER)
         s3.create_bucket(Bucket=BUCKET)
         for prefix in PREFIXES:
             s3.put_object(Bucket=BUCKET, Key=prefix + NAME, Body=b"x")
-        s3.put_bucket_policy(Bucket=BUCKET, Policy=here.of("aws_s3_bucket_policy.retail")["policy"])
-        keys = {"root": ROOT_USER, "snowflake": here.user("snowflake", policy(MAY_ASSUME))}
-        keys["stranger"] = here.user("stranger", policy(MAY_ASSUME))
-        keys["administrator"] = here.user("administrator", policy(EVERYTHING))
-        keys["producer"] = here.user("producer", here.of("aws_iam_policy.producer")["policy"])
+        s3.put_bucket_policy(Bucket=BUCKET, Policy=aws.of("aws_s3_bucket_policy.retail")["policy"])
+        keys = {"root": ROOT_USER, "snowflake": aws.user("snowflake", policy(MAY_ASSUME))}
+        keys["stranger"] = aws.user("stranger", policy(MAY_ASSUME))
+        keys["administrator"] = aws.user("administrator", policy(EVERYTHING))
+        keys["producer"] = aws.user("producer", aws.of("aws_iam_policy.producer")["policy"])
         for role, external_id in SNOWFLAKE.items():
-            arn = here.role(role, *here.role_of(role))
-            keys[role] = here.assume(arn, keys["snowflake"], ExternalId=external_id)
+            arn = aws.role(role, *aws.role_of(role))
+            keys[role] = aws.assume(arn, keys["snowflake"], ExternalId=external_id)
         tester = policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": EVERY_USER})
         for role in SERVICES:
-            trust, policies = here.role_of(role)
-            here.role(role, trust, [])
-            arn = here.role(f"test-{role}", tester, policies)
-            keys[role] = here.assume(arn, keys["stranger"])
-        yield Actors(here, keys)
+            trust, policies = aws.role_of(role)
+            aws.role(role, trust, [])
+            arn = aws.role(f"test-{role}", tester, policies)
+            keys[role] = aws.assume(arn, keys["stranger"])
+        yield Actors(aws, keys)

@@ -31,14 +31,14 @@ def _keep_redrive_permissions() -> None:
         return remember(self, changes, now)
 
     def get(self: Any) -> dict[str, Any]:
-        found = attributes(self)
-        found.pop("RedriveAllowPolicy", None)
+        shown = attributes(self)
+        shown.pop("RedriveAllowPolicy", None)
         if self.redrive_policy:
-            told = json.dumps(self.redrive_policy, separators=(",", ":"), sort_keys=True)
-            found["RedrivePolicy"] = told
+            redrive = json.dumps(self.redrive_policy, separators=(",", ":"), sort_keys=True)
+            shown["RedrivePolicy"] = redrive
         if allow := getattr(self, "_redrive_allow", None):
-            found["RedriveAllowPolicy"] = allow if isinstance(allow, str) else json.dumps(allow)
-        return found
+            shown["RedriveAllowPolicy"] = allow if isinstance(allow, str) else json.dumps(allow)
+        return shown
 
     sqs.Queue._set_attributes = set_attributes
     sqs.Queue.attributes = property(get)
@@ -62,9 +62,9 @@ def _complete_budgets() -> None:
 
     def describe_subscribers_for_notification(self: Any) -> str:
         budgets = self.backend.budgets[self._get_param("AccountId")]
-        found = budgets[self._get_param("BudgetName")].notifications
+        notifications = budgets[self._get_param("BudgetName")].notifications
         wanted = self._get_param("Notification")
-        (subscribers,) = [n.subscribers for n in found if n.details == wanted]
+        (subscribers,) = [n.subscribers for n in notifications if n.details == wanted]
         return json.dumps({"Subscribers": subscribers})
 
     BudgetsResponse.create_budget = create_budget
@@ -97,9 +97,9 @@ def _show_eventbridge() -> None:
     get = s3.S3Response.get_bucket_notification
 
     def get_bucket_notification(self: Any) -> Any:
-        told = self.backend.get_bucket_notification_configuration(self.bucket_name)
+        configuration = self.backend.get_bucket_notification_configuration(self.bucket_name)
         answer = get(self)
-        if not told or told.event_bridge is None:
+        if not configuration or configuration.event_bridge is None:
             return answer
         status, headers, body = answer
         body = body if isinstance(body, str) else body.decode()
@@ -115,10 +115,10 @@ def _announce_once() -> None:
     """An upload in parts is announced when it is complete, not once more as a plain one."""
     put = S3Backend.put_object
 
-    def put_object(self: Any, *told: Any, multipart: Any = None, **more: Any) -> Any:
+    def put_object(self: Any, *arguments: Any, multipart: Any = None, **more: Any) -> Any:
         if multipart is not None:
             more["disable_notification"] = True
-        return put(self, *told, multipart=multipart, **more)
+        return put(self, *arguments, multipart=multipart, **more)
 
     S3Backend.put_object = put_object
 

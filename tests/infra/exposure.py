@@ -22,21 +22,23 @@ OF_AMAZON = "arn:aws:iam::aws:policy/"
 def exposures(plan: dict[str, Any]) -> list[str]:
     """A sentence for each thing that is public, a wildcard or unprotected."""
     planned = list(resources(plan["planned_values"]["root_module"]))
-    found = list(_buckets(planned))
+    exposed = list(_buckets(planned))
     for resource in planned:
         address, values = resource["address"], resource["values"]
         if (
             resource["type"] in ("aws_sns_topic", "aws_sqs_queue")
             and not values["kms_master_key_id"]
         ):
-            found.append(f"{address}: not encrypted with our key")
+            exposed.append(f"{address}: not encrypted with our key")
         if resource["type"] == "aws_sqs_queue_policy" and not _denies_plain_http(values["policy"]):
-            found.append(f"{address}: plain HTTP is not denied")
+            exposed.append(f"{address}: plain HTTP is not denied")
         if "attachment" in resource["type"] and OF_AMAZON in str(values.get("policy_arn")):
-            found.append(f"{address}: a policy of Amazon's, which grows")
+            exposed.append(f"{address}: a policy of Amazon's, which grows")
         for name, statement in statements(resource):
-            found += [f"{address}.{name}: {fault}" for fault in faults(resource["type"], statement)]
-    return found
+            exposed += [
+                f"{address}.{name}: {fault}" for fault in faults(resource["type"], statement)
+            ]
+    return exposed
 
 
 def statements(resource: dict[str, Any]) -> Iterator[tuple[str, Statement]]:
@@ -101,14 +103,14 @@ def _buckets(planned: list[dict[str, Any]]) -> Iterator[str]:
     """Each bucket blocks all that is public, by four blocks, and denies plain HTTP."""
     for bucket in (r for r in planned if r["type"] == "aws_s3_bucket"):
         name = bucket["values"]["bucket"]
-        mine = {r["type"]: r["values"] for r in planned if r["values"].get("bucket") == name}
-        blocks = mine.get("aws_s3_bucket_public_access_block", {})
+        of_bucket = {r["type"]: r["values"] for r in planned if r["values"].get("bucket") == name}
+        blocks = of_bucket.get("aws_s3_bucket_public_access_block", {})
         for block in BLOCKS:
             if blocks.get(block) is not True:
                 yield f"{bucket['address']}: {block} is off"
-        if not _denies_plain_http(mine.get("aws_s3_bucket_policy", {}).get("policy", "{}")):
+        if not _denies_plain_http(of_bucket.get("aws_s3_bucket_policy", {}).get("policy", "{}")):
             yield f"{bucket['address']}: plain HTTP is not denied"
-        if "aws_s3_bucket_acl" in mine or "aws_s3_bucket_website_configuration" in mine:
+        if "aws_s3_bucket_acl" in of_bucket or "aws_s3_bucket_website_configuration" in of_bucket:
             yield f"{bucket['address']}: has an access list or a website"
 
 

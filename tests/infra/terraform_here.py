@@ -26,10 +26,10 @@ SECONDS = 240
 
 def missing(what: str) -> NoReturn:
     """Says how to get it: a failure in CI, a skipped test elsewhere."""
-    told = f"{what}. Terraform 1.10 or newer: https://developer.hashicorp.com/terraform/install"
+    sentence = f"{what}. Terraform 1.10 or newer: https://developer.hashicorp.com/terraform/install"
     if os.environ.get("CI"):
-        pytest.fail(told)
-    pytest.skip(told)
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
 
 def plugins() -> Path | None:
@@ -38,8 +38,8 @@ def plugins() -> Path | None:
     if named := os.environ.get("MEDALLION_TF_PLUGINS"):
         return Path(named)
     roots = [Path("/", *parts) for parts in (("opt",), ("usr", "share"), ("usr", "local", "share"))]
-    found = itertools.chain.from_iterable(root.glob(f"*/{PROVIDER}") for root in roots)
-    return next((path.parents[2] for path in found), None)
+    paths = itertools.chain.from_iterable(root.glob(f"*/{PROVIDER}") for root in roots)
+    return next((path.parents[2] for path in paths), None)
 
 
 def terraform_program() -> str:
@@ -50,8 +50,8 @@ def terraform_program() -> str:
 def terraform_environment(**variables: str) -> dict[str, str]:
     """What Terraform is told; a settings file that is named but not there would be a warning in
     every answer."""
-    told = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_INPUT": "0"}
-    environment = clean_environment(**told, **variables)
+    switches = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_INPUT": "0"}
+    environment = clean_environment(**switches, **variables)
     if not Path(environment.get("TF_CLI_CONFIG_FILE", "/")).exists():
         del environment["TF_CLI_CONFIG_FILE"]
     return environment
@@ -74,8 +74,8 @@ class Terraform:
         self._init()
 
     def _init(self) -> None:
-        found = None if "TF_CLI_ARGS_init" in self.environment else plugins()
-        mirror = (f"-plugin-dir={found}",) if found else ()
+        folder = None if "TF_CLI_ARGS_init" in self.environment else plugins()
+        mirror = (f"-plugin-dir={folder}",) if folder else ()
         done = self.call("init", "-no-color", *mirror)
         if done.returncode:
             missing(
@@ -114,10 +114,10 @@ class Terraform:
         """What a plan would do, by address; what stays is left out. What was seen at the last
         refresh counts: nothing is asked of the account."""
         settings = self.settings(variables)
-        told = self.run("plan", "-json", "-refresh=false", f"-var-file={settings}", *options)
-        lines = [json.loads(line) for line in told.splitlines()]
-        found = [line["change"] for line in lines if line["type"] == "planned_change"]
-        return {change["resource"]["addr"]: change["action"] for change in found}
+        output = self.run("plan", "-json", "-refresh=false", f"-var-file={settings}", *options)
+        lines = [json.loads(line) for line in output.splitlines()]
+        changes = [line["change"] for line in lines if line["type"] == "planned_change"]
+        return {change["resource"]["addr"]: change["action"] for change in changes}
 
     def settings(self, variables: dict[str, Any], name: str = "test") -> Path:
         """A file of variables."""

@@ -116,10 +116,10 @@ def test_every_wrong_variable_is_refused_with_a_sentence(refused: Refused) -> No
         for place in range(max(map(len, WRONG.values())))
     ]
     for wrong in rounds + [{name: value} for name in ALONE for value in WRONG[name]]:
-        said = refused(wrong)
+        sentences = refused(wrong)
         for name, value in wrong.items():
-            own = [s for s in said if re.match(rf"{name}\b", s)]
-            assert own and all(s.endswith(".") for s in own), (name, value, said)
+            own = [s for s in sentences if re.match(rf"{name}\b", s)]
+            assert own and all(s.endswith(".") for s in own), (name, value, sentences)
 
 
 @pytest.mark.parametrize(("together", "sentence"), TOGETHER)
@@ -127,8 +127,8 @@ def test_variables_that_contradict_each_other_are_refused(
     refused: Refused, together: dict[str, Any], sentence: str
 ) -> None:
     """One needs the other."""
-    (said,) = refused(together)
-    assert said.startswith(sentence)
+    (refusal,) = refused(together)
+    assert refusal.startswith(sentence)
 
 
 @pytest.mark.parametrize("right", RIGHT)
@@ -150,8 +150,8 @@ def test_every_validation_is_tried() -> None:
 def test_the_job_s_compiler_is_that_of_the_tests() -> None:
     """The versions that the job installs are those that the cleaner is tested with."""
     text = (SOURCE / "variables.tf").read_text()
-    (told,) = re.findall(r'default = "(numba==[^"]+)"', text)
-    assert told == ",".join(f"{name}=={version(name)}" for name in ("numba", "llvmlite"))
+    (pinned,) = re.findall(r'default = "(numba==[^"]+)"', text)
+    assert pinned == ",".join(f"{name}=={version(name)}" for name in ("numba", "llvmlite"))
 
 
 def test_the_configuration_is_formatted_and_valid(cloud: Cloud) -> None:
@@ -161,8 +161,8 @@ def test_the_configuration_is_formatted_and_valid(cloud: Cloud) -> None:
     assert json.loads(terraform.run("validate", "-json"))["diagnostics"] == []
     for name in (".terraform", ".terraform.lock.hcl"):
         (terraform.folder / "bootstrap" / name).symlink_to(terraform.folder / name)
-    told = terraform.run("-chdir=bootstrap", "validate", "-json")
-    assert json.loads(told)["diagnostics"] == []
+    output = terraform.run("-chdir=bootstrap", "validate", "-json")
+    assert json.loads(output)["diagnostics"] == []
     assert "2 passed, 0 failed" in terraform.run("-chdir=bootstrap", "test", "-no-color")
 
 
@@ -180,8 +180,8 @@ def test_only_what_a_rule_writes_is_tied_to_the_rule() -> None:
 
 def test_the_configuration_s_own_tests_pass(cloud: Cloud) -> None:
     """`terraform test`, whose provider asks nothing of AWS."""
-    said = cloud.terraform.run("test", "-no-color")
-    assert re.search(r"Success! [5-9] passed, 0 failed", said), said
+    output = cloud.terraform.run("test", "-no-color")
+    assert re.search(r"Success! [5-9] passed, 0 failed", output), output
 
 
 def test_every_skipped_check_has_a_reason() -> None:

@@ -22,9 +22,9 @@ BUCKET = FIRST["bucket_name"]
 
 def test_the_owner_s_resources_are_there(applied: Cloud, again: dict[str, Any]) -> None:
     """Under the names that the owner gave them, and a second plan finds nothing to do."""
-    there = {r["address"] for r in resources(again["planned_values"]["root_module"])}
-    assert there >= OWNED
-    assert len(there) > 45
+    planned = {r["address"] for r in resources(again["planned_values"]["root_module"])}
+    assert planned >= OWNED
+    assert len(planned) > 45
     assert {c["change"]["actions"][0] for c in again["resource_changes"]} == {"no-op"}
     job = applied.client("glue").get_job(JobName="retail_glue_cleaner")["Job"]
     assert job["GlueVersion"] == "5.1"
@@ -43,12 +43,12 @@ def test_changed_code_is_uploaded(again: dict[str, Any], applied: Cloud) -> None
     try:
         for path, data in zip(paths, kept, strict=True):
             path.write_bytes(data + b"\n")
-        found = applied.terraform.changes(FIRST)
+        changes = applied.terraform.changes(FIRST)
     finally:
         for path, data in zip(paths, kept, strict=True):
             path.write_bytes(data)
     uploads = ("aws_s3_object.script", "aws_s3_object.package")
-    assert found == dict.fromkeys(uploads, "update")
+    assert changes == dict.fromkeys(uploads, "update")
 
 
 def test_snowflake_s_script_gets_what_it_asks_for(again: dict[str, Any]) -> None:
@@ -56,27 +56,27 @@ def test_snowflake_s_script_gets_what_it_asks_for(again: dict[str, Any]) -> None
     the others are about keys, networks and money."""
     script = (SOURCE.parent / "snowflake.sql").read_text()
     asked = set(re.findall(r"<% (\w+) %>", script))
-    told = again["planned_values"]["outputs"]["snowflake_variables"]["value"]
+    given = again["planned_values"]["outputs"]["snowflake_variables"]["value"]
     others = {"dbt_public_key", "dbt_network", "credit_quota", "alert_user", "alert_email"}
-    assert asked - told.keys() == others
-    assert told.keys() <= asked
-    assert told["bucket"] == BUCKET
+    assert asked - given.keys() == others
+    assert given.keys() <= asked
+    assert given["bucket"] == BUCKET
     for name, service in (("role", "iam"), ("topic", "sns")):
-        arns = [value for key, value in told.items() if key.endswith(f"_{name}_arn")]
+        arns = [value for key, value in given.items() if key.endswith(f"_{name}_arn")]
         assert len(arns) == 2 and all(arn.startswith(f"arn:aws:{service}:") for arn in arns)
 
 
 def received(cloud: Cloud, queue: str) -> list[dict[str, Any]]:
     """All messages of a queue; they are deleted."""
-    sqs, found = cloud.client("sqs"), []
+    sqs, announced = cloud.client("sqs"), []
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
     while messages := sqs.receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1
     ).get("Messages"):
         for message in messages:
-            found.append(json.loads(message["Body"]))
+            announced.append(json.loads(message["Body"]))
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return found
+    return announced
 
 
 def test_a_bronze_object_is_announced_once(applied: Cloud) -> None:
@@ -132,7 +132,7 @@ def test_trusting_snowflake_replaces_nothing(trusted: Trusted) -> None:
 
 def values(state: dict[str, Any], address: str) -> dict[str, Any]:
     """The attributes of one resource of a state."""
-    (found,) = [
+    (statement,) = [
         r["values"] for r in resources(state["values"]["root_module"]) if r["address"] == address
     ]
-    return found
+    return statement

@@ -86,8 +86,8 @@ def test_a_planted_exposure_is_found(
     plan = copy.deepcopy(again)
     (values,) = [r["values"] for r in every(plan) if r["address"] == address]
     change(values)
-    found = exposures(plan)
-    assert any(told in sentence for sentence in found), found
+    exposed = exposures(plan)
+    assert any(told in sentence for sentence in exposed), exposed
 
 
 def criticised(bin: Path, document: str) -> set[str]:

@@ -56,17 +56,17 @@ def trials(
     """The job has run with each right taken away, and at last with its role; one lake."""
     folder = tmp_path_factory.mktemp("role")
     glue = Glue(stub_jar(), build_package(folder), folder, jars=s3a_jars())
-    with account(bin, folder, trusted.state, behind_tls=True) as here:
-        s3 = here.client("s3", ROOT_USER)
-        fill(s3, here.of("aws_s3_bucket_policy.retail")["policy"])
+    with account(bin, folder, trusted.state, behind_tls=True) as aws:
+        s3 = aws.client("s3", ROOT_USER)
+        fill(s3, aws.of("aws_s3_bucket_policy.retail")["policy"])
         trials = Trials(s3, folder / "home")
-        _, (document,) = here.role_of("glue_cleaner")
-        tester = here.user("tester", policy({"Effect": "Allow", "Action": "*", "Resource": "*"}))
+        _, (document,) = aws.role_of("glue_cleaner")
+        tester = aws.user("tester", policy({"Effect": "Allow", "Action": "*", "Resource": "*"}))
         for number, taken in enumerate(WITHOUT):
-            keys = session(here, tester, f"less-{number}", without(document, taken))
-            trials.said[taken] = submitted(glue, here, keys).fail()
+            keys = session(aws, tester, f"less-{number}", without(document, taken))
+            trials.said[taken] = submitted(glue, aws, keys).fail()
             trials.published[taken] = trials.keys("bronze/")
-        submitted(glue, here, session(here, tester, "job", document)).wait()
+        submitted(glue, aws, session(aws, tester, "job", document)).wait()
         yield trials
 
 
@@ -86,29 +86,29 @@ def fill(s3: Any, bucket_policy: str) -> None:
 def without(document: str, taken: str) -> str:
     """A policy with one statement less, or with one resource less in a statement."""
     sid, _, resource = taken.partition(" on ")
-    found = json.loads(document)
-    (statement,) = [s for s in found["Statement"] if s["Sid"] == sid]
+    policy_document = json.loads(document)
+    (statement,) = [s for s in policy_document["Statement"] if s["Sid"] == sid]
     if resource:
         (arn,) = [r for r in statement["Resource"] if r.endswith(f"/{resource}")]
         statement["Resource"].remove(arn)
     else:
-        found["Statement"].remove(statement)
-    return json.dumps(found)
+        policy_document["Statement"].remove(statement)
+    return json.dumps(policy_document)
 
 
-def session(here: Account, tester: Keys, name: str, document: str) -> Keys:
+def session(aws: Account, tester: Keys, name: str, document: str) -> Keys:
     """The keys of a session of a role that has this one policy."""
     trust = policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": EVERY_USER})
-    return here.assume(here.role(name, trust, [document]), tester)
+    return aws.assume(aws.role(name, trust, [document]), tester)
 
 
-def submitted(glue: Glue, here: Account, keys: Keys) -> Any:
+def submitted(glue: Glue, aws: Account, keys: Keys) -> Any:
     """The job, started with these keys and no others."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-    variables = {"AWS_ENDPOINT_URL": here.endpoint, "AWS_DEFAULT_REGION": REGION}
+    variables = {"AWS_ENDPOINT_URL": aws.endpoint, "AWS_DEFAULT_REGION": REGION}
     variables |= dict(zip(names, map(str, keys), strict=True))
     s3a = {
-        "endpoint": here.endpoint,
+        "endpoint": aws.endpoint,
         "path.style.access": "true",
         "connection.ssl.enabled": "false",
         "aws.credentials.provider": "com.amazonaws.auth.EnvironmentVariableCredentialsProvider",
@@ -130,11 +130,11 @@ def test_with_its_role_the_job_does_all_its_work(trials: Trials, tmp_path: Path)
     row, and nothing is left of the work."""
     stored = {}
     for key in trials.keys(""):
-        found = trials.s3.get_object(Bucket=BUCKET, Key=key)
+        answer = trials.s3.get_object(Bucket=BUCKET, Key=key)
         path = tmp_path / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(found["Body"].read())
-        stored[key] = found["LastModified"]
+        path.write_bytes(answer["Body"].read())
+        stored[key] = answer["LastModified"]
     raw = {key: (tmp_path / key).read_bytes() for key in stored if key.startswith("raw/")}
     write_lake(trials.home, raw, {key: stored[key] for key in raw})
     clean_here(trials.home)

@@ -133,15 +133,15 @@ def test_the_job_logs_under_its_own_names(actors: Actors) -> None:
 
 def test_the_queue_takes_no_plain_http(actors: Actors) -> None:
     """Not even from who may do anything; and none from a stranger."""
-    here = actors.account
-    sqs = here.client("sqs", actors.keys["administrator"])
-    name = here.of("aws_sqs_queue.snowpipe_queue")["name"]
+    aws = actors.account
+    sqs = aws.client("sqs", actors.keys["administrator"])
+    name = aws.of("aws_sqs_queue.snowpipe_queue")["name"]
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    told = {"Policy": here.of("aws_sqs_queue_policy.snowpipe_queue")["policy"]}
-    sqs.set_queue_attributes(QueueUrl=url, Attributes=told)
-    plain = here.client("sqs", actors.keys["administrator"], secure=False)
+    attributes = {"Policy": aws.of("aws_sqs_queue_policy.snowpipe_queue")["policy"]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes=attributes)
+    plain = aws.client("sqs", actors.keys["administrator"], secure=False)
     for client, expected in ((sqs, True), (plain, False)):
         send = client.send_message
         assert allowed(lambda s=send: s(QueueUrl=url, MessageBody="x")) is expected
-    stranger = here.client("sqs", actors.keys["stranger"])
+    stranger = aws.client("sqs", actors.keys["stranger"])
     assert not allowed(lambda: stranger.send_message(QueueUrl=url, MessageBody="x"))

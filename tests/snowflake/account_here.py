@@ -3,7 +3,7 @@ its objects; and what the tests do with it.
 
     with world(folder) as account:     # a bucket and an account that is still empty
         account.run_script()           # infra/snowflake.sql
-        account.environment            # what dbt or the command must be told, in its environment
+        account.environment            # the variables that dbt and the command read
         account.landed()               # waits until all that was announced is loaded
 
 The account needs the tools of tools.py, fetched once; its log is `folder`/snowflake.log."""
@@ -54,8 +54,8 @@ def rendered(values: dict[str, str], text: str | None = None) -> str:
 
 def statements(text: str) -> list[str]:
     """The statements of a script, split as the client splits them."""
-    found = (sql.strip() for sql, _ in split_statements(StringIO(text), remove_comments=True))
-    return [sql for sql in found if sql.strip(" ;\n")]
+    statements = (sql.strip() for sql, _ in split_statements(StringIO(text), remove_comments=True))
+    return [sql for sql in statements if sql.strip(" ;\n")]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class World:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """What dbt must be told: the account, the user, the key."""
+        """Return the variables of dbt: the account, the user, the key."""
         return (
             self.server.environment()
             | self.s3.environment()
@@ -106,9 +106,9 @@ class World:
     def clean(self, home: Path, code: int = 0) -> None:
         """Cleans what waits in the bucket, by the embedded cleaner in this process."""
         s3._client.cache_clear()
-        told = CliRunner().invoke(main, ["clean", "--home", str(home)], env=self.environment)
+        result = CliRunner().invoke(main, ["clean", "--home", str(home)], env=self.environment)
         s3._client.cache_clear()
-        assert told.exit_code == code, told.output
+        assert result.exit_code == code, result.output
 
     def dbt(self, *arguments: str, project: Path = DBT, **variables: str) -> str:
         """Runs dbt on the account in a process of its own; what it printed."""
@@ -158,15 +158,15 @@ class World:
                 time.sleep(0.2)
 
     def told_errors(self) -> list[dict[str, Any]]:
-        """What the topic for failed files was told since the last look."""
+        """Return the messages to the topic for failed files since the last call."""
         sqs = self.s3._client("sqs")
         url = sqs.get_queue_url(QueueName="told-errors")["QueueUrl"]
-        found = []
+        notices = []
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
-                found.append(json.loads(json.loads(message["Body"])["Message"]))
+                notices.append(json.loads(json.loads(message["Body"])["Message"]))
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        return found
+        return notices
 
     def landed(self, seconds: float = 180) -> dict[str, int]:
         """Waits until every announced object is loaded or known as failed; objects by pipe."""
@@ -175,9 +175,9 @@ class World:
             "SELECT table_name, count(DISTINCT file_name) FROM MONITORING.RECENT_LOADS "
             "GROUP BY table_name"
         )
-        found = {name.lower(): n for name, n in self.rows(sql, "RETAIL_MONITOR")}
-        assert sum(found.values()) == len(self.s3.objects("bronze/")), found
-        return found
+        objects = {name.lower(): n for name, n in self.rows(sql, "RETAIL_MONITOR")}
+        assert sum(objects.values()) == len(self.s3.objects("bronze/")), objects
+        return objects
 
 
 def fill(bucket: S3, folder: Path, events: int, seed: int) -> None:

@@ -52,10 +52,10 @@ KEYWORDS = frozenset(
 def violations(linter: Linter, sql: str) -> list[str]:
     """What the dialect cannot parse, statement by statement: after the first such place it reads no
     further."""
-    found = []
+    problems = []
     for statement, _ in split_statements(StringIO(sql), remove_comments=True):
-        found += [str(problem)[:300] for problem in linter.parse_string(statement).violations]
-    return found
+        problems += [str(problem)[:300] for problem in linter.parse_string(statement).violations]
+    return problems
 
 
 def foreign(sql: str) -> list[str]:
@@ -81,14 +81,14 @@ def _anonymous(sql: str) -> set[str]:
 def main(paths: list[str]) -> None:
     logging.disable(logging.CRITICAL)
     linter = Linter(config=FluffConfig(overrides={"dialect": "snowflake", "templater": "raw"}))
-    found: dict[str, dict[str, list[str]]] = {"violations": {}, "foreign": {}}
+    faults: dict[str, dict[str, list[str]]] = {"violations": {}, "foreign": {}}
     for path in paths:
         sql = Path(path).read_text()
         if wrong := violations(linter, sql):
-            found["violations"][path] = wrong
+            faults["violations"][path] = wrong
         if calls := foreign(sql):
-            found["foreign"][path] = calls
-    json.dump(found, sys.stdout)
+            faults["foreign"][path] = calls
+    json.dump(faults, sys.stdout)
 
 
 if __name__ == "__main__":

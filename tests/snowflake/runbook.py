@@ -13,18 +13,18 @@ _TITLE = re.compile(r"^(?:## (.+)|\*\*(.+?)\.?\*\*.*)$")
 
 def blocks() -> dict[str, list[str]]:
     """The blocks of SQL by the paragraph, or else the section, that they stand under."""
-    found: dict[str, list[str]] = {}
+    blocks: dict[str, list[str]] = {}
     title, kind, lines = "", "", list[str]()
     for line in PAGE.read_text().splitlines():
         if line.startswith("```"):
             if kind == "sql":
-                found.setdefault(title, []).append("\n".join(lines))
+                blocks.setdefault(title, []).append("\n".join(lines))
             kind, lines = ("" if kind else line[3:] or "text"), []
         elif kind:
             lines.append(line)
         elif match := _TITLE.match(line):
             title = match[1] or match[2]
-    return found
+    return blocks
 
 
 def filled(sql: str, **values: str) -> list[str]:

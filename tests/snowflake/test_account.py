@@ -64,11 +64,11 @@ def test_grammar_of_the_script(account: World, tmp_path: Path) -> None:
     for name, sql in paths.items():
         (tmp_path / name).write_text(sql)
     command = [tools.python(), GRAMMAR, *(tmp_path / name for name in paths)]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    wrong = {Path(path).name: len(found) for path, found in told["violations"].items()}
+    faults = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    wrong = {Path(path).name: len(found) for path, found in faults["violations"].items()}
     gaps = [known for known in map(gap, texts) if known]
     assert wrong == {"script": len(gaps), "typo": 1} and set(gaps) == set(UNKNOWN_TO_SQLFLUFF)
-    assert told["foreign"] == {str(tmp_path / "foreign"): ["sha256"]}
+    assert faults["foreign"] == {str(tmp_path / "foreign"): ["sha256"]}
 
 
 def gap(sql: str) -> str | None:
@@ -142,8 +142,8 @@ def test_settings_become_what_the_variables_say(account: World) -> None:
 
 
 def test_nothing_with_a_history_is_replaced() -> None:
-    found = re.findall(rf"CREATE OR REPLACE (?:{WITH_HISTORY})\b.*", SCRIPT.read_text(), re.I)
-    assert found == []
+    replaced = re.findall(rf"CREATE OR REPLACE (?:{WITH_HISTORY})\b.*", SCRIPT.read_text(), re.I)
+    assert replaced == []
 
 
 def test_variables_are_those_of_the_cloud_side(account: World) -> None:
@@ -164,9 +164,11 @@ def test_tables_are_typed_from_the_contract(account: World, table: str) -> None:
     """LANDING has the columns of the bronze objects with the contract's types; STAGING shows them
     under the names that the models know."""
     script = SCRIPT.read_text()
-    made = re.search(rf"LANDING\.{table.upper()} \((.*?)\n\)\n", script, re.S)
-    assert made
-    written = dict(line.strip().rstrip(",").split(" ", 1) for line in made[1].strip().splitlines())
+    table_match = re.search(rf"LANDING\.{table.upper()} \((.*?)\n\)\n", script, re.S)
+    assert table_match
+    written = dict(
+        line.strip().rstrip(",").split(" ", 1) for line in table_match[1].strip().splitlines()
+    )
     load = ("bronze_file", "load_seq", "loaded_at")
     objects = {n: kind.snowflake for n, kind in TABLES[table].items() if n not in load}
     assert written == objects | OF_THE_LOAD

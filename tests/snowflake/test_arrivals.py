@@ -24,17 +24,17 @@ FIRST_LOAD, APART = datetime(2026, 6, 1, tzinfo=UTC), timedelta(hours=25)
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """An account in which everything is built, and nothing has come."""
-    with world(tmp_path_factory.mktemp("account")) as made:
-        made.run_script()
-        made.dbt("run")
-        yield made
+    with world(tmp_path_factory.mktemp("account")) as account:
+        account.run_script()
+        account.dbt("run")
+        yield account
 
 
 def empty(account: World) -> None:
     """Takes what an earlier test has loaded out of the account."""
     with account.server.connect(**PLACE) as connection:
-        found = connection.cursor().execute("SELECT count(*) FROM RETAIL.LANDING.PURCHASES")
-        if found.fetchone() == (0,):
+        count = connection.cursor().execute("SELECT count(*) FROM RETAIL.LANDING.PURCHASES")
+        if count.fetchone() == (0,):
             return
         for table in PIPES:
             connection.cursor().execute(f"DELETE FROM RETAIL.LANDING.{table}")
@@ -79,8 +79,8 @@ def _literal(value: Any) -> str:
 def rows(account: World) -> dict[str, Counter[Any]]:
     """Every row of every relation of the layers."""
     objects = account.server.state()["objects"]
-    found = (name.partition(" RETAIL.") for name in objects)
-    names = [name for kind, _, name in found if kind in ("TABLE", "VIEW")]
+    parts = (name.partition(" RETAIL.") for name in objects)
+    names = [name for kind, _, name in parts if kind in ("TABLE", "VIEW")]
     with account.session() as cursor:
         return {
             name: Counter(map(str, cursor.execute(f"SELECT * FROM {name}").fetchall()))

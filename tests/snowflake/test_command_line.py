@@ -37,7 +37,7 @@ class Homes:
     beside: Path
 
     def variables(self, home: Path) -> dict[str, str | None]:
-        """What the command is told; a variable that is None is not there."""
+        """Return the environment of the command; a variable that is None is not set."""
         strangers = [n for n in os.environ if n.startswith(("MEDALLION_", "SNOWFLAKE_"))]
         where = None if home == self.beside else "snowflake"
         return dict.fromkeys(strangers) | self.account.environment | {"MEDALLION_WAREHOUSE": where}
@@ -47,8 +47,8 @@ class Homes:
     ) -> Result:
         """The command, in this process; it ends with an exit code."""
         home = home or self.home
-        told = self.variables(home) | changes
-        result = CliRunner().invoke(main, [*arguments, "--home", str(home)], env=told)
+        variables = self.variables(home) | changes
+        result = CliRunner().invoke(main, [*arguments, "--home", str(home)], env=variables)
         assert result.exit_code == code, result.output + repr(result.exception)
         return result
 
@@ -56,10 +56,10 @@ class Homes:
         self, home: Path, *arguments: object, start: tuple[str, ...] = ("-m", "medallion.cli")
     ) -> subprocess.Popen[str]:
         """The command in the environment of the tools, which has dbt-snowflake."""
-        told = os.environ | self.variables(home) | {"PYTHONPATH": str(ROOT / "src")}
+        variables = os.environ | self.variables(home) | {"PYTHONPATH": str(ROOT / "src")}
         return subprocess.Popen(
             [str(part) for part in (tools.python(), *start, *arguments)],
-            env={name: value for name, value in told.items() if value is not None},
+            env={name: value for name, value in variables.items() if value is not None},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -73,11 +73,11 @@ class Homes:
 
     def both(self, *arguments: str) -> tuple[Any, Any]:
         """What the command says as JSON on the account and on the embedded warehouse."""
-        there, here = (
+        snowflake, laptop = (
             json.loads(self.run(*arguments, "--json", home=home).stdout)
             for home in (self.home, self.beside)
         )
-        return there, here
+        return snowflake, laptop
 
     def administer(self, sql: str) -> None:
         """Statements of the owner of the tables."""
@@ -86,9 +86,9 @@ class Homes:
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     """What a process said and complained of, ending with an exit code."""
-    said, complained = process.communicate(timeout=300)
-    assert process.returncode == code, said[-3000:] + complained[-3000:]
-    return said, complained
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == code, output[-3000:] + errors[-3000:]
+    return output, errors
 
 
 @pytest.fixture(scope="module")
@@ -99,25 +99,25 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
         s3._client.cache_clear()
         fill(account.s3, folder / "simulated", 600, 3)
         account.run_script()
-        made = Homes(account, folder / "home", folder / "beside")
-        made.run("clean")
-        made.run("load", home=made.beside)
+        homes = Homes(account, folder / "home", folder / "beside")
+        homes.run("clean")
+        homes.run("load", home=homes.beside)
         account.landed()
         started = [
-            made.process(home, "transform", "--home", home) for home in (made.beside, made.home)
+            homes.process(home, "transform", "--home", home) for home in (homes.beside, homes.home)
         ]
         for process in started:
-            said, complained = ended(process)
-            assert re.search(r"built +\d\d models", said) and not complained
-        yield made
+            output, errors = ended(process)
+            assert re.search(r"built +\d\d models", output) and not errors
+        yield homes
         s3._client.cache_clear()
 
 
 def test_status_is_that_of_the_embedded_warehouse(homes: Homes) -> None:
     """Every layer, count and note; only the time of loading is another, and so the freshness."""
-    there, here = homes.both("status")
-    assert [row["layer"] for row in there] == [row["layer"] for row in here]
-    for one, other in zip(there, here, strict=True):
+    snowflake, laptop = homes.both("status")
+    assert [row["layer"] for row in snowflake] == [row["layer"] for row in laptop]
+    for one, other in zip(snowflake, laptop, strict=True):
         differs = {"newest": None}
         if one["layer"] == "gold":
             for layer in (one, other):
@@ -125,16 +125,18 @@ def test_status_is_that_of_the_embedded_warehouse(homes: Homes) -> None:
             differs["note"] = None
         assert one | differs == other | differs
         assert (one["newest"] == other["newest"]) != (one["layer"] == "staging")
-    assert all(row["count"] > 0 and not row["note"].endswith("waiting") for row in there)
+    assert all(row["count"] > 0 and not row["note"].endswith("waiting") for row in snowflake)
 
 
 def test_the_audit_counts_what_it_counts_on_the_embedded_warehouse(homes: Homes) -> None:
     """Every check, with the same figure; only a home has a published snapshot."""
-    there, here = homes.both("audit")
-    here["checks"] = [c for c in here["checks"] if c["name"] != "published files = their checksums"]
-    here["waiting"].pop("snapshots not yet current", None)
-    assert there["holds"] and there == here
-    assert len(there["checks"]) == 12
+    snowflake, laptop = homes.both("audit")
+    laptop["checks"] = [
+        c for c in laptop["checks"] if c["name"] != "published files = their checksums"
+    ]
+    laptop["waiting"].pop("snapshots not yet current", None)
+    assert snowflake["holds"] and snowflake == laptop
+    assert len(snowflake["checks"]) == 12
     assert "all 12 checks hold" in homes.run("audit").stdout
 
 
@@ -152,8 +154,8 @@ def test_the_audit_counts_what_it_counts_on_the_embedded_warehouse(homes: Homes)
 )
 def test_a_query_gives_the_same_json(homes: Homes, sql: str) -> None:
     """Decimals as strings, times in UTC, names in small letters."""
-    there, here = homes.both("query", sql)
-    assert there == here and there
+    snowflake, laptop = homes.both("query", sql)
+    assert snowflake == laptop and snowflake
 
 
 def test_a_moment_with_a_zone_is_shown_in_utc(homes: Homes) -> None:
@@ -166,11 +168,16 @@ def test_a_moment_with_a_zone_is_shown_in_utc(homes: Homes) -> None:
 
 def test_the_quarantine_is_read(homes: Homes) -> None:
     """By reason, and with the original text."""
-    there, here = homes.both("quarantine", "list")
-    assert there == here and len(there) > 3
-    some = ("--reason", there[0]["reason"], "--file", there[0]["example"].rpartition(":")[0])
-    there, here = homes.both("quarantine", "show", "--limit", "7", *some)
-    assert there == here and 0 < len(there) <= 7
+    snowflake, laptop = homes.both("quarantine", "list")
+    assert snowflake == laptop and len(snowflake) > 3
+    some = (
+        "--reason",
+        snowflake[0]["reason"],
+        "--file",
+        snowflake[0]["example"].rpartition(":")[0],
+    )
+    snowflake, laptop = homes.both("quarantine", "show", "--limit", "7", *some)
+    assert snowflake == laptop and 0 < len(snowflake) <= 7
 
 
 def test_only_queries_are_run(homes: Homes) -> None:
@@ -189,25 +196,25 @@ def test_only_queries_are_run(homes: Homes) -> None:
 
 def test_load_says_that_snowpipe_loads(homes: Homes) -> None:
     """It triggers nothing, and tells what waits."""
-    said = homes.run("load").stdout
-    assert "Snowpipe loads what arrives; 0 bronze objects wait" in said
-    told = json.loads(homes.run("load", "--json").stdout)
-    assert told == {"objects": 0, "rows": 0, "failures": {}, "waiting": 0}
+    output = homes.run("load").stdout
+    assert "Snowpipe loads what arrives; 0 bronze objects wait" in output
+    report = json.loads(homes.run("load", "--json").stdout)
+    assert report == {"objects": 0, "rows": 0, "failures": {}, "waiting": 0}
 
 
 def test_a_lake_on_the_disk_is_audited_against_the_account(homes: Homes, tmp_path: Path) -> None:
     """A mirror of the bucket will do; an object that the account does not know waits."""
     stored = homes.account.s3.objects("")
     homes.account.s3.download(stored, tmp_path)
-    for key, told in stored.items():
-        moment = told["LastModified"].timestamp()
+    for key, head in stored.items():
+        moment = head["LastModified"].timestamp()
         os.utime(tmp_path / key, (moment, moment))
     report = json.loads(homes.run("audit", "--json", home=tmp_path, MEDALLION_LAKE=None).stdout)
     assert report["holds"] and report["waiting"]["raw objects not yet loaded"] == 0
     new = tmp_path / "bronze" / "receipts" / "new.parquet"
     new.write_bytes(next(new.parent.glob("*.parquet")).read_bytes())
-    told = json.loads(homes.run("load", "--json", home=tmp_path, MEDALLION_LAKE=None).stdout)
-    assert told["waiting"] == 1
+    report = json.loads(homes.run("load", "--json", home=tmp_path, MEDALLION_LAKE=None).stdout)
+    assert report["waiting"] == 1
 
 
 def test_building_again_changes_nothing_and_the_data_tests_hold(homes: Homes) -> None:
@@ -215,9 +222,9 @@ def test_building_again_changes_nothing_and_the_data_tests_hold(homes: Homes) ->
     sql = "SELECT * FROM GOLD.PURCHASES_GOLD ORDER BY 1, 2"
     before = homes.account.rows(sql)
     arguments = ("transform", "--select", "gold", "--test", "--home", homes.home)
-    said, complained = ended(homes.process(homes.home, *arguments))
-    assert said.startswith("built      1 models\ntested") and said.endswith(", 0 failed\n")
-    assert complained == ""
+    output, errors = ended(homes.process(homes.home, *arguments))
+    assert output.startswith("built      1 models\ntested") and output.endswith(", 0 failed\n")
+    assert errors == ""
     assert homes.account.rows(sql) == before
 
 
@@ -326,7 +333,7 @@ def test_without_the_extra_one_line_says_how_to_install_it(
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def unreached(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment that names an account which nobody will reach."""
     for name in [n for n in os.environ if n.startswith(("SNOWFLAKE_", "MEDALLION_"))]:
         monkeypatch.delenv(name)
@@ -347,10 +354,10 @@ def told(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     ],
 )
 def test_a_variable_that_is_missing_or_wrong_is_named(
-    told: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, variable: str, value: str
+    unreached: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, variable: str, value: str
 ) -> None:
     """Before anything is asked or written."""
-    told.setenv(variable, value)
+    unreached.setenv(variable, value)
     result = cli(tmp_path / "home", "status")
     assert result.exit_code == 2 and variable in result.stderr
     assert result.stderr.count("\n") == 1 and not (tmp_path / "home").exists()
@@ -368,7 +375,7 @@ def test_a_variable_that_is_missing_or_wrong_is_named(
     ids=lambda arguments: arguments[0],
 )
 def test_what_needs_a_warehouse_in_the_home_says_so(
-    told: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, arguments: tuple[str, ...]
+    unreached: pytest.MonkeyPatch, cli: Cli, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     """One line, and no event is simulated."""
     result = cli(tmp_path, *arguments)
@@ -381,12 +388,12 @@ def test_dbt_and_the_command_line_read_the_same_variables() -> None:
     """The defaults stand in two places; here they are held together."""
     profile = yaml.safe_load((ROOT / "dbt" / "profiles.yml").read_text())
     target = profile["medallion"]["outputs"]["snowflake"]
-    found = {}
+    roles = {}
     for value in target.values():
         if match := re.search(r"env_var\('(SNOWFLAKE_\w+)', '(.*?)'\)", str(value)):
-            found[match[1]] = match[2]
+            roles[match[1]] = match[2]
     account = SnowflakeAccount(account="", private_key_path="")
-    assert found == {
+    assert roles == {
         f"SNOWFLAKE_{f.name.upper()}": getattr(account, f.name) for f in fields(account)
     }
 
@@ -413,11 +420,11 @@ def test_the_dashboard_reads_in_the_account_what_it_reads_in_snapshots(homes: Ho
     """Each relation, row by row and with its types; and an empty one has types too."""
     script = COMPARISON + (
         "for name, table in relations[1].items():\n"
-        "    found = relations[0][name]\n"
-        "    assert found.column_names == table.column_names, name\n"
-        "    assert found.num_rows == table.num_rows, name\n"
+        "    remote = relations[0][name]\n"
+        "    assert remote.column_names == table.column_names, name\n"
+        "    assert remote.num_rows == table.num_rows, name\n"
         "    moved = {'staged_at', 'load_seq'} & set(table.column_names)\n"
-        "    both = [t.drop_columns(list(moved)) for t in (found, table.cast(found.schema))]\n"
+        "    both = [t.drop_columns(list(moved)) for t in (remote, table.cast(remote.schema))]\n"
         "    order = [(c, 'ascending') for c in both[0].column_names]\n"
         "    assert both[0].sort_by(order).equals(both[1].sort_by(order)), name\n"
         "print(len(relations[1]))\n"
@@ -429,5 +436,5 @@ def test_the_dashboard_reads_in_the_account_what_it_reads_in_snapshots(homes: Ho
 def test_relations_are_found_without_their_schema(homes: Homes) -> None:
     """As on the embedded warehouse."""
     sql = "SELECT count(*) AS n FROM purchases_gold g JOIN dim_stores ON TRUE WHERE g.lines > 0"
-    there, here = homes.both("query", sql)
-    assert there == here and there[0]["n"]
+    snowflake, laptop = homes.both("query", sql)
+    assert snowflake == laptop and snowflake[0]["n"]

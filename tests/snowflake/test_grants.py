@@ -117,12 +117,12 @@ def run(cursor: Any, text: str) -> None:
 
 def privileges() -> list[tuple[str, str, str]]:
     """What the script grants on objects, one by one: privilege, object, role."""
-    found = []
+    grants = []
     for sql in statements(SCRIPT.read_text()):
         grant = re.fullmatch(r"GRANT (.+?) ON (.+?) TO ROLE (\w+);", " ".join(sql.split()))
         if grant:
-            found += [(name.strip(), grant[2], grant[3]) for name in grant[1].split(",")]
-    return found
+            grants += [(name.strip(), grant[2], grant[3]) for name in grant[1].split(",")]
+    return grants
 
 
 def is_shown(privilege: str, on: str, role: str) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.new_field import FIELD, checkout_with_a_field, environment
+from tests.contributing import FIELD, checkout_with_a_field, environment
 from tests.snowflake.account_here import World, world
 
 SALE = {"ts": "2026-03-14T15:09:26Z", "store_id": "S1", "product_id": "P1"}

@@ -143,9 +143,9 @@ def test_failed_object_is_told_and_loaded_by_name_when_it_is_mended(
     account.settled()
     sql = f"SELECT status, pipe_name FROM MONITORING.RECENT_LOADS WHERE file_name = '{broken}'"
     assert account.rows(sql, "RETAIL_MONITOR") == [("Load failed", "PURCHASES")]
-    (told,) = account.told_errors()
-    assert told["pipeName"] == "RETAIL.LANDING.PURCHASES"
-    assert told["messages"][0]["fileName"] == broken
+    (message,) = account.told_errors()
+    assert message["pipeName"] == "RETAIL.LANDING.PURCHASES"
+    assert message["messages"][0]["fileName"] == broken
     assert shop.staged() == whole
 
     account.s3.put({broken: (tmp_path / key).read_bytes()})
@@ -239,8 +239,8 @@ def test_pipe_made_anew_misses_nothing_and_doubles_nothing(shop: Shop) -> None:
     """What came before and after is there once."""
     since = moment()
     _, _, status, _ = shop.follow("A pipe must be made anew")
-    told = json.loads(str(status[0][0]))
-    assert (told["executionState"], told["pendingFileCount"]) == ("PAUSED", 0)
+    state = json.loads(str(status[0][0]))
+    assert (state["executionState"], state["pendingFileCount"]) == ("PAUSED", 0)
     shop.sell(DAYS[1])  # nobody hears of it
     shop.account.run_script()
     assert shop.state() == (shop.sold - 2, 1)
@@ -468,16 +468,16 @@ def test_stale_stream_is_made_anew(shop: Shop) -> None:
 
 def test_grammar_of_the_page(tmp_path: Path) -> None:
     """Snowflake's grammar and its functions, as far as the checker knows them."""
-    for title, found in runbook.blocks().items():
-        for n, sql in enumerate(found):
+    for title, block in runbook.blocks().items():
+        for n, sql in enumerate(block):
             texts = runbook.filled(sql, **dict.fromkeys(FIELDS, "x"))
             (tmp_path / f"{title.replace(' ', '-')}-{n}.sql").write_text("\n".join(texts))
     command = [tools.python(), runbook.GRAMMAR, *tmp_path.glob("*.sql")]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert told == {"violations": {}, "foreign": {}}
+    faults = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert faults == {"violations": {}, "foreign": {}}
 
 
 def test_every_block_of_the_page_was_run() -> None:
     """By the tests above: the page shows no SQL that nobody has tried."""
-    shown = {f"{title}/{n}" for title, found in runbook.blocks().items() for n in range(len(found))}
+    shown = {f"{title}/{n}" for title, block in runbook.blocks().items() for n in range(len(block))}
     assert shown == FOLLOWED

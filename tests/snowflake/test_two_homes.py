@@ -99,26 +99,26 @@ def batch(account: World, glue: Glue, home: Path, events: int, seed: int) -> Ite
         text=True,
     )
     yield
-    said, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
 
 
 def relations(homes: Homes) -> tuple[set[str], set[str]]:
     """The relations of the layers, on DuckDB and on the account."""
-    with duckdb.connect(homes.home / "warehouse.duckdb", read_only=True) as here:
+    with duckdb.connect(homes.home / "warehouse.duckdb", read_only=True) as laptop:
         sql = (
             "SELECT upper(schema_name || '.' || table_name) FROM duckdb_tables() "
             "UNION ALL SELECT upper(schema_name || '.' || view_name) FROM duckdb_views()"
         )
-        mine = {name for (name,) in here.execute(sql).fetchall()}
-    there = (
+        in_laptop = {name for (name,) in laptop.execute(sql).fetchall()}
+    in_snowflake = (
         name.rpartition("RETAIL.")[2]
         for name in homes.account.server.state()["objects"]
         if name.startswith(("TABLE RETAIL.", "VIEW RETAIL."))
     )
     return (
-        {name for name in mine if name.startswith(LAYERS)},
-        {name for name in there if name.startswith(LAYERS)},
+        {name for name in in_laptop if name.startswith(LAYERS)},
+        {name for name in in_snowflake if name.startswith(LAYERS)},
     )
 
 
@@ -126,12 +126,12 @@ def bag(columns: list[str], rows: list[tuple[Any, ...]]) -> Counter[tuple[Any, .
     """Rows without the columns of the load, each as often as it comes. Raises on a float: money
     and counts have none."""
     kept = [n for n, name in enumerate(columns) if not name.upper().endswith(ITS_OWN)]
-    found: Counter[tuple[Any, ...]] = Counter()
+    bag_of_rows: Counter[tuple[Any, ...]] = Counter()
     for row in rows:
         values = tuple(row[n] for n in kept)
         assert not any(isinstance(value, float) for value in values), row
-        found[tuple(bytes(v) if isinstance(v, bytearray) else v for v in values)] += 1
-    return found
+        bag_of_rows[tuple(bytes(v) if isinstance(v, bytearray) else v for v in values)] += 1
+    return bag_of_rows
 
 
 def both(homes: Homes, relation: str) -> tuple[list[str], Counter[Any], list[str], Counter[Any]]:
@@ -139,29 +139,29 @@ def both(homes: Homes, relation: str) -> tuple[list[str], Counter[Any], list[str
     sql = f"SELECT * FROM {relation}"
     if relation == "MARTS.DATA_QUALITY":
         sql += " WHERE measure NOT IN ('seconds', 'loads behind bronze')"  # of the load
-    with duckdb.connect(homes.home / "warehouse.duckdb", read_only=True) as here:
-        answer = here.execute("SET TimeZone = 'UTC'").execute(sql)
+    with duckdb.connect(homes.home / "warehouse.duckdb", read_only=True) as laptop:
+        answer = laptop.execute("SET TimeZone = 'UTC'").execute(sql)
         columns = [column[0].upper() for column in answer.description]
-        mine = bag(columns, answer.fetchall())
+        in_laptop = bag(columns, answer.fetchall())
     with homes.account.session() as cursor:
         cursor.execute(sql)
         others = [column[0] for column in cursor.description]
-        theirs = bag(others, cursor.fetchall())
-    return columns, mine, others, theirs
+        in_snowflake = bag(others, cursor.fetchall())
+    return columns, in_laptop, others, in_snowflake
 
 
 def test_both_homes_give_the_same_rows(homes: Homes) -> None:
     """Every relation of bronze, silver, gold, marts and ops: the same columns, the same rows."""
-    mine, theirs = relations(homes)
-    assert mine == theirs and len(mine) > 30
+    in_laptop, in_snowflake = relations(homes)
+    assert in_laptop == in_snowflake and len(in_laptop) > 30
     counted, differences = 0, {}
-    for relation in sorted(mine):
-        columns, here, others, there = both(homes, relation)
+    for relation in sorted(in_laptop):
+        columns, laptop, others, snowflake = both(homes, relation)
         assert columns == others, relation
-        counted += sum(here.values())
-        if here != there:
-            differences[relation] = (list(here - there)[:2], list(there - here)[:2])
-    print(f"\n{len(mine)} relations, {counted:,} rows, {len(differences)} relations differ")
+        counted += sum(laptop.values())
+        if laptop != snowflake:
+            differences[relation] = (list(laptop - snowflake)[:2], list(snowflake - laptop)[:2])
+    print(f"\n{len(in_laptop)} relations, {counted:,} rows, {len(differences)} relations differ")
     assert not differences, differences
     assert counted > 5000
 
@@ -188,8 +188,8 @@ def test_the_task_has_built_the_second_batch(homes: Homes) -> None:
     assert homes.task_runs == dict.fromkeys(tasks, "SUCCEEDED")
     assert homes.account.server.control(tick=True) == {tasks[0]: "SKIPPED"}
     sql = "SELECT name, state, count(*) FROM MONITORING.TASK_RUNS GROUP BY 1, 2"
-    told = {(n, s): c for n, s, c in homes.account.rows(sql, "RETAIL_MONITOR")}
-    assert told["BUILD", "SUCCEEDED"] == 2 and told["BOOK_ARRIVALS", "SKIPPED"] == 1
+    runs = {(n, s): c for n, s, c in homes.account.rows(sql, "RETAIL_MONITOR")}
+    assert runs["BUILD", "SUCCEEDED"] == 2 and runs["BOOK_ARRIVALS", "SKIPPED"] == 1
 
 
 def test_unit_tests_hold_on_the_account(homes: Homes) -> None:
@@ -223,6 +223,6 @@ def test_grammar_of_every_model(homes: Homes, tmp_path: Path) -> None:
         if ".yml" not in str(path.parent):
             texts[path.read_text()] = path
     command = [tools.python(), GRAMMAR, *map(str, texts.values())]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    assert told == {"violations": {}, "foreign": {}}
+    faults = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert faults == {"violations": {}, "foreign": {}}
     assert len(texts) > 40

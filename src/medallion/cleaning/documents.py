@@ -157,14 +157,14 @@ class _Document:
             yield self._text[self._at : end]
             self._move(end)
             return
-        found = -1
-        while found < 0:
-            found = self._text.find(beginning, self._at) if beginning else -1
+        place = -1
+        while place < 0:
+            place = self._text.find(beginning, self._at) if beginning else -1
             held = 0 if self._is_all or not beginning else len(beginning) - 1
-            end = found if found >= 0 else max(self._at, len(self._text) - held)
+            end = place if place >= 0 else max(self._at, len(self._text) - held)
             yield self._text[self._at : end]
             self._move(end)
-            if found < 0 and not self._read_on():
+            if place < 0 and not self._read_on():
                 self._is_cut = True
                 return
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from medallion.contract import (
     BEFORE,
+    CURRENCIES,
     DATE,
     EARLIEST,
     EPOCH_MS,
@@ -28,6 +29,7 @@ from medallion.contract import (
     NUMBER,
     OVERSIZE,
     RFC3339,
+    TIME_ZONES,
     TOTAL_MISMATCH,
     UPPER_FROM,
     UPPER_TO,
@@ -50,7 +52,10 @@ class _Malformed(ValueError):
 
 
 class _Bad(ValueError):
-    """A value that its field cannot take."""
+    """A value that its field cannot take.
+
+    The message says which rule it breaks; without one it is the rule of the whole field.
+    """
 
 
 class Verdict(NamedTuple):
@@ -59,11 +64,13 @@ class Verdict(NamedTuple):
     - `reason`: why it is rejected; None when it is accepted.
     - `values`: its values in the order of the fields; absent ones are None.
     - `unknown`: the names of its members that the feed does not know.
+    - `rule`: what the value that it is rejected for must be; empty where no value is to blame.
     """
 
     reason: str | None
     values: tuple[Value | None, ...] = ()
     unknown: frozenset[str] = frozenset()
+    rule: str = ""
 
 
 class Validator:
@@ -79,6 +86,7 @@ class Validator:
                 _absent(feed, f),
                 f.missing if f.required else None,
                 f.bad,
+                _rule_of(f),
             )
             for f in feed.fields
         ]
@@ -96,7 +104,7 @@ class Validator:
             return Verdict(MALFORMED)
         unknown = frozenset(members.keys() - self._names)
         values: dict[str, Any] = {}
-        for name, read, absent, missing, bad in self._rules:
+        for name, read, absent, missing, bad, rule in self._rules:
             given = members.get(name)
             if type(given) is str:
                 given = given.strip(WHITE_SPACE) or None
@@ -104,13 +112,15 @@ class Validator:
                 if given is not None:
                     values[name] = read(given)
                 elif missing:
-                    return Verdict(missing, unknown=unknown)
+                    return Verdict(missing, unknown=unknown, rule="it is required")
                 else:
                     values[name] = absent(values)
-            except (_Bad, InvalidOperation):
-                return Verdict(bad, unknown=unknown)
-        if self._total and not _is_total_right(self._total, values):
-            return Verdict(TOTAL_MISMATCH, unknown=unknown)
+            except _Bad as error:
+                return Verdict(bad, unknown=unknown, rule=str(error) or rule)
+            except InvalidOperation:  # more digits than the field holds
+                return Verdict(bad, unknown=unknown, rule=rule)
+        if self._total and (rule := _broken_total(self._total, values)):
+            return Verdict(TOTAL_MISMATCH, unknown=unknown, rule=rule)
         return Verdict(None, tuple(values.values()), unknown)
 
 
@@ -178,6 +188,7 @@ class _Rule(NamedTuple):
     - `read`: turns what is given into a value; `absent`: gives the value where nothing is.
     - `missing`: the reason where a required field is absent; `bad`: that for a value it cannot
       take.
+    - `rule`: what a value must be.
     """
 
     name: str
@@ -185,6 +196,37 @@ class _Rule(NamedTuple):
     absent: Callable[[dict[str, Any]], Value | None]
     missing: str | None
     bad: str
+    rule: str
+
+
+def _rule_of(field: Field) -> str:
+    """Return what a value of a field must be."""
+    kind, low, high = field.type.kind, field.minimum, field.maximum
+    if field.allowed == CURRENCIES:
+        return "it must be a code of ISO 4217, such as USD"
+    if field.allowed == TIME_ZONES:
+        return "it must be an IANA time zone, such as Europe/Berlin"
+    if field.allowed:
+        return f"it must be {' or '.join(field.allowed)}"
+    if kind == "text":
+        return "it must be a text, or a whole number from 0"
+    if kind == "date":
+        return f"it must be a date such as 2026-03-01, {_PERIOD}"
+    if kind == "timestamp":
+        return (
+            "it must be RFC 3339 with an offset, such as 2026-03-01T10:00:00Z, or epoch "
+            "milliseconds"
+        )
+    noun = _WHOLE_NUMBER if kind == "integer" else "it must be a number"
+    if low is not None and high is not None:
+        return f"{noun} from {low:,} to {high:,}"
+    if kind == "integer":
+        return noun
+    return f"{noun} of at most {field.type.precision - field.type.scale} digits before the point"
+
+
+_WHOLE_NUMBER = "it must be a whole number"
+_PERIOD = f"from {EARLIEST} and before {BEFORE}"
 
 
 def _absent(feed: Feed, field: Field) -> Callable[[dict[str, Any]], Value | None]:
@@ -205,10 +247,16 @@ def _expected(total: Total, values: dict[str, Any]) -> Decimal:
     return _WIDE.subtract(product, values[total.discount])
 
 
-def _is_total_right(total: Total, values: dict[str, Any]) -> bool:
-    difference = _WIDE.subtract(values[total.field], _expected(total, values))
+def _broken_total(total: Total, values: dict[str, Any]) -> str:
+    """Return what the total must be; empty where it is."""
+    expected = _expected(total, values)
     unit = total.whole if values[total.currency] in WHOLE_CURRENCIES else total.fixed
-    return abs(difference) <= unit + total.each * values[total.quantity]
+    tolerance = unit + total.each * values[total.quantity]
+    if abs(_WIDE.subtract(values[total.field], expected)) <= tolerance:
+        return ""
+    formula = f"{total.price} x {total.quantity} - {total.discount}"
+    most = f"{tolerance.normalize():f}"
+    return f"{formula} is {expected.normalize(_WIDE):f}, from which it may differ by {most}"
 
 
 _WIDE = Context(prec=60)
@@ -220,6 +268,7 @@ _NUMBER, _RFC3339, _EPOCH_MS, _DATE = map(re.compile, (NUMBER, RFC3339, EPOCH_MS
 
 _FIRST, _END = date.fromisoformat(EARLIEST), date.fromisoformat(BEFORE)
 _FIRST_INSTANT, _END_INSTANT = map(datetime.fromisoformat, (EARLIEST, BEFORE))
+_NO_INSTANT = f"it must be {_PERIOD}, and a day of the calendar"
 
 
 def _text_reader(field: Field) -> Callable[[Any], Value]:
@@ -246,6 +295,7 @@ def _number_reader(field: Field) -> Callable[[Any], Value]:
     unit = Decimal(1).scaleb(-(INTEGER_DECIMALS if is_integer else field.type.scale))
     context = Context(prec=38 if is_integer else field.type.precision, rounding=ROUND_HALF_UP)
     low, high, is_number = field.minimum, field.maximum, _NUMBER.fullmatch
+    too_low, too_high = f"it must be at least {low or 0:,}", f"it must be at most {high or 0:,}"
 
     def read(given: Any) -> Value:
         if type(given) is JsonNumber:
@@ -254,12 +304,14 @@ def _number_reader(field: Field) -> Callable[[Any], Value]:
         elif type(given) is not str or len(given) > MAX_NUMBER_LENGTH or not is_number(given):
             raise _Bad
         number = Decimal(given).quantize(unit, None, context)
-        if (low is not None and number < low) or (high is not None and number > high):
-            raise _Bad
+        if low is not None and number < low:
+            raise _Bad(too_low)
+        if high is not None and number > high:
+            raise _Bad(too_high)
         if not is_integer:
             return number
         if number != int(number):
-            raise _Bad
+            raise _Bad(_WHOLE_NUMBER)
         return int(number)
 
     return read
@@ -286,10 +338,12 @@ def _instant_reader(_: Field) -> Callable[[Any], Value]:
             raise _Bad
         try:
             instant = _instant(given)
+        except _Bad:
+            raise
         except (ValueError, OverflowError):
-            raise _Bad from None
+            raise _Bad(_NO_INSTANT) from None
         if not _FIRST_INSTANT <= instant < _END_INSTANT:
-            raise _Bad
+            raise _Bad(_NO_INSTANT)
         return instant
 
     return read

@@ -1,8 +1,7 @@
 """Why a line was rejected: which value breaks which rule of the contract, and where it stands.
 
-Worked out from the bytes of the line, its reason and the contract alone, for people who look at
-the quarantine. `members` is the only piece that reads JSON: a reader that already knows where each
-value of a line stands can take its place.
+For people who look at the quarantine. The exact lane says which rule is broken; this module finds
+the place of the value, and says why a line is no JSON.
 """
 
 from __future__ import annotations
@@ -12,29 +11,19 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from json.decoder import WHITESPACE, scanstring  # type: ignore[attr-defined]
 from typing import Any
 
+from medallion.cleaning.exact import Validator
 from medallion.contract import (
-    BEFORE,
-    CURRENCIES,
-    EARLIEST,
     MALFORMED,
     MAX_DEPTH,
     MAX_LINE_BYTES,
     MAX_NUMBER_LENGTH,
-    NUMBER,
     OVERSIZE,
-    RFC3339,
-    TIME_ZONES,
     TOTAL_MISMATCH,
     UNREADABLE,
-    WHITE_SPACE,
-    WHOLE_CURRENCIES,
     Feed,
-    Field,
-    Total,
 )
 
 LONGEST = 60
@@ -99,20 +88,21 @@ def explain(feed: Feed, reason: str, raw: bytes, size: int) -> Explanation:
         return Explanation(f"nested deeper than {MAX_DEPTH}")
     if reason == MALFORMED:
         return _malformed(text, parsed)
-    last = {member.name: member for member in parsed}
-    if feed.total and reason == TOTAL_MISMATCH:
-        return _mismatch(feed.total, last)
-    kind, _, name = reason.partition("_")
-    field = next((field for field in feed.fields if field.name == name), None)
-    if field is None:
-        return Explanation("this version of the contract has no such reason")
-    member = last.get(name)
-    if member is None and kind == "bad":
-        return Explanation(f"{name} is computed: {_wanted(field)}", name)
-    if member is None:
+    verdict = Validator(feed).validate(raw, size)
+    if verdict.reason != reason:
+        now = f"reject it as {verdict.reason}" if verdict.reason else "accept it"
+        return Explanation(f"the rules of this version {now}")
+    total = feed.total.field if feed.total and reason == TOTAL_MISMATCH else None
+    name = total or next((f.name for f in feed.fields if reason in (f.missing, f.bad)), None)
+    if name is None:
+        return Explanation(verdict.rule)
+    member = {member.name: member for member in parsed}.get(name)
+    if member is not None:
+        rule = _advice(str(member.value)) if reason == "bad_ts" else ""
+        return Explanation(rule or verdict.rule, name, _cut(member.text), member.position)
+    if verdict.reason.startswith("missing_"):
         return Explanation(f"{name} is required, and the line has none", name)
-    why = "it is required" if kind == "missing" else _broken_rule(field, member)
-    return Explanation(why, name, _cut(member.text), member.position)
+    return Explanation(f"{name} is computed: {verdict.rule}", name)
 
 
 def members(text: str) -> Iterator[Member]:
@@ -169,89 +159,15 @@ def _malformed(text: str, parsed: list[Member]) -> Explanation:
     return Explanation(f"it is no JSON that the contract can hold, such as deeper than {MAX_DEPTH}")
 
 
-def _broken_rule(field: Field, member: Member) -> str:
-    """Say which rule of a field a value breaks."""
-    value = member.value
-    if value is None or isinstance(value, bool | list | dict):
-        return _wanted(field)
-    text = str(value).strip(WHITE_SPACE)
-    if field.type.kind == "timestamp":
-        return _broken_time(text)
-    if field.type.kind not in ("integer", "decimal"):
-        return _wanted(field)
-    number = _number(text)
-    if number is None:
-        return _wanted(field)
-    if field.minimum is not None and number < field.minimum:
-        return f"it must be at least {field.minimum:,}"
-    if field.maximum is not None and number > field.maximum:
-        return f"it must be at most {field.maximum:,}"
-    if field.type.kind == "integer":
-        return "it must be a whole number"
-    return _wanted(field)
-
-
-def _wanted(field: Field) -> str:
-    """Say what a field takes."""
-    kind = field.type.kind
-    if field.allowed == CURRENCIES:
-        return "it must be a code of ISO 4217, such as USD"
-    if field.allowed == TIME_ZONES:
-        return "it must be an IANA time zone, such as Europe/Berlin"
-    if field.allowed:
-        return f"it must be {' or '.join(field.allowed)}"
-    if kind == "text":
-        return "it must be a text, or a whole number from 0"
-    if kind == "date":
-        return f"it must be a date such as 2026-03-01, from {EARLIEST} and before {BEFORE}"
-    if kind == "integer":
-        return "it must be a whole number"
-    if kind == "timestamp":
-        return _MOMENT
-    if field.minimum is not None and field.maximum is not None:
-        return f"it must be a number from {field.minimum:,} to {field.maximum:,}"
-    digits = field.type.precision - field.type.scale
-    return f"it must be a number of at most {digits} digits before the point"
-
-
-_MOMENT = "it must be RFC 3339 with an offset, such as 2026-03-01T10:00:00Z, or epoch milliseconds"
-
-
-def _broken_time(text: str) -> str:
-    if re.fullmatch(RFC3339.strip("^$"), text) or re.fullmatch(r"\d{12,15}", text):
-        return f"it must be from {EARLIEST} and before {BEFORE}, and a day of the calendar"
-    if re.fullmatch(r"\d{9,11}", text):
+def _advice(time: str) -> str:
+    """Say what is wrong with a time in epoch seconds or without offset; empty for others."""
+    if re.fullmatch(r"\d{9,11}", time):
         return "it must have milliseconds, and these look like epoch seconds"
-    if re.match(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", text) and not re.search(
-        r"[Zz]|\d[-+]", text[16:]
+    if re.match(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", time) and not re.search(
+        r"[Zz]|\d[-+]", time[16:]
     ):
         return "it must say its offset from UTC, such as 2026-03-01T10:00:00Z or +02:00"
-    return _MOMENT
-
-
-def _mismatch(total: Total, by_name: dict[str, Member]) -> Explanation:
-    """Say what the total would have to be."""
-    parts = f"{total.price} x {total.quantity} - {total.discount}"
-    price, quantity, discount = (
-        _number(str(by_name[name].value).strip(WHITE_SPACE)) if name in by_name else None
-        for name in (total.price, total.quantity, total.discount)
-    )
-    given = by_name.get(total.field)
-    if price is None or quantity is None or given is None:
-        return Explanation(f"it is not {parts}", total.field)
-    expected = price * quantity - (discount or 0)
-    currency = by_name.get(total.currency)
-    is_whole = currency and str(currency.value).strip(WHITE_SPACE).upper() in WHOLE_CURRENCIES
-    most = (total.whole if is_whole else total.fixed) + total.each * quantity
-    why = f"{parts} is {expected:f}, from which it may differ by {most.normalize():f}"
-    return Explanation(why, total.field, _cut(given.text), given.position)
-
-
-def _number(text: str) -> Decimal | None:
-    try:
-        return Decimal(text) if re.fullmatch(NUMBER.strip("^$"), text) else None
-    except InvalidOperation:
-        return None
+    return ""
 
 
 def _cut(text: str) -> str:

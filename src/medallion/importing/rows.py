@@ -243,17 +243,17 @@ class Rows:
         if scope is None:
             return None
         rest = path[1:] if is_step else self._renamed(path, scope)
-        found = find(scope.structure, rest)
-        if found is None:
+        original = find(scope.structure, rest)
+        if original is None:
             return None
-        structure = below(scope.structure, found)
-        if found and (member := scope.members.get(str(found[0]))):
-            return member, found[1:], structure
+        structure = below(scope.structure, original)
+        if original and (member := scope.members.get(str(original[0]))):
+            return member, original[1:], structure
         if isinstance(scope.columns, Column):
-            return scope.columns, found, structure
-        if not found:
+            return scope.columns, original, structure
+        if not original:
             return None
-        return scope.columns[str(found[0])], found[1:], structure
+        return scope.columns[str(original[0])], original[1:], structure
 
     def _enter(self, name: str, scope: Scope) -> None:
         """Add a scope; all members of a document that are needed are read from it at once.
@@ -269,8 +269,8 @@ class Rows:
             if not name
             else [p[1:] for p in self.wanted if p[0] == name]
         )
-        found = [find(scope.structure, path) for path in paths]
-        names = list(dict.fromkeys(str(path[0]) for path in found if path))
+        originals = [find(scope.structure, path) for path in paths]
+        names = list(dict.fromkeys(str(path[0]) for path in originals if path))
         if names:
             pointers = literal([pointer((n,)) for n in names])
             column, self.count = f"x{self.count}", self.count + 1

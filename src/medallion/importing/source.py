@@ -121,11 +121,11 @@ def array_of(column: Column, path: Path) -> str:
     """Return SQL of the elements at a path; what is no array counts as its own only element."""
     if column.kind != JSON:
         return column.sql + "".join(f".{quoted(str(step))}" for step in path)
-    found = f"json_extract({column.sql}, {literal(pointer(path))})" if path else column.sql
+    value = f"json_extract({column.sql}, {literal(pointer(path))})" if path else column.sql
     return (
-        f"CASE WHEN coalesce(CAST({found} AS VARCHAR), 'null') = 'null' THEN [] "
-        f"WHEN starts_with(CAST({found} AS VARCHAR), '[') THEN CAST({found} AS JSON[]) "
-        f"ELSE [{found}] END"
+        f"CASE WHEN coalesce(CAST({value} AS VARCHAR), 'null') = 'null' THEN [] "
+        f"WHEN starts_with(CAST({value} AS VARCHAR), '[') THEN CAST({value} AS JSON[]) "
+        f"ELSE [{value}] END"
     )
 
 

@@ -282,12 +282,12 @@ def _newest_day(warehouse: Warehouse) -> date | None:
 
 def _columns(definitions: Definitions, model: SemanticModel) -> dict[str, str]:
     """Return the column of each name that a model can be cut by: entities and dimensions."""
-    found = {name: f"facts.{column}" for name, column in model.keys.items()}
-    found |= {dimension.name: f"facts.{dimension.column}" for dimension in model.dimensions}
+    columns = {name: f"facts.{column}" for name, column in model.keys.items()}
+    columns |= {dimension.name: f"facts.{dimension.column}" for dimension in model.dimensions}
     for join in model.joins:
         other = definitions.models[join.model]
-        found |= {d.name: f"{other.name}.{d.column}" for d in other.dimensions}
-    return found
+        columns |= {d.name: f"{other.name}.{d.column}" for d in other.dimensions}
+    return columns
 
 
 def _aggregates(formula: Formula, definitions: Definitions) -> Iterator[dict[str, str]]:

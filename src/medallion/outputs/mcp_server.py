@@ -66,8 +66,10 @@ def server(platform: Platform) -> Any:
     from mcp.server import MCPServer
     from mcp_types import ToolAnnotations
 
-    made = MCPServer("medallion", version=__version__, instructions=INSTRUCTIONS, log_level="ERROR")
-    tool = made.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))
+    server = MCPServer(
+        "medallion", version=__version__, instructions=INSTRUCTIONS, log_level="ERROR"
+    )
+    tool = server.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False))
 
     @tool
     def list_metrics() -> dict[str, Any]:
@@ -96,8 +98,8 @@ def server(platform: Platform) -> Any:
         """
         asked = Selection(name, tuple(by or ()), grain or "", first_day, last_day, compare or "")
         with _reading(platform) as (warehouse, evidence):
-            found = select(warehouse, asked)
-            rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+            answer = select(warehouse, asked)
+            rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
             return _plain({"rows": rows, "unit": project().metric(name).unit} | evidence)
 
     @tool
@@ -116,7 +118,7 @@ def server(platform: Platform) -> Any:
                 | evidence
             )
 
-    return made
+    return server
 
 
 @contextmanager

@@ -54,8 +54,8 @@ class Server:
     def state(self) -> dict[str, Any]:
         """Everything in the account but rows."""
         with urllib.request.urlopen(f"http://{HOST}:{self.port}/standin/state") as answer:
-            found: dict[str, Any] = json.loads(answer.read())
-        return found
+            reply: dict[str, Any] = json.loads(answer.read())
+        return reply
 
     def control(self, **order: Any) -> dict[str, Any]:
         """Lets days pass (`days=65`), puts the files of a dbt project there (`deploy=NAME`,
@@ -63,8 +63,8 @@ class Server:
         url = f"http://{HOST}:{self.port}/standin/control"
         request = urllib.request.Request(url, json.dumps(order).encode())
         with urllib.request.urlopen(request, timeout=600) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
-        return found
+            reply: dict[str, Any] = json.loads(answer.read())
+        return reply
 
 
 @contextmanager

@@ -93,8 +93,8 @@ def found_by_path(session: Session, statement: exp.Expr) -> bool:
     lonely = [t for t in tables_of(statement) if not t.db] if isinstance(statement, READS) else []
     for table in lonely:
         names = [f"{schema}.{table.name.upper()}" for schema in session.search_path]
-        if found := next(filter(session.account.relation, names), None):
-            database, schema, _ = found.split(".")
+        if relation := next(filter(session.account.relation, names), None):
+            database, schema, _ = relation.split(".")
             table.set("catalog", exp.to_identifier(database))
             table.set("db", exp.to_identifier(schema))
     return bool(lonely)
@@ -103,7 +103,7 @@ def found_by_path(session: Session, statement: exp.Expr) -> bool:
 def _may_read(
     session: Session, statement: exp.Expr, *, compute: bool, apart_from: exp.Table | None = None
 ) -> list[Key]:
-    found = []
+    relations = []
     for table in tables_of(statement):
         if table is apart_from:
             continue
@@ -114,10 +114,10 @@ def _may_read(
             key = _relation(session, table)
             session.require("SELECT", key)
             _owner_may_read(session, key)
-            found.append(key)
-    if compute and (found or apart_from is not None):
+            relations.append(key)
+    if compute and (relations or apart_from is not None):
         session.compute()
-    return found
+    return relations
 
 
 def _owner_may_read(session: Session, view: Key) -> None:
@@ -249,7 +249,7 @@ def _book(session: Session, statement: exp.Create, key: Key) -> None:
     if key[0] == "VIEW" and statement.expression is not None:
         names = [_name(session, t) for t in tables_of(statement.expression) if t.db]
         reads = [account.relation(name) for name in names]
-        thing.state["reads"] = [found for found in reads if found]
+        thing.state["reads"] = [read for read in reads if read]
         thing.state["query"] = statement.expression
     account.add(key, thing)
     if kept:

@@ -103,12 +103,12 @@ class Account:
 
     def active(self, role: str) -> set[str]:
         """A role and all whose privileges it inherits."""
-        found, open_ends = set[str](), [role]
+        held, open_ends = set[str](), [role]
         while open_ends:
-            if (name := open_ends.pop()) not in found:
-                found.add(name)
+            if (name := open_ends.pop()) not in held:
+                held.add(name)
                 open_ends += self.parents.get(name, ())
-        return found | {"PUBLIC"}
+        return held | {"PUBLIC"}
 
     def may_use(self, user: str, role: str) -> bool:
         """Whether a user may take on a role."""
@@ -172,10 +172,10 @@ class Account:
         parts = key[1].split(".")
         if key[0] in CONTAINED:
             for container in (("SCHEMA", ".".join(parts[:2])), ("DATABASE", parts[0])):
-                found = [f for f in self.future if f[1] == key[0] and f[2] == container]
-                for privilege, _, _, role in found:
+                future = [f for f in self.future if f[1] == key[0] and f[2] == container]
+                for privilege, _, _, role in future:
                     self._apply(privilege, key, role)
-                if found:
+                if future:
                     return
         elif key[0] == "SCHEMA":
             for privilege, kind, container, role in set(self.future):
@@ -226,15 +226,15 @@ _PROPERTY = re.compile(rf"\s*,?\s*([A-Za-z_0-9]+)\s*=\s*({_VALUE})", re.S)
 
 def read_properties(text: str, allowed: set[str]) -> dict[str, str]:
     """`NAME = value ...` as a mapping. Raises on what is left over and on unknown names."""
-    found, place = dict[str, str](), 0
+    properties, place = dict[str, str](), 0
     while match := _PROPERTY.match(text, place):
         name = match[1].upper()
         if name not in allowed:
             raise refusal(f"invalid property '{name}'; expected one of {sorted(allowed)}")
-        found[name], place = match[2], match.end()
+        properties[name], place = match[2], match.end()
     if text[place:].strip():
         raise refusal(f"syntax error: unexpected '{text[place:].strip()[:60]}'.")
-    return found
+    return properties
 
 
 def plain(value: str | None) -> str:

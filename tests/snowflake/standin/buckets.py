@@ -72,20 +72,20 @@ class Aws:
         if self.shut_out:  # no role to read with: the file is known, and cannot be loaded
             return S3Object(url, key, "", datetime.now(UTC))
         try:
-            found = self.client("s3").get_object(Bucket=bucket, Key=key)
+            stored = self.client("s3").get_object(Bucket=bucket, Key=key)
         except ClientError:
             return None
-        etag, body = found["ETag"].strip('"'), found["Body"].read()
-        return S3Object(url, key, etag, found["LastModified"], body)
+        etag, body = stored["ETag"].strip('"'), stored["Body"].read()
+        return S3Object(url, key, etag, stored["LastModified"], body)
 
     def read(self, file: S3Object) -> bytes:
         """An object's bytes."""
         if self.shut_out:
             raise PermissionError(f"Access Denied to '{file.url}'")
-        found = file if file.data is not None else self.find(file.url)
-        if found is None or found.data is None:
+        stored = file if file.data is not None else self.find(file.url)
+        if stored is None or stored.data is None:
             raise FileNotFoundError(f"Remote file '{file.url}' was not found.")
-        return found.data
+        return stored.data
 
     def queue(self, name: str, topic: str | None) -> tuple[str, str]:
         """A queue that hears a topic from now on: its URL and its name in AWS."""
@@ -100,10 +100,10 @@ class Aws:
 
     def notices(self, queue: str) -> list[Notice]:
         """All that a queue tells of."""
-        found: list[Notice] = []
+        notices: list[Notice] = []
         while messages := self._received(queue):
-            found += map(_notice, messages)
-        return found
+            notices += map(_notice, messages)
+        return notices
 
     def _received(self, queue: str) -> list[dict[str, Any]]:
         answer = self.client("sqs").receive_message(
@@ -122,8 +122,8 @@ class Aws:
     def waiting(self, queue: str) -> tuple[int, int]:
         """How many notices of a queue nobody has taken yet, and how many are taken, not settled."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)
-        waiting, taken = (int(found["Attributes"][name]) for name in names)
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=names)
+        waiting, taken = (int(answer["Attributes"][name]) for name in names)
         return waiting, taken
 
     def publish(self, topic: str, message: dict[str, Any]) -> None:

@@ -95,21 +95,21 @@ def _divided(node: exp.Expr) -> exp.Expr:
 
 
 def _parsed(text: str, n: exp.Expr, d: exp.Expr) -> exp.Expr:
-    found = sqlglot.parse_one(text, read="duckdb")
+    expression = sqlglot.parse_one(text, read="duckdb")
     values = {"n": n, "d": d}
 
     def fill(node: exp.Expr) -> exp.Expr:
         return values[node.name].copy() if isinstance(node, exp.Placeholder) else node
 
-    return exp.Paren(this=found.transform(fill))
+    return exp.Paren(this=expression.transform(fill))
 
 
 def _md5(node: exp.Expr) -> exp.Expr:
     """The lower half of an MD5 digest as a number, the first byte first."""
     if not isinstance(node, exp.MD5NumberLower64):
         return node
-    found = sqlglot.parse_one("CAST('0x' || substr(md5(:n), 17, 16) AS UBIGINT)", read="duckdb")
-    return found.transform(
+    halves = sqlglot.parse_one("CAST('0x' || substr(md5(:n), 17, 16) AS UBIGINT)", read="duckdb")
+    return halves.transform(
         lambda part: node.this.copy() if isinstance(part, exp.Placeholder) else part
     )
 
@@ -136,14 +136,14 @@ def _described(node: exp.Expr, connection: Any) -> exp.Expr:
     """fakesnow lets DuckDB describe the query of a new table before it is mended here."""
     if isinstance(node, exp.Create):
         node = node.transform(_md5, copy=False)
-    found: exp.Expr = _create_table_as(node, connection)
-    return found
+    created: exp.Expr = _create_table_as(node, connection)
+    return created
 
 
 def _as_the_account(self: Any, expression: exp.Expr, params: Any) -> exp.Expr:
-    found: exp.Expr = _transform(self, expression.transform(_first_texts, copy=False), params)
-    kept = dict(found.args)
-    changed = found.transform(_md5, copy=False)
+    transformed: exp.Expr = _transform(self, expression.transform(_first_texts, copy=False), params)
+    kept = dict(transformed.args)
+    changed = transformed.transform(_md5, copy=False)
     for division in reversed(list(changed.find_all(exp.Div))):  # the inner ones first
         division.replace(_divided(division))
     for name, value in kept.items():  # what fakesnow tells itself
@@ -154,8 +154,8 @@ def _as_the_account(self: Any, expression: exp.Expr, params: Any) -> exp.Expr:
 def _described_columns(self: Any) -> list[Any]:
     """The columns of the last result. fakesnow parses the statement again to ask for them."""
     self._duck_conn.execute(f"DESCRIBE {self._last_sql}", self._last_params)
-    found: list[Any] = self._duck_conn.fetchall()
-    return found
+    rows: list[Any] = self._duck_conn.fetchall()
+    return rows
 
 
 def _whole_numbers(node: exp.Expr) -> exp.Expr:
@@ -163,8 +163,8 @@ def _whole_numbers(node: exp.Expr) -> exp.Expr:
     is_wide = isinstance(node, exp.DataType) and isinstance(node.parent, exp.Cast)
     if is_wide and node.is_type(exp.DataType.Type.DECIMAL) and node.expressions:
         return node
-    found: exp.Expr = _integer_precision(node)
-    return found
+    cast: exp.Expr = _integer_precision(node)
+    return cast
 
 
 def _as_it_is(node: exp.Expr) -> exp.Expr:

@@ -173,7 +173,7 @@ class Loader:
     ) -> list[list[Any]]:
         """Loads the files that the history does not know, the last name first: nobody may rely on
         an order (the account promises none), and the embedded loader takes the first one first."""
-        found, pattern = [], plain(copy.options.get("PATTERN")) or ".*"
+        rows, pattern = [], plain(copy.options.get("PATTERN")) or ".*"
         force = copy.options.get("FORCE", "FALSE").upper() == "TRUE"
         skips = (
             copy.options.get("ON_ERROR") or ("SKIP_FILE" if pipe else "ABORT_STATEMENT")
@@ -185,10 +185,10 @@ class Loader:
                 continue
             if not force and self._known(copy.table, pipe, file, refresh):
                 if not pipe:
-                    found.append([file.key, "LOAD_SKIPPED", 0, 0, 1, 1, "File was loaded before."])
+                    rows.append([file.key, "LOAD_SKIPPED", 0, 0, 1, 1, "File was loaded before."])
                 continue
-            found.append(self._one(session, copy, file, pipe, skips == "SKIP_FILE"))
-        return [row + [None] * (len(RESULT) - len(row)) for row in found]
+            rows.append(self._one(session, copy, file, pipe, skips == "SKIP_FILE"))
+        return [row + [None] * (len(RESULT) - len(row)) for row in rows]
 
     def _known(self, table: str, pipe: str | None, file: S3Object, refresh: bool) -> bool:
         """A pipe knows a file by its name, whatever it holds now, and also where it could not load
@@ -250,14 +250,14 @@ class Loader:
         if not set(columns) & {name.upper() for name in chosen}:
             raise ValueError("no column of the file is in the table")
         names, values = ", ".join(chosen), ", ".join(chosen.values())
-        told = {
+        metadata = {
             "key": file.key,
             "etag": file.etag,
             "modified": self.moment(file.modified),
             "scan": self.now().replace(tzinfo=UTC),
         }
         db.register("_arriving", rows)
-        used = {k: v for k, v in told.items() if f"${k}" in values}
+        used = {k: v for k, v in metadata.items() if f"${k}" in values}
         db.execute(f"INSERT INTO {copy.table} ({names}) SELECT {values} FROM _arriving", used)
         db.unregister("_arriving")
         return int(rows.num_rows)

@@ -38,8 +38,8 @@ def masked(session: Session, statement: exp.Expr) -> str | None:
     rules = (t for (kind, _), t in session.account.things.items() if kind == "MASKING POLICY")
     if all(_sees_all(session, rule.state["value"]) for rule in rules):
         return None
-    found = _behind_masks(session, statement)
-    return found.sql("snowflake") if found else None
+    masked = _behind_masks(session, statement)
+    return masked.sql("snowflake") if masked else None
 
 
 def _behind_masks(session: Session, statement: exp.Expr) -> exp.Expr | None:
@@ -57,8 +57,8 @@ def _behind_masks(session: Session, statement: exp.Expr) -> exp.Expr | None:
             this=inner, alias=exp.TableAlias(this=exp.to_identifier(node.alias or node.name))
         )
 
-    found = statement.transform(hide)
-    return found if changed else None
+    masked = statement.transform(hide)
+    return masked if changed else None
 
 
 def _written(table: exp.Table) -> str:

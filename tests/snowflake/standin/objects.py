@@ -112,19 +112,19 @@ def _create(session: Session, how: str, kind: str, if_missing: bool, name: str, 
     text = text.strip()
     if kind == "RESOURCE MONITOR":
         text = re.sub(r"^WITH\s+", "", text, flags=re.I)
-        if found := _TRIGGERS.search(text):
-            thing.body, text = " ".join(found[1].split()), text[: found.start()]
+        if match := _TRIGGERS.search(text):
+            thing.body, text = " ".join(match[1].split()), text[: match.start()]
     if kind == "MASKING POLICY":
-        found = _MASK.fullmatch(text)
-        if not found:
+        match = _MASK.fullmatch(text)
+        if not match:
             raise refusal("the stand-in knows masking policies from VARCHAR to VARCHAR only")
-        thing.state |= {"argument": found[1], "value": found[2]}
-        thing.body, text = " ".join(found[2].split()), found[3] or ""
+        thing.state |= {"argument": match[1], "value": match[2]}
+        thing.body, text = " ".join(match[2].split()), match[3] or ""
     if kind == "DBT PROJECT":
-        found = re.match(r"FROM\s+'(@[^']*)'\s*", text, re.I)
-        if not found:
+        match = re.match(r"FROM\s+'(@[^']*)'\s*", text, re.I)
+        if not match:
             raise refusal("syntax error: FROM '@stage/path' expected")
-        thing.state["from"], text = found[1], text[found.end() :]
+        thing.state["from"], text = match[1], text[match.end() :]
     thing.properties = read_properties(text, PROPERTIES[kind])
     _valid(session, kind, thing)
     if alters:  # what is not named is unset; grants, tags and policies stay
@@ -187,21 +187,21 @@ def _alter(session: Session, verb: str, kind: str, if_there: bool, name: str, te
     if verb == "DROP":
         account.forget(key)
         return said(f"{key[1]} successfully dropped.")
-    if found := re.fullmatch(r"SET\s+AUTHENTICATION\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
-        return _attach(session, thing, "AUTHENTICATION POLICY", found[1], bool(found[2]))
-    if found := re.fullmatch(r"SET\s+MASKING\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
-        return _attach(session, thing, "MASKING POLICY", found[1], bool(found[2]))
-    if kind == "RESOURCE MONITOR" and (found := _TRIGGERS.search(text)):
-        thing.body, text = " ".join(found[1].split()), text[: found.start()].rstrip()
-    if not (found := re.fullmatch(r"(SET|UNSET)\s+(.*)", text, re.I | re.S)):
+    if match := re.fullmatch(r"SET\s+AUTHENTICATION\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
+        return _attach(session, thing, "AUTHENTICATION POLICY", match[1], bool(match[2]))
+    if match := re.fullmatch(r"SET\s+MASKING\s+POLICY\s+([\w.]+)(\s+FORCE)?", text, re.I):
+        return _attach(session, thing, "MASKING POLICY", match[1], bool(match[2]))
+    if kind == "RESOURCE MONITOR" and (match := _TRIGGERS.search(text)):
+        thing.body, text = " ".join(match[1].split()), text[: match.start()].rstrip()
+    if not (match := re.fullmatch(r"(SET|UNSET)\s+(.*)", text, re.I | re.S)):
         raise refusal(f"syntax error: unexpected '{text[:60]}'")
     allowed = PROPERTIES.get(kind) or PROPERTIES["STORAGE INTEGRATION"]
-    if found[1].upper() == "UNSET":
-        if (unset := found[2].strip().upper()) not in allowed:
+    if match[1].upper() == "UNSET":
+        if (unset := match[2].strip().upper()) not in allowed:
             raise refusal(f"invalid property '{unset}'; expected one of {sorted(allowed)}")
         thing.properties.pop(unset, None)
         return DONE
-    given = read_properties(found[2], allowed)
+    given = read_properties(match[2], allowed)
     changed = Thing(thing.owner, thing.properties | given)
     _valid(session, kind, changed)
     thing.properties |= given

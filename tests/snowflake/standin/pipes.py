@@ -121,8 +121,8 @@ class Pipes:
             raise refusal("the stand-in knows MODIFIED_AFTER with a time zone only")
         if since < oldest:
             raise refusal(f"MODIFIED_AFTER is more than {DAYS_OF_A_REFRESH} days ago.")
-        found = list(self._loader.aws.list(copy.url + plain(given.get("PREFIX"))))
-        files = [f for f in found if self._loader.moment(f.modified) >= since]
+        stored = list(self._loader.aws.list(copy.url + plain(given.get("PREFIX"))))
+        files = [f for f in stored if self._loader.moment(f.modified) >= since]
         self._begun(name, files)
         threading.Thread(target=self._ingest, args=(name, files, True), daemon=True).start()
         return rows_sql(["file", "status"], [[f.key, "SENT"] for f in files])
@@ -190,8 +190,8 @@ class Pipes:
             place = read_copy(owner, thing.body, pipe=True).url
             kept = [n for n in notices if not self._too_old(self._moment(n.sent))]
             urls = [url for notice in kept for url in notice.urls if url.startswith(place)]
-            found = [self._loader.aws.find(url) for url in dict.fromkeys(urls)]
-            files = [file for file in found if file]
+            stored = [self._loader.aws.find(url) for url in dict.fromkeys(urls)]
+            files = [file for file in stored if file]
             self._begun(name, files)
             self._ingest(name, files)
             self._loader.aws.settle(thing.state["queue"], notices)
@@ -212,8 +212,8 @@ class Pipes:
                 session = self._new_session(thing.owner, name)
                 copy = read_copy(session, thing.body, pipe=True)
                 self._may_run(session, copy)
-                mine = [f for f in files if f.url.startswith(copy.url)]
-                rows = self._loader.load(session, copy, mine, name, refresh=refresh)
+                of_pipe = [f for f in files if f.url.startswith(copy.url)]
+                rows = self._loader.load(session, copy, of_pipe, name, refresh=refresh)
         except Exception as error:
             thing.state["invalid"] = str(error)
             self._announce(thing, name, [["(pipe)", "LOAD_FAILED", 0, 0, 1, 1, str(error)]])
@@ -230,6 +230,6 @@ class Pipes:
         if not failed or ("INTEGRATION", integration) not in self._account.things:
             return
         topic = self._account.things["INTEGRATION", integration].properties["AWS_SNS_TOPIC_ARN"]
-        told = [{"fileName": row[0], "firstError": row[6]} for row in failed]
+        messages = [{"fileName": row[0], "firstError": row[6]} for row in failed]
         message = {"version": "1.0", "messageId": str(uuid4()), "messageType": "INGEST_FAILED_FILE"}
-        self._loader.aws.publish(plain(topic), message | {"pipeName": name, "messages": told})
+        self._loader.aws.publish(plain(topic), message | {"pipeName": name, "messages": messages})

@@ -82,8 +82,8 @@ class Server:
                 answer = await fakes.query_request(
                     _replayed(request, body | {"sqlText": prepared.sql})
                 )
-                told = json.loads(answer.body)
-                if told.get("success"):
+                reply = json.loads(answer.body)
+                if reply.get("success"):
                     prepared.after()
         except ProgrammingError as error:
             return _failed(error.errno, error.sqlstate, error.msg)
@@ -97,11 +97,14 @@ class Server:
             traceback.print_exc()
             return _failed(603, "XX000", f"stand-in: {type(error).__name__}: {error}")
         if answer.status_code == 500:  # for which a client would try again for minutes
-            print(told.get("message"), file=sys.stderr)
-            return _failed(603, "XX000", f"stand-in: {told.get('message')}")
-        if told.get("success"):
-            told["data"] |= {"finalRoleName": session.role, "finalWarehouseName": session.warehouse}
-        return JSONResponse(told)
+            print(reply.get("message"), file=sys.stderr)
+            return _failed(603, "XX000", f"stand-in: {reply.get('message')}")
+        if reply.get("success"):
+            reply["data"] |= {
+                "finalRoleName": session.role,
+                "finalWarehouseName": session.warehouse,
+            }
+        return JSONResponse(reply)
 
     async def state(self, _: Request) -> JSONResponse:
         """Everything but rows, for tests that compare."""
@@ -109,8 +112,8 @@ class Server:
 
     async def control(self, request: Request) -> JSONResponse:
         """What time does to an account: hours pass, tasks fall due."""
-        told = await run_in_threadpool(self.standin.control, await _body(request))
-        return JSONResponse(told)
+        reply = await run_in_threadpool(self.standin.control, await _body(request))
+        return JSONResponse(reply)
 
 
 class _turn:
@@ -137,8 +140,8 @@ async def _body(request: Request) -> dict[str, Any]:
     raw = await request.body()
     if request.headers.get("content-encoding") == "gzip":
         raw = gzip.decompress(raw)
-    found: dict[str, Any] = json.loads(raw or b"{}")
-    return found
+    body: dict[str, Any] = json.loads(raw or b"{}")
+    return body
 
 
 def _replayed(request: Request, body: dict[str, Any]) -> Request:

@@ -63,11 +63,11 @@ def metric(
         return
     selection = Selection(name, by, grain or "", _day(first), _day(last), compare or "")
     with reading(platform) as warehouse:
-        found = select(warehouse, selection)
+        answer = select(warehouse, selection)
     form = "json" if as_json else "csv" if as_csv else "table"
     if form == "table":
-        found = _rounded(found, project().metric(name), bool(compare))
-    print_answer(Result(list(found.columns), iter([found.rows])), form, None)
+        answer = _rounded(answer, project().metric(name), bool(compare))
+    print_answer(Result(list(answer.columns), iter([answer.rows])), form, None)
 
 
 @verb(stopped=NOTHING_CHANGED)
