@@ -28,6 +28,8 @@ chaos: setup  ## every byte flipped, every file cut, every command stopped at ev
 	$(BIN)/python -m tests.crashes
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
+bench: setup  ## the project beside its peers, into docs/benchmarks.md (20 minutes on two quiet cores)
+	$(BIN)/python -m benchmarks.suite
 site: setup  ## the documentation as a site in build/site, strictly
 	$(BIN)/python docs/site.py
 release: .venv/.ready  ## dist/ with the wheel of VERSION and its notes, from CHANGELOG.md
@@ -39,5 +41,6 @@ lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra dashboard -c requirements.lock $(LOCK) -o requirements-dashboard.lock
 	uv pip compile pyproject.toml --extra mcp -c requirements.lock $(LOCK) -o requirements-mcp.lock
 	uv pip compile pyproject.toml --extra test -c requirements-mcp.lock -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
+	for peer in dlt spark plots; do uv pip compile benchmarks/apart/$$peer.in $(LOCK) -o benchmarks/apart/$$peer.lock; done
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-.PHONY: run live setup test chaos check site release lock
+.PHONY: run live setup test chaos check bench site release lock

@@ -3,11 +3,15 @@
 `floor`: DuckDB's typed reader and one flat Parquet file; no rule is applied. `python`: the usual
 script, a line at a time, with Decimal. `polars`: the usual data frame, money in floats. None keeps
 rejects or receipts. Each returns how many rows it wrote.
+
+    python -m benchmarks.peers {python,polars} RAW FOLDER     # purchases; Python in two processes
 """
 
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion.cleaning.plain import schema
-from medallion.contract import PURCHASES
+from medallion.contract import PURCHASES, WHOLE_CURRENCIES
 
 
 def floor(files: list[Path], folder: Path) -> int:
@@ -42,13 +46,13 @@ def floor(files: list[Path], folder: Path) -> int:
 def python(files: list[Path], folder: Path) -> int:
     """Read, check and write line by line, as a function on a queue does."""
     rows = 0
-    for number, file in enumerate(files):
+    for file in files:
         with file.open("rb") as lines:
             events = [event for line in lines if (event := _event(line))]
         columns = zip(*events, strict=True) if events else ()
         arrays = [pa.array(c, t) for c, t in zip(columns, schema(PURCHASES).types, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema(PURCHASES))
-        pq.write_table(table, folder / f"python-{number}.parquet")
+        pq.write_table(table, folder / f"python-{file.stem}.parquet")
         rows += len(events)
     return rows
 
@@ -58,16 +62,20 @@ def _event(line: bytes) -> tuple[Any, ...] | None:
         event = json.loads(line, parse_float=Decimal)
         if any(not event.get(name) for name in ("event_id", "ts", "store_id", "product_id")):
             return None
-        ts = datetime.fromisoformat(event["ts"]).astimezone(UTC).replace(tzinfo=None)
-        price, quantity = Decimal(event["price"]), int(event["quantity"])
+        ts, corrected_at = (
+            text and datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
+            for text in (event["ts"], event.get("corrected_at"))
+        )
+        price, quantity = Decimal(event["price"]), Decimal(event["quantity"])
         discount = Decimal(event.get("discount_amount") or 0)
         tax = Decimal(event.get("tax_amount") or 0)
         expected = price * quantity - discount
+        tolerance = 1 if event.get("currency") in WHOLE_CURRENCIES else Decimal("0.01")
         total = Decimal(event["total_amount"]) if event.get("total_amount") else expected
-        if price < 0 or quantity < 1 or abs(total - expected) > Decimal("0.01"):
+        if price < 0 or quantity <= 0 or abs(total - expected) > tolerance:
             return None
         amounts = [amount.quantize(Decimal("0.0001")) for amount in (discount, tax, total)]
-        price = price.quantize(Decimal("0.000001"))
+        price, quantity = price.quantize(Decimal("0.000001")), quantity.quantize(Decimal("0.00001"))
     except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation):
         return None
 
@@ -91,6 +99,7 @@ def _event(line: bytes) -> tuple[Any, ...] | None:
         *amounts,
         event.get("original_event_id"),
         event.get("schema_version") or 1,
+        corrected_at,
     )
 
 
@@ -103,7 +112,7 @@ def polars(files: list[Path], folder: Path) -> int:
     amounts = [f for f in PURCHASES.fields if f.type.kind == "decimal"]
     lower = [f.name for f in PURCHASES.fields if f.fold == "lower"]
     rows = 0
-    for number, file in enumerate(files):
+    for file in files:
         frame = pl.read_ndjson(file, schema=columns, ignore_errors=True)
         expected = pl.col("price") * pl.col("quantity") - pl.col("discount_amount")
         frame = frame.with_columns(
@@ -116,10 +125,28 @@ def polars(files: list[Path], folder: Path) -> int:
             pl.col("event_id", "ts", "store_id", "product_id").is_not_null(),
             pl.col("price") >= 0,
             pl.col("quantity") > 0,
-            (pl.col("total_amount") - expected).abs() <= 0.010001,
+            (pl.col("total_amount") - expected).abs()
+            <= pl.when(pl.col("currency").is_in(WHOLE_CURRENCIES))
+            .then(1.000001)
+            .otherwise(0.010001),
         )
         decimals = [pl.col(f.name).cast(pl.Decimal(18, f.type.scale)) for f in amounts]
-        frame = frame.filter(good).with_columns(*decimals, pl.col("quantity").cast(pl.Int64))
-        frame.write_parquet(folder / f"polars-{number}.parquet", compression="snappy")
+        frame = frame.filter(good).with_columns(decimals)
+        frame.write_parquet(folder / f"polars-{file.stem}.parquet", compression="snappy")
         rows += frame.height
     return rows
+
+
+def main() -> None:
+    """Clean the purchases of a lake."""
+    way, raw, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    files = sorted((raw / "purchases").rglob("*.ndjson"))
+    if way == "polars":
+        polars(files, folder)
+        return
+    with ProcessPoolExecutor(2) as processes:
+        list(processes.map(python, ([file] for file in files), [folder] * len(files)))
+
+
+if __name__ == "__main__":
+    main()
