@@ -114,7 +114,7 @@ def _refusal(error: Exception) -> str:
 
 
 def total(*columns: str) -> str:
-    """Return SQL that sums columns of whole numbers; without rows the sums are 0."""
+    """Return SQL that sums columns of whole numbers; the sum of no rows is 0."""
     return ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT)" for name in columns)
 
 
