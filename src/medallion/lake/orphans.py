@@ -90,7 +90,7 @@ def known_receipts(
         for row in rows:
             receipt = _provenance(row, key)
             other = receipts.setdefault(receipt.version, receipt)
-            # Bytes that came back after others arrived last when they came back.
+            # Bytes that came back after other bytes count as arrived when they came back.
             receipts[receipt.version] = max(other, receipt, key=lambda r: r.arrived)
     for row in _staged(warehouse) if warehouse else ():
         damaged.pop(row["bronze_file"], None)

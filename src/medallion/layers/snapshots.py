@@ -54,7 +54,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
             name = relation.rpartition(".")[2]
             kept = [file for file in old if not is_changed and file.partition(".")[0] == name]
             if kept and all(_share(before / file, hidden / file) for file in kept):
-                # Not computed again: damage of a file must not pass for its content.
+                # The checksum is copied and not computed again: it must not confirm a damaged file.
                 checksums |= {file: old[file] for file in kept}
                 continue
             for file, query in _files(warehouse, relation, name).items():
@@ -74,7 +74,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     _write_checksums(hidden, checksums)
     sync(hidden)
     hidden.rename(folder)
-    # Before the pointer: after a power cut it must not name a folder that is not there.
+    # Flushed before the pointer, which must not name a missing folder after a power cut.
     sync(gold)
     pointer = gold / f".{POINTER}.tmp"
     pointer.write_text(folder.name)

@@ -203,7 +203,7 @@ def _runner(options: list[str], project: Path, target: str, hear: Callable[[Any]
     Parsing takes about five seconds. Its result is the same in all homes, but not in all accounts
     of Snowflake.
     """
-    # dbt takes two seconds to import: only who transforms pays for it.
+    # Importing dbt takes two seconds, so it happens only for a transform.
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
@@ -239,7 +239,7 @@ def _parse(options: list[str]) -> Any:
 
     outcome: Any = dbtRunner().invoke(["parse", *options, "--no-write-json"])
     if not outcome.success:
-        # An excerpt of the file stands in the middle.
+        # The message has an excerpt of the file in the middle.
         why = re.sub(r"(?s)\s-{9,}.*-{9,}", ",", str(outcome.exception))
         why = " ".join(why.replace(' in "<unicode string>"', "").split())
         raise TransformError(f"dbt cannot read the project: {why}")

@@ -133,7 +133,7 @@ def _state(last_batch: float | None, runner: Runner | None, now: datetime) -> tu
         return State.STALLED, f"the runner stopped: {runner.error}"
     if runner.ended:
         return State.IDLE, "the last run ended, and no runner is at work"
-    # A sign from the future is none of now either: the clock was set back since.
+    # A heartbeat from the future is not a current one either: the clock was set back since.
     silent = abs((now - runner.beat_at).total_seconds())
     if silent > SILENT:
         return State.STALLED, f"no sign of life from the runner for {duration(silent)}"

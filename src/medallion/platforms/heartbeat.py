@@ -83,7 +83,7 @@ class Heartbeat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Options that cannot be used are no failure of the runner.
+        # A command with unusable options is not a failed runner.
         failed = isinstance(error, Exception) and not isinstance(error, SettingsError)
         self.end(str(error).splitlines()[0] if failed and str(error) else "an error" * failed)
 
@@ -97,7 +97,7 @@ class Heartbeat:
                 return
             beat = replace(self._runner, beat_at=datetime.now(UTC), ended=ended, error=error)
             self._runner = beat
-            # A full disk stops the pipeline by another error.
+            # If the disk is full, the pipeline itself fails with an error.
             with suppress(OSError):
                 _overwrite(self._path, json.dumps(asdict(beat), default=datetime.isoformat))
 

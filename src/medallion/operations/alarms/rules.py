@@ -290,7 +290,7 @@ def _freshness(moment: _Moment) -> Iterator[Alarm]:
         "FROM staging.purchases AS staged WHERE load_seq > (SELECT coalesce(max(load_seq), 0) "
         "FROM silver.purchases_silver) AND loaded_at <= CAST(? AS TIMESTAMP)"
     )
-    # A row that silver knows by an earlier copy adds nothing to it.
+    # Silver does not change for a copy of an event that it has already.
     unknown = (
         "AND NOT EXISTS (SELECT 1 FROM silver.purchases_silver AS known "
         "WHERE known.event_id = staged.event_id)"

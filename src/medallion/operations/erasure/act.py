@@ -92,7 +92,7 @@ def _forget(
     if not act.is_resumed:
         _require_no_cluster_run(platform.lake)
         _require_no_old_copy(platform.home)
-        # Rewritten, a damaged object would pass for sound.
+        # A damaged object would look undamaged after it is rewritten.
         require_sound_bronze(platform.lake, "then forget")
         catch_up(platform)
     if account:

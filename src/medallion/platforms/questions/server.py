@@ -147,7 +147,7 @@ class _Server:
         name = threading.get_ident()
         self.clients[name] = client, time.monotonic() + CLIENT_SECONDS
         cursor = self.connection.cursor()
-        # The socket stays ours, to hang up; the messages have a descriptor of their own.
+        # This object keeps the socket to close it; the messages use a copy of the descriptor.
         messages = Connection(os.dup(client.fileno()))
         try:
             cursor.execute("SET enable_progress_bar = false")
