@@ -1,4 +1,4 @@
-"""A real browser on this machine, and what it must never do."""
+"""A real browser on this machine; a request to any other machine is a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the tests share: a home brought to gold once, and the command line as a function."""
+"""Fixtures that many tests share: a home brought to gold once, and the command line as a
+function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cleaner through its front door: raw files in, bronze, quarantine and receipts out."""
+"""The cleaner as users run it: from raw files to bronze, quarantine and receipts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doors: who may ask the dashboard, and what a query may reach."""
+"""Access limits: who may use the dashboard, and what a query may reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an event to gold, held against the simulator's answer key; then the same under trouble."""
+"""From an event to gold, compared with the simulator's answer key; then the same with failures."""
 
 from __future__ import annotations
 

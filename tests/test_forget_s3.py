@@ -1,5 +1,5 @@
-"""Erasure in a bucket that keeps versions: the id is gone from every version of every object, every
-total stays, and whatever stops the act, it can be finished."""
+"""Erasure in a bucket with versions: the id is gone from every version of every object, every total
+stays, and an interrupted erasure can be finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house itself: which way imports point, and that the documents say what is true."""
+"""The structure of the project: the direction of imports, and that the documents are true."""
 
 from __future__ import annotations
 

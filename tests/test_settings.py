@@ -1,4 +1,5 @@
-"""How a home reports: its settings file, the options kept in it, and what a change does."""
+"""The settings of a home: its file, the options that are saved in it, and the effect of a
+change."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The formulas of the three tools, read back from the templates and said in SQL for DuckDB, each
-with what its vendor says of NULL, BLANK and 0. Nothing here knows how the templates are made.
-"""
+"""The formulas of the three tools, read back from the templates and translated to SQL for DuckDB,
+with each vendor's rules for NULL, BLANK and 0. Nothing in this module knows how the templates are
+made."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What the vendors say of a template: Microsoft's JSON schemas, Tableau's XSD, AWS's service model.
+"""The vendors' validation of a template: Microsoft's JSON schemas, Tableau's XSD, AWS's service
+model.
 
-The schemas lie beside this file; MEDALLION_BI_SCHEMAS names another folder of the same form.
+The schemas are beside this file; MEDALLION_BI_SCHEMAS names another folder of the same form.
 """
 
 from __future__ import annotations

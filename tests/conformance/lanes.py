@@ -1,5 +1,7 @@
-"""Both lanes on the same lines, as many as asked: `python -m tests.conformance.lanes LINES [SEED]`.
-Prints each line that they do not answer alike, and their number; exit 1 when there is one.
+"""Compare both lanes on the same lines: `python -m tests.conformance.lanes LINES [SEED]`.
+
+Print each line for which their answers differ, and the number of such lines; exit 1 if there is
+one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What is written from the contract for other tools: they accept it, and it decides as the cleaner
-does."""
+"""The files that are generated from the contract: other tools accept them, and they decide as the
+cleaner does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in a plan is public or a wildcard, read from `terraform show -json`: every policy is
+"""The public parts and wildcards of a plan, read from `terraform show -json`: every policy is
 judged as it would be applied."""
 
 from __future__ import annotations

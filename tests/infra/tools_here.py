@@ -1,5 +1,5 @@
-"""Emulators of AWS and critics of policies, in an environment of their own: what they require
-contradicts what the project requires."""
+"""Emulators of AWS and policy checkers, in an environment of their own: their requirements
+contradict those of the project."""
 
 from __future__ import annotations
 
