@@ -34,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Publishes what the tests counted, by `record_property`, added up by name."""
+    """Print the counts that tests recorded with `record_property`, summed up by name."""
     figures: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:

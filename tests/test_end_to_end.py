@@ -83,7 +83,7 @@ def test_a_second_run_adds_up_and_a_third_changes_nothing(
 
 
 def assert_lines_add_up(output: str) -> None:
-    """What the simulator says that it put into raw/ is what the cleaner says that it took."""
+    """Assert that the cleaner read what the simulator says that it wrote into raw/."""
     numbers = re.search(
         r"([\d,]+) lines in [\d,]+ objects \(([\d,]+) of purchases, ([\d,]+) of products.*?"
         r"cleaned +([\d,]+) lines",

@@ -198,8 +198,8 @@ def shop(home: Path) -> Path:
 
 
 def relations(home: Path) -> dict[str, list[str]]:
-    """The rows of every relation that is reported from, but for what tells of the loads: numbers,
-    times, and data_quality."""
+    """Return the rows of all reporting relations, except those about the loads: numbers, times, and
+    data_quality."""
     answers = {}
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
         named = db.execute(

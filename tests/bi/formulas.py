@@ -19,7 +19,7 @@ Node = tuple[Any, ...]
 
 
 def parse(text: str) -> Node:
-    """A formula as a tree. Raises ValueError for what is none."""
+    """Return a formula as a tree. Raises ValueError for text that is no formula."""
     tokens, place = [], 0
     while place < len(text.rstrip()):
         match = _TOKENS.match(text, place)

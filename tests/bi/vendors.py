@@ -96,7 +96,7 @@ def _declarations(document: Any, prefix: str) -> Iterator[str]:
 
 
 def quicksight_complaints(template: dict[str, Any]) -> list[str]:
-    """Of a CloudFormation template, by what the service's API takes for the same resources."""
+    """Return the errors of a CloudFormation template by the service's own API model."""
     model = botocore.session.get_session().get_service_model("quicksight")
     complaints = []
     for name, resource in template["Resources"].items():

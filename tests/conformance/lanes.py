@@ -38,7 +38,7 @@ def damaged_cases(lines: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def differences(lines: int, seed: int) -> Iterator[str]:
-    """Yield what the lanes do not answer alike."""
+    """Yield the lines for which the answers of the lanes differ."""
     plain.load()
     for feed, data in damaged_cases(lines, seed):
         fast, exact = (_outcome(feed, data, is_compiled) for is_compiled in (True, False))

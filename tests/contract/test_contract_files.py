@@ -105,7 +105,7 @@ def compare(feed: Feed, line: bytes) -> Counter[str]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON Schema sees it; of what stands inside an array or object, nothing."""
+    """Return a value as JSON Schema sees it; arrays and objects become empty ones."""
     if type(value) is JsonNumber:
         number = Decimal(value)
         is_short = number.adjusted() < 1000

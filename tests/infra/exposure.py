@@ -65,8 +65,8 @@ def faults(kind: str, statement: Statement) -> Iterator[str]:
 
 
 def _wildcards(kind: str, statement: Statement) -> Iterator[str]:
-    """A key's policy speaks of its own key alone when it says "*"; metrics are put under a name
-    space, which has no ARN."""
+    """Yield the wildcards of a policy. In a key's policy "*" means only that key; metrics are put
+    under a namespace, which has no ARN."""
     for key in statement:
         if key.startswith("Not"):
             yield f"{key} allows all the rest"

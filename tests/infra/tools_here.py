@@ -18,7 +18,8 @@ def tools() -> Path:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of a tool: no credentials, endpoints or Python paths of whoever calls."""
+    """Return the environment of a tool: without credentials, endpoints or Python paths of the
+    caller."""
     dropped = ("AWS_", "PYTHONPATH", "TF_VAR_", "TF_WORKSPACE", "TF_DATA_DIR")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     bundle = {k: v for k, v in os.environ.items() if k == "AWS_CA_BUNDLE"}

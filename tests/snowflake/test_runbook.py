@@ -106,7 +106,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def moment() -> str:
-    """A time that has just come, in whole seconds as the page writes it and S3 tells it."""
+    """Return the current time in whole seconds, as the page writes it and S3 reports it."""
     time.sleep(1 - time.time() % 1)
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
