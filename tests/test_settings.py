@@ -132,7 +132,11 @@ def test_init_lays_out_a_home_and_overwrites_nothing(tmp_path: Path) -> None:
 
     result = invoke("init", str(home), "--time-zone", "Asia/Tokyo")
     assert result.exit_code == 0, result.output
-    assert tomllib.loads((home / FILE).read_text()) == {"time_zone": "Asia/Tokyo"}
+    assert tomllib.loads((home / FILE).read_text()) == {
+        "time_zone": "Asia/Tokyo",
+        "alarms": {},
+        "retention": {},
+    }
     assert '# reporting_currency = "EUR"' in (home / FILE).read_text()
     refused(invoke("init", str(home)), f"{home / FILE} already")
     refused(invoke("init", str(home), "--home", str(tmp_path)), "either as FOLDER or with --home")

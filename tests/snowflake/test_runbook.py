@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from snowflake.connector.errors import Error, ProgrammingError
 
+from medallion.contract import FEEDS
 from tests.conftest import event
 from tests.snowflake import runbook, tools
 from tests.snowflake.account_here import (
@@ -115,7 +116,7 @@ def test_all_is_well(shop: Shop) -> None:
     """What the page asks first has answers, and they are good ones."""
     fresh, pipes, failed_loads, failed_runs, credits_used = shop.follow("3. Is it well?")[2:]
     assert {row[0]: row[2] for row in fresh}["purchases"] == shop.sold
-    assert len(pipes) == 6 and {row[1] for row in pipes} == {"RUNNING"}
+    assert len(pipes) == len(FEEDS) + 2 and {row[1] for row in pipes} == {"RUNNING"}
     assert failed_loads == failed_runs == credits_used == []
     assert shop.state() == shop.whole()
 
