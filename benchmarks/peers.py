@@ -100,6 +100,7 @@ def _event(line: bytes) -> tuple[Any, ...] | None:
         event.get("original_event_id"),
         event.get("schema_version") or 1,
         corrected_at,
+        event.get("return_reason"),
     )
 
 

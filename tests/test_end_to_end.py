@@ -85,7 +85,7 @@ def test_a_second_run_adds_up_and_a_third_changes_nothing(
 def assert_lines_add_up(output: str) -> None:
     """Assert that the cleaner read what the simulator says that it wrote into raw/."""
     numbers = re.search(
-        r"([\d,]+) lines in [\d,]+ objects \(([\d,]+) of purchases, ([\d,]+) of products.*?"
+        r"([\d,]+) lines in [\d,]+ objects \(([\d,]+) of purchases, ([\d,]+) of reference feeds.*?"
         r"cleaned +([\d,]+) lines",
         output,
         re.DOTALL,

@@ -161,8 +161,11 @@ def choose(board: Board, now: datetime) -> Choice:
         )
         if chosen.days:
             said["days"] = (chosen.days.first, chosen.days.last)
-    # Streamlit forgets the value of a control that was not drawn the last time.
+    # Streamlit forgets controls that were not drawn the last time; the address has them.
+    said.setdefault("period", chosen.period)
     said.setdefault("compare", chosen.compare)
+    said.setdefault("stores", [store for store in chosen.stores if store in choices.stores])
+    said.setdefault("category", chosen.category)
     period = said["period"]
     days = chosen.days if period == chosen.period else None
     if period == RANGE:

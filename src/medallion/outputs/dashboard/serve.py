@@ -26,4 +26,9 @@ if __name__ == "__main__":
     # A server that outlived a killed parent would still hold the port at the next start.
     threading.Thread(target=_end_with_input, daemon=True).start()
     threading.Thread(target=prepare, args=[Path(sys.argv[-1])], daemon=True).start()
-    cli.main()
+    try:
+        cli.main()
+    except SystemExit as end:
+        # Not by the end of the interpreter, under which `prepare` may still be reading.
+        sys.stdout.flush()
+        os._exit(end.code if isinstance(end.code, int) else int(end.code is not None))
