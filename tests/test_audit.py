@@ -213,7 +213,7 @@ def test_what_the_live_model_has_not_seen_waits(copy: Path, cli: Cli) -> None:
 def test_a_planted_violation_is_caught(copy: Path, cli: Cli, plant: Callable[[Path], None]) -> None:
     """Exit 1, and at least one offender in words."""
     plant(copy)
-    result = cli(copy, "audit", "--json")
+    result = cli(copy, "audit", "--json", "--all")
     assert result.exit_code == 1, result.output
     broken = [check for check in json.loads(result.stdout)["checks"] if check["offenders"]]
     assert broken and all(check["offenders"][0] for check in broken)

@@ -132,6 +132,8 @@ def test_a_first_build_is_something_else_than_an_empty_home(
 def test_an_old_day_is_not_today_and_what_is_not_known_is_no_zero(old_page: Watched) -> None:
     """Of sales in 2018 nothing is "today"; amounts without a rate are – with the reason, and what
     arrived is of the day on which it did."""
+    # The header is drawn after the cards.
+    old_page.page.wait_for_function("document.body.innerText.includes('until 04:01:20 UTC')")
     said = old_page.page.locator("body").inner_text()
     assert "Mon 1 Jan 2018, the newest day, until 04:01:20 UTC" in said
     assert "today" not in said.lower()
