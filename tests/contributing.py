@@ -92,3 +92,18 @@ def _run(copy: Path, commands: str) -> None:
     """Run a block of commands with this Python, in the copy."""
     script = re.sub(r"(?m)^python ", f"{sys.executable} ", commands)
     subprocess.run(["sh", "-ec", script], cwd=copy, env=environment(copy), check=True)
+
+
+def python(folder: Path, home: Path, *arguments: str) -> str:
+    """Run Python in a folder of the copy; return what it printed."""
+    checkout = folder.parent if folder.name == "dbt" else folder
+    variables = environment(checkout) | {
+        "MEDALLION_HOME": str(home),
+        "DBT_TARGET_PATH": str(home / "target"),
+        "DBT_LOG_PATH": str(home / "logs"),
+    }
+    done = subprocess.run(
+        [sys.executable, *arguments], env=variables, cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from tests.contributing import (
     MART,
     METRIC,
     checkout_with_a_metric_and_a_mart,
-    environment,
+    python,
     steps,
 )
 
@@ -49,21 +47,6 @@ def home(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dbt(checkout: Path, home: Path, *arguments: str) -> str:
     """Run dbt in the project of the copy; return what it printed."""
     return python(checkout / "dbt", home, "-m", "dbt.cli.main", *arguments)
-
-
-def python(folder: Path, home: Path, *arguments: str) -> str:
-    """Run Python in a folder of the copy; return what it printed."""
-    checkout = folder.parent if folder.name == "dbt" else folder
-    variables = environment(checkout) | {
-        "MEDALLION_HOME": str(home),
-        "DBT_TARGET_PATH": str(home / "target"),
-        "DBT_LOG_PATH": str(home / "logs"),
-    }
-    done = subprocess.run(
-        [sys.executable, *arguments], env=variables, cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_mart_holds_what_its_model_says(checkout: Path, home: Path) -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.contributing import FIELD, case_of_the_field, checkout_with_a_field, environment
+from tests.contributing import (
+    FIELD,
+    case_of_the_field,
+    checkout_with_a_field,
+    environment,
+    python,
+)
 
 EVENTS = [
     {"event_id": "with", "promotion_id": " spring sale "},
@@ -51,21 +57,6 @@ def test_the_field_reaches_silver(checkout: Path, tmp_path: Path) -> None:
 def medallion(checkout: Path, home: Path, *arguments: str) -> str:
     """Run a command of the copy; return what it printed."""
     return python(checkout, home, "-m", "medallion.cli", *arguments)
-
-
-def python(folder: Path, home: Path, *arguments: str) -> str:
-    """Run Python in a folder of the copy; return what it printed."""
-    checkout = folder.parent if folder.name == "dbt" else folder
-    variables = environment(checkout) | {
-        "MEDALLION_HOME": str(home),
-        "DBT_TARGET_PATH": str(home / "target"),
-        "DBT_LOG_PATH": str(home / "logs"),
-    }
-    done = subprocess.run(
-        [sys.executable, *arguments], env=variables, cwd=folder, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_every_file_that_repeats_the_contract_names_the_field(checkout: Path) -> None:
