@@ -39,7 +39,7 @@ gaps AS (
 ),
 usual_gap AS (
     SELECT COALESCE((PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY seconds)
-            + PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY seconds DESC)) / 2, 0) AS usual_seconds
+            - PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY -seconds)) / 2, 0) AS usual_seconds
     FROM gaps
     WHERE seconds IS NOT NULL
 ),
@@ -77,20 +77,20 @@ spans AS (
     WHERE begun.begun_at <= DATEADD('hour', -1, DATEADD('day', -places.days, quiet.last_at))
 ),
 numbers AS (
-    SELECT 0 AS number
-    UNION ALL SELECT 1 AS number
-    UNION ALL SELECT 2 AS number
-    UNION ALL SELECT 3 AS number
-    UNION ALL SELECT 4 AS number
-    UNION ALL SELECT 5 AS number
-    UNION ALL SELECT 6 AS number
-    UNION ALL SELECT 7 AS number
+    SELECT 0 AS n
+    UNION ALL SELECT 1 AS n
+    UNION ALL SELECT 2 AS n
+    UNION ALL SELECT 3 AS n
+    UNION ALL SELECT 4 AS n
+    UNION ALL SELECT 5 AS n
+    UNION ALL SELECT 6 AS n
+    UNION ALL SELECT 7 AS n
 ),
 days_of_spans AS (
-    SELECT spans.*, DATEADD('day', numbers.number, spans.first_at)::DATE AS dt
+    SELECT spans.*, DATEADD('day', numbers.n, spans.first_at)::DATE AS dt
     FROM spans
     CROSS JOIN numbers
-    WHERE DATEADD('day', numbers.number, spans.first_at)::DATE <= spans.until_at::DATE
+    WHERE DATEADD('day', numbers.n, spans.first_at)::DATE <= spans.until_at::DATE
 ),
 counted AS (
     SELECT days_of_spans.days, days_of_spans.hours, COUNT(silver.event_id) AS lines
@@ -190,9 +190,9 @@ usual AS (
         currency,
         hours,
         (PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY lines)
-            + PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY lines DESC)) / 2 AS usual_lines,
+            - PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY -lines)) / 2 AS usual_lines,
         (PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY net)
-            + PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY net DESC)) / 2 AS usual_net
+            - PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY -net)) / 2 AS usual_net
     FROM filled
     WHERE days > 0
     GROUP BY minutes, currency, hours
@@ -204,7 +204,7 @@ spreads AS (
         usual.currency,
         usual.hours,
         (PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY ABS(filled.net - usual.usual_net))
-            + PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY ABS(filled.net - usual.usual_net) DESC)) / 2 AS deviation
+            - PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY -ABS(filled.net - usual.usual_net))) / 2 AS deviation
     FROM usual
     INNER JOIN filled
         ON usual.minutes = filled.minutes
@@ -340,7 +340,7 @@ arrived AS (
     SELECT
         staged.source_file,
         staged.ingested_at,
-        staged.ts,
+        DATE_PART(EPOCH_MILLISECOND, staged.ts) AS sold_at,
         staged.loaded_at > DATEADD('second', -900, clock.as_of) AS is_recent
     FROM RETAIL.STAGING.PURCHASES AS staged
     CROSS JOIN clock
@@ -348,7 +348,7 @@ arrived AS (
         AND staged.loaded_at <= clock.as_of
 ),
 middles AS (
-    SELECT source_file, ingested_at, PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY ts) AS middle
+    SELECT source_file, ingested_at, PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY sold_at) AS middle
     FROM arrived
     GROUP BY source_file, ingested_at
 ),
@@ -356,7 +356,7 @@ counted AS (
     SELECT
         arrived.is_recent,
         COUNT(*) AS lines,
-        COUNT(CASE WHEN arrived.ts < DATEADD('day', -1, middles.middle) THEN 1 END) AS late
+        COUNT(CASE WHEN arrived.sold_at < middles.middle - 86400000 THEN 1 END) AS late
     FROM arrived
     INNER JOIN middles
         ON arrived.source_file = middles.source_file

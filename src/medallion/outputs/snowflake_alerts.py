@@ -150,13 +150,13 @@ spans AS (
     WHERE begun.begun_at <= {_earliest("quiet.last_at")}
 ),
 numbers AS (
-{_rows("number", [(number,) for number in range(8)])}
+{_rows("n", [(n,) for n in range(8)])}
 ),
 days_of_spans AS (
-    SELECT spans.*, DATEADD('day', numbers.number, spans.first_at)::DATE AS dt
+    SELECT spans.*, DATEADD('day', numbers.n, spans.first_at)::DATE AS dt
     FROM spans
     CROSS JOIN numbers
-    WHERE DATEADD('day', numbers.number, spans.first_at)::DATE <= spans.until_at::DATE
+    WHERE DATEADD('day', numbers.n, spans.first_at)::DATE <= spans.until_at::DATE
 ),
 counted AS (
     SELECT days_of_spans.days, days_of_spans.hours, COUNT(silver.event_id) AS lines
@@ -375,14 +375,14 @@ arrived AS (
     SELECT
         staged.source_file,
         staged.ingested_at,
-        staged.ts,
+        DATE_PART(EPOCH_MILLISECOND, staged.ts) AS sold_at,
         {_is_recent("staged.loaded_at")} AS is_recent
     FROM RETAIL.STAGING.PURCHASES AS staged
     CROSS JOIN clock
     WHERE {_window("staged.loaded_at", 1)}
 ),
 middles AS (
-    SELECT source_file, ingested_at, PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY ts) AS middle
+    SELECT source_file, ingested_at, PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY sold_at) AS middle
     FROM arrived
     GROUP BY source_file, ingested_at
 ),
@@ -390,7 +390,7 @@ counted AS (
     SELECT
         arrived.is_recent,
         COUNT(*) AS lines,
-        COUNT(CASE WHEN arrived.ts < DATEADD('day', -1, middles.middle) THEN 1 END) AS late
+        COUNT(CASE WHEN arrived.sold_at < middles.middle - 86400000 THEN 1 END) AS late
     FROM arrived
     INNER JOIN middles
         ON arrived.source_file = middles.source_file
@@ -513,9 +513,8 @@ def _earliest(moment: str) -> str:
 
 def _median(value: str) -> str:
     """Return SQL for a median: the mean of the lower and the upper one."""
-    lower = f"PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY {value})"
-    upper = f"PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY {value} DESC)"
-    return f"({lower}\n            + {upper}) / 2"
+    within = "PERCENTILE_DISC(0.5) WITHIN GROUP (ORDER BY {})"
+    return f"({within.format(value)}\n            - {within.format('-' + value)}) / 2"
 
 
 def _rows(names: str, rows: Iterable[tuple[int, ...]]) -> str:
