@@ -160,9 +160,10 @@ def staged_settings(warehouse: Warehouse) -> Reporting:
 
 
 def require_current(warehouse: Warehouse) -> None:
-    """Raise WarehouseError when a staging table was made by another version.
+    """Raise WarehouseError when another version made the staging tables.
 
-    Such a table lacks a column, or would round the decimals of one.
+    One of them lacks a column, would round the decimals of one, or has a column that this version
+    does not know and would leave empty. Or there is a table of a feed that it does not know.
     """
     existing: dict[str, dict[str, int | None]] = {}
     for table, column, scale in warehouse.execute(
@@ -182,6 +183,17 @@ def require_current(warehouse: Warehouse) -> None:
                 f"another version of medallion has made this home (staging.{table} {what}): "
                 "'medallion rebuild' makes it again from raw/"
             )
+    unknown = [
+        f"staging.{table}" if table not in TABLES else f"staging.{table}.{column}"
+        for table, staged in existing.items()
+        for column in staged
+        if column not in TABLES.get(table, {})
+    ]
+    if unknown:
+        raise WarehouseError(
+            f"a newer version of medallion has made this home (this one does not know "
+            f"{min(unknown)}): use that version, or 'medallion rebuild' makes it again from raw/"
+        )
 
 
 def other_versions(warehouse: Warehouse) -> list[tuple[str, int]]:

@@ -59,7 +59,7 @@ class Server:
 
     def control(self, **order: Any) -> dict[str, Any]:
         """Lets days pass (`days=65`), puts the files of a dbt project there (`deploy=NAME`,
-        `files=FOLDER`), or lets tasks fall due (`tick=True`)."""
+        `files=FOLDER`), or lets tasks (`tick=True`) or alerts (`alerts=True`) fall due."""
         url = f"http://{HOST}:{self.port}/standin/control"
         request = urllib.request.Request(url, json.dumps(order).encode())
         with urllib.request.urlopen(request, timeout=600) as answer:

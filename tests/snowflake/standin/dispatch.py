@@ -26,6 +26,7 @@ from tests.snowflake.standin.account import (
     read_properties,
     refusal,
 )
+from tests.snowflake.standin.alerts import Alerts
 from tests.snowflake.standin.buckets import Aws
 from tests.snowflake.standin.dbt_projects import check_version, runs_dbt
 from tests.snowflake.standin.loading import Loader
@@ -67,7 +68,7 @@ class Standin:
         for name in usage.VIEWS:
             account.things["VIEW", f"SNOWFLAKE.ACCOUNT_USAGE.{name}"] = Thing("ACCOUNTADMIN")
         account.things["SCHEMA", "SNOWFLAKE.ACCOUNT_USAGE"] = Thing("ACCOUNTADMIN")
-        self.tasks = Tasks(self)
+        self.tasks, self.alerts = Tasks(self), Alerts(self)
 
     def _sees(self, role: str, table: str) -> bool:
         return self.account.sees(role, ("TABLE", table))
@@ -156,6 +157,7 @@ class Standin:
             (r"CREATE\s+STREAM\s", self.tasks.stream),
             (r"DROP\s+STREAM\s", self.tasks.drop_stream),
             (r"(CREATE(\s+OR\s+ALTER)?|ALTER)\s+TASK\s", self.tasks.task),
+            (r"(CREATE(\s+OR\s+(ALTER|REPLACE))?|ALTER)\s+ALERT\s", self.alerts.run),
             (r"CREATE\s+SNOWFLAKE\.CORE\.BUDGET\s", budgets.create),
             (r"CALL\s+[\w.]+!\w+\s*\(", budgets.call),
             (r"EXECUTE\s+DBT\s+PROJECT\s", self.tasks.dbt),
@@ -237,7 +239,7 @@ class Standin:
     def control(self, order: dict[str, Any]) -> dict[str, Any]:
         """What tests may do to the world around: publish an issuer's key, let days pass, shut the
         account out of the bucket, put the files of a dbt project there as `snow dbt deploy` does,
-        let tasks fall due."""
+        let tasks or alerts fall due."""
         if "days" in order:
             self.loader.pass_time(timedelta(days=order["days"]))
         if "issuer" in order:
@@ -250,6 +252,9 @@ class Standin:
             project.state["files"] = order["files"]
         if order.get("tick"):
             return self.tasks.tick()
+        if order.get("alerts"):
+            with self._lock:
+                return self.alerts.fall_due()
         return {"now": str(self.loader.now())}
 
 

@@ -20,6 +20,7 @@ class Session:
     query_tag: str = ""
     search_path: tuple[str, ...] = ()
     autocommit: bool = True
+    serverless: bool = False
     state: dict[str, Any] = field(default_factory=dict)
 
     def full_name(self, name: str) -> str:
@@ -38,7 +39,9 @@ class Session:
         self.account.require(self.role, privilege, key)
 
     def compute(self) -> None:
-        """Raises unless there is a warehouse that the role may use."""
+        """Raises unless there is a warehouse that the role may use, or none is needed."""
+        if self.serverless:
+            return
         if not self.warehouse:
             raise missing("WAREHOUSE", "(none selected in this session)")
         self.require("USAGE", ("WAREHOUSE", self.warehouse))
