@@ -64,7 +64,7 @@ def same(cli: Cli, built: Path, held: Path, *arguments: str) -> str:
         "DESCRIBE purchases_gold",
         "SHOW TABLES",
         "EXPLAIN SELECT 1",
-        "PIVOT purchases_gold ON currency IN ('USD') USING sum(lines)",
+        "PIVOT purchases_gold ON currency IN ('USD') USING sum(lines) ORDER BY ALL",
         "WITH own AS (SELECT 1 AS a) SELECT * FROM own -- ; a comment",
     ],
 )
