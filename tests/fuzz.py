@@ -122,6 +122,7 @@ def mapping_seeds() -> Iterator[bytes]:
     for path in sorted((ROOT / "examples").rglob("*.toml")):
         if {"fields", "events"} & tomllib.loads(path.read_text()).keys():
             yield path.read_bytes()
+    yield b"a = " + b"[" * LONGEST
 
 
 @dataclass(frozen=True)

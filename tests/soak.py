@@ -204,7 +204,6 @@ class Soak:
 
     def round(self, seconds: float, *, is_killed: bool) -> None:
         """Let `up` run for some seconds."""
-        chance = self._chance
         self._change_weather(is_rough=is_killed)
         arguments = ("up", "--no-dashboard", "--rate", str(RATE), "--faults", "0.02")
         command = [sys.executable, "-m", "medallion.cli", *arguments, "--home", str(self.home)]
@@ -216,27 +215,33 @@ class Soak:
                 env=self.environment | self._weather.environment,
                 start_new_session=True,
             )
+        try:
+            usage = self._watch(up, seconds, is_killed=is_killed)
+            if up.poll() is not None:
+                self._ended(up.returncode)
+            elif is_killed:
+                self.kills += 1
+            else:
+                up.terminate()
+                self._ended(up.wait(60))
+                if growth := usage.growth():
+                    self.violations.append(growth)
+        finally:
+            if up.poll() is None:
+                os.killpg(up.pid, signal.SIGKILL)
+                up.wait()
+
+    def _watch(self, up: subprocess.Popen[bytes], seconds: float, *, is_killed: bool) -> Usage:
+        """Let other producers act while `up` runs, for some seconds; return what it has held."""
         end, usage = time.monotonic() + seconds, Usage()
         while time.monotonic() < end and up.poll() is None:
             self._producers.act()
             usage.look(up.pid)
-            if chance.random() < 0.05:
+            if self._chance.random() < 0.05:
                 self._change_weather(is_rough=is_killed)
             time.sleep(LOOK)
-        if up.poll() is not None:
-            self._ended(up.returncode)
-            return
-        self.usage = max(self.usage, usage, key=lambda u: len(u.memory))
-        if is_killed:
-            os.killpg(up.pid, signal.SIGKILL)
-            up.wait()
-            self.kills += 1
-            return
-        up.terminate()
-        if up.wait(60):
-            self._ended(up.returncode)
-        if growth := usage.growth():
-            self.violations.append(growth)
+        self.usage = max(self.usage, usage, key=lambda usage: usage.seconds)
+        return usage
 
     def _change_weather(self, *, is_rough: bool) -> None:
         chance = self._chance
@@ -251,7 +256,7 @@ class Soak:
         """Note how `up` has ended by itself: with one line, or it is a violation."""
         said = self._log.read_text(errors="replace")
         errors = [line for line in said.splitlines() if line.startswith("error:")]
-        if code not in (1, 2) or "Traceback" in said or "leaked" in said:
+        if code not in (0, 1, 2) or "Traceback" in said or "leaked" in said:
             self.violations.append(f"exit {code}:\n{said[-3000:]}")
         elif code == 2 and len(errors) != 1:
             self.violations.append(f"exit 2 with {len(errors)} lines that say why:\n{said[-3000:]}")

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from random import Random
 
 import pyarrow.parquet as pq
 import pytest
 
 from medallion.cleaning import plain
+from medallion.errors import SettingsError
 from medallion.lake.receipts import read_receipts
 from medallion.lake.seals import Damaged
+from medallion.settings import read_file
 from tests.conformance.damage import damaged
 from tests.fuzz import TARGETS, Target, receipt_file_seeds
 
 INPUTS = 100
+
+
+def test_settings_that_are_nested_too_deeply_are_refused(tmp_path: Path) -> None:
+    """As a mapping is that the fuzzer has found."""
+    path = tmp_path / "medallion.toml"
+    path.write_text("a = " + "[" * 2_000)
+    with pytest.raises(SettingsError, match="no TOML that can be read"):
+        read_file(path)
 
 
 def _number(value: int) -> bytes:
@@ -47,5 +58,9 @@ def test_no_input_breaks_a_promise(target: Target) -> None:
     seeds, chance = [*target.seeds()], Random(1)
     assert seeds
     sound = chance.sample(seeds, min(INPUTS, len(seeds)))
-    for data in (*sound, *(damaged(chance, chance.choice(seeds)) for _ in range(INPUTS))):
+    for data in (
+        seeds[-1],
+        *sound,
+        *(damaged(chance, chance.choice(seeds)) for _ in range(INPUTS)),
+    ):
         target.check(data)

@@ -73,6 +73,35 @@ def test_memory_that_a_thread_does_not_get_is_one_line(home: Path, cli: Cli) -> 
     assert "80 accepted" in result.stdout and no_leftovers(home)
 
 
+def test_a_stream_whose_files_may_not_grow_ends_with_one_line(tmp_path: Path, cli: Cli) -> None:
+    """Also while the simulator writes, from a thread of its own."""
+    arguments = ("up", "--rate", "200", "--no-dashboard")
+    result = limited(tmp_path, *arguments, RLIMIT_FSIZE=MIB // 16)
+    assert result.returncode == 2, result.stdout + result.stderr
+    require_one_line(result.stderr, "File too large")
+    assert cli(tmp_path, "clean").exit_code == 0 and no_leftovers(tmp_path)
+
+
+COMMIT = """
+import resource, sys
+from pathlib import Path
+from medallion.platforms.warehouse import open_warehouse, transaction
+with open_warehouse(Path(sys.argv[1])) as warehouse:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+    with transaction(warehouse):
+        warehouse.execute("CREATE TABLE t AS SELECT hash(range) FROM range(50000)")
+"""
+
+
+def test_a_commit_that_fails_says_why(tmp_path: Path) -> None:
+    """And not that there is nothing to roll back."""
+    command = [sys.executable, "-c", COMMIT, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    last = result.stderr.rstrip().splitlines()[-1]
+    assert result.returncode == 1 and "File too large" in result.stderr, result.stderr
+    assert "rollback" not in last, last
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of its own."""
