@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 run: .venv/.ready  ## simulate purchases, bring them to gold, audit
 	$(BIN)/medallion run --targets
 live: .venv/.ready-live  ## stream until Ctrl-C, with the dashboard on http://127.0.0.1:8501
-	$(BIN)/medallion up --rate 1 --targets
+	$(BIN)/medallion up --rate 1
 setup: .venv/.ready-test  ## .venv with the medallion command, and all that the tests need
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

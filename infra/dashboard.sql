@@ -19,13 +19,12 @@ GRANT USAGE ON SCHEMA RETAIL.APPS TO ROLE RETAIL_READER;
 
 -- The container runtime: the app runs in a node of this pool, which a look at the page wakes and which
 -- costs until it suspends itself (docs.snowflake.com/en/sql-reference/sql/create-compute-pool). It takes
--- its packages from PyPI (.../developer-guide/streamlit/app-development/dependency-management).
+-- its packages from PyPI (.../developer-guide/streamlit/app-development/dependency-management), by
+-- Snowflake's own rule (.../developer-guide/external-network-access/external-network-access-examples).
 USE ROLE ACCOUNTADMIN;
 CREATE COMPUTE POOL IF NOT EXISTS RETAIL_APPS
     MIN_NODES = 1 MAX_NODES = 1 INSTANCE_FAMILY = CPU_X64_XS AUTO_SUSPEND_SECS = 600;
 GRANT USAGE ON COMPUTE POOL RETAIL_APPS TO ROLE RETAIL_DASHBOARD;
-CREATE OR ALTER NETWORK RULE RETAIL.APPS.PYPI
-    TYPE = HOST_PORT MODE = EGRESS VALUE_LIST = ('pypi.org', 'files.pythonhosted.org');
 CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS RETAIL_PYPI
-    ALLOWED_NETWORK_RULES = (RETAIL.APPS.PYPI) ENABLED = TRUE;
+    ALLOWED_NETWORK_RULES = (SNOWFLAKE.EXTERNAL_ACCESS.PYPI_RULE) ENABLED = TRUE;
 GRANT USAGE ON INTEGRATION RETAIL_PYPI TO ROLE RETAIL_DASHBOARD;

@@ -131,7 +131,6 @@ def test_grammar_of_the_script(tmp_path: Path) -> None:
     assert [match and match[1] for match in unknown] == [
         "CREATE COMPUTE POOL IF NOT EXISTS RETAIL",
         "GRANT USAGE ON COMPUTE POOL RETAIL",
-        "CREATE OR ALTER NETWORK RULE RETAIL",
         "CREATE EXTERNAL ACCESS INTEGRATION IF NOT EXISTS RETAIL",
     ]
     assert told["foreign"] == {}

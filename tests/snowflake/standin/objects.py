@@ -52,6 +52,9 @@ PROPERTIES: dict[str, set[str]] = {
     | {"DEFAULT_TARGET", "DBT_VERSION", "AUTO_COMPILE", "DEFAULT_WRITEBACK"},
 }
 """By kind: the properties that the stand-in knows."""
+SNOWFLAKES_RULES = {"SNOWFLAKE.EXTERNAL_ACCESS.PYPI_RULE"}
+"""Network rules of every account (docs.snowflake.com/en/developer-guide/external-network-access/
+external-network-access-examples)."""
 OR_ALTER = {"ROLE", "WAREHOUSE", "NETWORK POLICY", "NETWORK RULE", "AUTHENTICATION POLICY"} | {
     "FILE FORMAT",
     "STAGE",
@@ -169,7 +172,8 @@ def _valid(session: Session, kind: str, thing: Thing) -> None:
             if ("NETWORK RULE", session.full_name(name)) not in session.account.things:
                 raise missing("NETWORK RULE", name)
     for name in re.findall(r"[\w.]+", properties.get("ALLOWED_NETWORK_RULES", "")):
-        if ("NETWORK RULE", session.full_name(name)) not in session.account.things:
+        is_known = ("NETWORK RULE", session.full_name(name)) in session.account.things
+        if not is_known and name.upper() not in SNOWFLAKES_RULES:
             raise missing("NETWORK RULE", name)
     if kind == "STREAMLIT":  # docs.snowflake.com/en/sql-reference/sql/create-streamlit
         session.require("USAGE", ("WAREHOUSE", properties["QUERY_WAREHOUSE"].upper()))
