@@ -46,7 +46,7 @@ _ARENA_MAX = -8
 
 
 def share_heap() -> None:
-    """Let all threads, and child processes, use one heap where the address space is limited.
+    """Let all threads use one heap where the address space is limited.
 
     The GNU C library would reserve 64 MiB for each thread, whatever it needs.
     """
@@ -56,7 +56,6 @@ def share_heap() -> None:
 
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_ARENA_MAX, 1)
-    os.environ["MALLOC_ARENA_MAX"] = "1"
 
 
 class Ending:
