@@ -1,4 +1,4 @@
-"""The dashboard as an app in Snowflake, which `snow streamlit deploy` takes from this folder."""
+"""The dashboard as an app in Snowflake; `snow streamlit deploy` deploys it from this folder."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""A real browser on this machine, and what it must never do."""
+"""A real browser on this machine; a request to any other machine is a failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLAGS = [
 
 
 def chromium() -> str:
-    """Where Chromium is."""
+    """Return the path of Chromium."""
     names = ("chromium", "chromium-browser", "google-chrome")
     browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if not browser:
@@ -40,7 +40,7 @@ def chromium() -> str:
 
 @dataclass
 class Watched:
-    """A page, with what went wrong in it."""
+    """A page, with its errors and its requests to other machines."""
 
     page: Page
     errors: list[str] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Watched:
     """Set by a test that takes the server away: the browser tells that as an error."""
 
     def text(self, selector: str) -> str:
-        """What stands in an element, as a reader sees it."""
+        """Return the text of an element, as a reader sees it."""
         return self.page.locator(selector).first.inner_text()
 
     def wait_until(self, selector: str, expected: str, seconds: float = 30) -> None:

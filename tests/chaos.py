@@ -96,7 +96,7 @@ class Judge:
         self._sound = self.values()
 
     def verdict(self) -> str:
-        """Return 'named', 'harmless', or what is wrong and nobody says."""
+        """Return 'named', 'harmless', or a sentence about damage that nothing reports."""
         try:
             with open_warehouse(self._home, read_only=True) as warehouse:
                 report = audit(self._lake, warehouse, home=self._home, progress=lambda _: None)

@@ -1,4 +1,5 @@
-"""What the tests share: a home brought to gold once, and the command line as a function."""
+"""Fixtures that many tests share: a home brought to gold once, and the command line as a
+function."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Publishes what the tests counted, by `record_property`, added up by name."""
+    """Print the counts that tests recorded with `record_property`, summed up by name."""
     figures: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:

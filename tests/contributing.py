@@ -1,4 +1,4 @@
-"""Copies of the checkout in which somebody has followed the steps of CONTRIBUTING.md."""
+"""Copies of the checkout in which the steps of CONTRIBUTING.md were followed."""
 
 from __future__ import annotations
 

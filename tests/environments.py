@@ -16,8 +16,10 @@ BUILD = Path(__file__).parents[1] / "build"
 
 
 def made(name: str, sources: bytes, make: Callable[[Path], object]) -> Path:
-    """The folder of a name that `make` fills, anew whenever `sources` change. Who comes second
-    waits for the first one; what a killed one left is thrown away."""
+    """Return the folder of a name, which `make` fills again whenever `sources` change.
+
+    Of several processes one makes it and the others wait; the rest of a killed one is removed.
+    """
     digest = hashlib.sha256(sources + sys.version.encode()).hexdigest()[:12]
     folder = BUILD / f"{name}-{digest}"
     ready = folder / ".ready"

@@ -58,12 +58,12 @@ class S3:
         )
 
     def keep_versions(self) -> None:
-        """From now on the bucket keeps what is replaced or deleted."""
+        """Switch on versioning: the bucket keeps what is replaced or deleted."""
         enabled = {"Status": "Enabled"}
         self._s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration=enabled)
 
     def settings(self) -> dict[str, str]:
-        """What Spark must be told to find it."""
+        """Return the settings with which Spark finds the server."""
         return {
             "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
             "spark.hadoop.fs.s3a.endpoint": self.endpoint,
@@ -74,7 +74,7 @@ class S3:
         }
 
     def environment(self) -> dict[str, str]:
-        """What a client must be told to find it."""
+        """Return the environment with which a client finds the server."""
         return {
             "MEDALLION_LAKE": f"s3://{self.bucket}",
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -116,7 +116,7 @@ class S3:
         urllib.request.urlopen(request, timeout=10).close()
 
     def empty(self) -> None:
-        """Deletes every object, and what was announced so far."""
+        """Delete every object, and the notifications so far."""
         for key in self.objects(""):
             self._s3.delete_object(Bucket=self.bucket, Key=key)
         self.notices()

@@ -43,13 +43,13 @@ _LOOKS = (
 
 
 def looks() -> str:
-    """A checksum of all that says how the dashboard looks."""
+    """Return a checksum of the files that determine how the dashboard looks."""
     folder = ROOT / "src" / "medallion" / "outputs" / "dashboard"
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _LOOKS)).hexdigest()
 
 
 def main() -> None:
-    """Takes every picture anew."""
+    """Take all pictures again."""
     medallion = [sys.executable, "-m", "medallion.cli"]
     with tempfile.TemporaryDirectory() as folder:
         home, port = Path(folder) / "home", free_port()

@@ -1,4 +1,4 @@
-"""Alarms: a clean week is silent, what is planted is named at once, and somebody hears of it."""
+"""Alarms: a clean week is silent, planted incidents are named at once, and alarms are delivered."""
 
 from __future__ import annotations
 

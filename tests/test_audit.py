@@ -1,4 +1,4 @@
-"""The audit, and that each planted violation turns it red with the offender named."""
+"""The audit: each planted violation makes it fail, with the offender named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks: what is measured is what was spent, and a wrong result has no time."""
+"""The benchmarks: they measure what was really spent, and a wrong result has no time."""
 
 from __future__ import annotations
 

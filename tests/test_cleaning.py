@@ -1,4 +1,4 @@
-"""The cleaner through its front door: raw files in, bronze, quarantine and receipts out."""
+"""The cleaner as users run it: from raw files to bronze, quarantine and receipts."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_every_suffix_anywhere_under_raw_is_taken(tmp_path: Path, cli: Cli) -> N
 
 
 def archives(line: bytes) -> dict[str, bytes]:
-    """Archives that are not read, under names of what is."""
+    """Archives in formats that are not read, under names of formats that are."""
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("day.json", line)

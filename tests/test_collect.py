@@ -1,4 +1,4 @@
-"""Events by HTTP: an answer says that they are in raw/, and nothing is stored twice."""
+"""Events by HTTP: an answer means that they are in raw/, and nothing is stored twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: its numbers are those of the warehouse, and it copes."""
+"""The dashboard in a real browser: its numbers equal the warehouse, and it survives failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doors: who may ask the dashboard, and what a query may reach."""
+"""Access limits: who may use the dashboard, and what a query may reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.processes import free_port
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[socket.socket]:
-    """A listener that stands for everything outside: the server is told that it is the proxy."""
+    """A listener in place of everything outside: the server uses it as its proxy."""
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.MonkeyPatch.context() as patch:
         listener.setblocking(False)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"

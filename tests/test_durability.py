@@ -51,7 +51,7 @@ class Disk:
         return self._step
 
     def lost(self, folder: Path) -> list[str]:
-        """Return what a power cut now would take: files, or the names of files and folders."""
+        """Return what a power cut would lose now: files, or the names of files and folders."""
         paths = [p for p in folder.rglob("*") if not p.name.startswith(".")]
         contents = [str(p) for p in paths if p.is_file() and p.stat().st_ino not in self.flushed]
         names = [

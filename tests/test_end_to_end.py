@@ -1,4 +1,4 @@
-"""From an event to gold, held against the simulator's answer key; then the same under trouble."""
+"""From an event to gold, compared with the simulator's answer key; then the same with failures."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_second_run_adds_up_and_a_third_changes_nothing(
 
 
 def assert_lines_add_up(output: str) -> None:
-    """What the simulator says that it put into raw/ is what the cleaner says that it took."""
+    """Assert that the cleaner read what the simulator says that it wrote into raw/."""
     numbers = re.search(
         r"([\d,]+) lines in [\d,]+ objects \(([\d,]+) of purchases, ([\d,]+) of products.*?"
         r"cleaned +([\d,]+) lines",

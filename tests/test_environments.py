@@ -1,4 +1,5 @@
-"""What the tests make once is made once, however many ask and whatever was killed."""
+"""Things that the tests make once are made only once, with any number of users and after any
+kill."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Erasure in a bucket that keeps versions: the id is gone from every version of every object, every
-total stays, and whatever stops the act, it can be finished."""
+"""Erasure in a bucket with versions: the id is gone from every version of every object, every total
+stays, and an interrupted erasure can be finished."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ buckets = itertools.count()
 
 @pytest.fixture
 def bucket(server: S3) -> Versioned:
-    """A bucket in which the customer is everywhere that it can be, also in what was replaced,
-    deleted, or left behind by a cluster."""
+    """A bucket with the customer in every possible place, also in replaced and deleted objects and
+    in those that a cluster left behind."""
     shop = Versioned(server.endpoint, f"shop-{next(buckets)}")
     own = [
         event(event_id="a", customer_id=ID),

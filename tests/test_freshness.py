@@ -1,4 +1,4 @@
-"""How fresh a home is: the states, the sign of life, and that every place says the same."""
+"""The freshness of a home: the states, the heartbeat, and the same words in every place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house itself: which way imports point, and that the documents say what is true."""
+"""The structure of the project: the direction of imports, and that the documents are true."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def floors() -> dict[str, int]:
 
 
 def imports(path: Path) -> set[str]:
-    """The parts of this package that a module imports, by the first name under medallion."""
+    """Return the first names under medallion that a module imports."""
     parts = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -99,7 +99,7 @@ def test_every_public_module_class_and_function_has_a_docstring() -> None:
 
 
 def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
-    """Every verb by the words that call it."""
+    """Return every verb by the words that call it."""
     verbs: dict[str, click.Command] = {}
     for name, command in group.commands.items():
         nested = isinstance(command, click.Group)

@@ -1,4 +1,4 @@
-"""What is installed without a clone: the wheel, and a home with a dbt project of its own."""
+"""An installation without a clone: the wheel, and a home with a dbt project of its own."""
 
 from __future__ import annotations
 

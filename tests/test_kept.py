@@ -1,4 +1,4 @@
-"""What is made once on a machine: the parsed project is that of the files, whatever the home."""
+"""Files that are made once on a machine: the parsed project belongs to its sources, in any home."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Micro-batches: they leave what a build from nothing would, and a fast producer is held back."""
+"""Micro-batches: they give the same rows as a build from nothing, and a fast simulator is
+paused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What replaces something compares first: what would be lost is named, and nothing is done."""
+"""Commands that replace data compare first: if something would be lost, they name it and stop."""
 
 from __future__ import annotations
 

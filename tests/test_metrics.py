@@ -1,4 +1,4 @@
-"""The metrics: one definition, from which figures, templates and docs all come."""
+"""The metrics: one definition, from which figures, templates and documents are made."""
 
 from __future__ import annotations
 

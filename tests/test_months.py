@@ -1,4 +1,5 @@
-"""A relation of all history is published in a file for each month; what has not changed stays."""
+"""A relation of all history is published as one file per month; unchanged months keep their
+file."""
 
 from __future__ import annotations
 

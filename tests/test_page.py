@@ -1,4 +1,4 @@
-"""What the page says of itself: how fresh it is, of which day, and what it does not know."""
+"""What the page says about itself: its freshness, its day, and what is unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The periods of the dashboard: calendar, comparison, address, and what is taken away as CSV."""
+"""The periods of the dashboard: calendar, comparison, address, and tables downloaded as CSV."""
 
 from __future__ import annotations
 

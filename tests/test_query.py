@@ -250,7 +250,7 @@ def test_a_table_fits_and_cuts_nothing(width: int | None) -> None:
 
 
 def on_terminal(*arguments: str, columns: int, lines: int = 50, **environment: str) -> str:
-    """What a person sees who calls `medallion` on a terminal of this size."""
+    """Return what a person sees who runs `medallion` on a terminal of this size."""
     screen, terminal = pty.openpty()
     command = [sys.executable, "-m", "medallion.cli", *arguments]
     size = {"COLUMNS": str(columns), "LINES": str(lines)}

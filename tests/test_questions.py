@@ -1,4 +1,4 @@
-"""Questions while it streams: the runner answers the other processes of its user."""
+"""Questions while a stream runs: the runner answers other processes of the same user."""
 
 from __future__ import annotations
 

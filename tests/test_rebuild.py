@@ -1,4 +1,4 @@
-"""`medallion rebuild`: everything comes again from raw/ alone, and nothing is lost on the way."""
+"""`medallion rebuild`: everything is built again from raw/ alone, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused says so: slips of the finger, data not taken, homes of another version."""
+"""Refusals and their messages: typing errors, data that is not read, homes of another version."""
 
 from __future__ import annotations
 

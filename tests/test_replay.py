@@ -1,4 +1,4 @@
-"""`medallion quarantine replay`: rejected lines come again when the rules accept them by now."""
+"""`medallion quarantine replay`: rejected lines are sent again if the current rules accept them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How a home reports: its settings file, the options kept in it, and what a change does."""
+"""The settings of a home: its file, the options that are saved in it, and the effect of a
+change."""
 
 from __future__ import annotations
 
@@ -131,7 +132,11 @@ def test_init_lays_out_a_home_and_overwrites_nothing(tmp_path: Path) -> None:
 
     result = invoke("init", str(home), "--time-zone", "Asia/Tokyo")
     assert result.exit_code == 0, result.output
-    assert tomllib.loads((home / FILE).read_text()) == {"time_zone": "Asia/Tokyo"}
+    assert tomllib.loads((home / FILE).read_text()) == {
+        "time_zone": "Asia/Tokyo",
+        "alarms": {},
+        "retention": {},
+    }
     assert '# reporting_currency = "EUR"' in (home / FILE).read_text()
     refused(invoke("init", str(home)), f"{home / FILE} already")
     refused(invoke("init", str(home), "--home", str(tmp_path)), "either as FOLDER or with --home")
@@ -197,8 +202,8 @@ def shop(home: Path) -> Path:
 
 
 def relations(home: Path) -> dict[str, list[str]]:
-    """The rows of every relation that is reported from, but for what tells of the loads: numbers,
-    times, and data_quality."""
+    """Return the rows of all reporting relations, except those about the loads: numbers, times, and
+    data_quality."""
     answers = {}
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as db:
         named = db.execute(

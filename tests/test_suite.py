@@ -18,7 +18,7 @@ RAISING = {"refusal", "ProgrammingError", "_failed"}
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Yield what a module imports, a relative import with its dots."""
+    """Yield the names that a module imports; a relative import keeps its dots."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             yield "." * node.level + (node.module or "")

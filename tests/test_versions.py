@@ -1,4 +1,4 @@
-"""A raw object that is appended to or rewritten: its newest version speaks for it."""
+"""A raw object that is appended to or rewritten: only its newest version counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A home of many objects: what a pass looks at, what is compacted, what is retired."""
+"""A home of many objects: which ones a pass looks at, compaction, and retention."""
 
 from __future__ import annotations
 

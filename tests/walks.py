@@ -1,4 +1,5 @@
-"""Random walks through the views of the dashboard, held to the receipt lines of the warehouse."""
+"""Random walks through the views of the dashboard, compared with the receipt lines of the
+warehouse."""
 
 from __future__ import annotations
 

@@ -24,19 +24,19 @@ from medallion.platforms.platform import Platform
 from medallion.simulation import Producer
 
 IDLE, IDLE_TO_LOOK = 0.05, 20
-"""Seconds between two looks at raw/ when nothing waits: at least IDLE, and at least so many times
-the seconds of a look, so that looking does not keep a processor busy."""
+"""Seconds between two looks at raw/ when nothing waits: at least IDLE, and at least IDLE_TO_LOOK
+times the duration of a look, so that looking does not keep a processor busy."""
 
 ALL = None
 LIVE = "tag:spine tag:live,config.materialized:incremental"
 MARTS = "tag:stream,config.materialized:incremental"
-"""Selections of models: every model; those of the live dashboard and all they need; and also the
-marts whose cost hardly grows with history. All others read the whole history: they are built when a
-stream starts and ends, and by every `run` and `transform`."""
+"""Selections of models: all models; those of the live dashboard with everything they need; and
+these plus the marts whose cost hardly grows with history. All others read the whole history: they
+are built when a stream starts and ends, and by every `run` and `transform`."""
 
 
 class Build(Enum):
-    """The choice of models by the pipeline itself."""
+    """The choice of models is left to the pipeline."""
 
     DUE = "due"
     """ALL in the first pass, then LIVE with each batch, and MARTS every MARTS_EVERY seconds or when
@@ -46,8 +46,8 @@ class Build(Enum):
 MARTS_EVERY, RESTING = 10.0, 1.0
 
 BACKLOG = 50_000
-"""Lines that may wait in raw/ before our own producer pauses. Other producers never pause: raw/ is
-their buffer."""
+"""The number of lines that may wait in raw/ before the simulator pauses. Other producers never
+pause: raw/ is their buffer."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class BatchReport:
 
     @property
     def changes(self) -> int:
-        """The number of rows and superseded versions that the models have to take in."""
+        """The number of rows and superseded versions that the models have to process."""
         return self.loaded.rows + self.loaded.superseded
 
     @property
@@ -167,7 +167,7 @@ class Pipeline:
             seconds[name] = time.monotonic() - started
 
     def close(self) -> None:
-        """Close what is kept open between two passes."""
+        """Close everything that is kept open between two passes."""
         self._transformer.close()
 
 

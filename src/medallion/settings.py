@@ -1,4 +1,4 @@
-"""Settings: what the environment, the command line and the settings file of a home say."""
+"""Settings: the environment, the command line and the settings file of a home."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medallion.errors import SettingsError, did_you_mean
 DEFAULT_HOME = Path("data")
 _INSTALLED = Path(__file__).with_name("project")
 PROJECT = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2]
-"""The folder with dbt/, bi/ and examples/: in a wheel a part of the package, else the checkout."""
+"""The folder with dbt/, bi/ and examples/: part of the package in a wheel, else the checkout."""
 
 DBT_PROJECT = PROJECT / "dbt"
 EXAMPLES = PROJECT / "examples"
@@ -32,10 +32,10 @@ def dbt_project(home: Path) -> Path:
 
 @dataclass(frozen=True)
 class SnowflakeAccount:
-    """How to sign in to a warehouse in Snowflake by key pair: what SNOWFLAKE_<FIELD> says.
+    """How to sign in to a warehouse in Snowflake by key pair, from the variables SNOWFLAKE_<FIELD>.
 
-    dbt reads the same variables through dbt/profiles.yml, which has the same defaults. Without a
-    host it is the account's own address.
+    dbt reads the same variables through dbt/profiles.yml, with the same defaults. Without a host,
+    the account's own address is used.
     """
 
     account: str
@@ -75,10 +75,10 @@ class SnowflakeAccount:
 
 @dataclass(frozen=True)
 class Reporting:
-    """How a home reports.
+    """The reporting settings of a home.
 
-    - `reporting_currency`: what amounts are converted to (ISO 4217); None for the only currency
-      that is sold in, else USD.
+    - `reporting_currency`: the currency that amounts are converted to (ISO 4217); None for the only
+      currency of the sales, or USD if there are several.
     - `time_zone`: that of the dashboard, and of stores whose own is unknown (IANA); None for UTC.
     """
 
@@ -92,14 +92,14 @@ ALARM_RULES = ("silence", "sales", "quarantine", "unknown field", "late", "fresh
 
 @dataclass(frozen=True)
 class Thresholds:
-    """From where on the rules of the alarms speak: the table [alarms] of the settings file.
+    """The thresholds of the alarms: the table [alarms] of the settings file.
 
-    - `*_minutes`: how long something lasts at least.
-    - `*_lines`: of how many lines there is talk at least.
-    - `*_share`: the part of the lines, up to 1, that is too much.
-    - `sales_spreads`: how many times their usual spread sales are away.
-    - `share_times`: how many times its usual value a share is.
-    - `off`: the rules that say nothing.
+    - `*_minutes`: the shortest duration that raises an alarm.
+    - `*_lines`: the smallest number of lines that is compared.
+    - `*_share`: the share of the lines, up to 1, above which an alarm is raised.
+    - `sales_spreads`: how many times their usual spread sales must differ.
+    - `share_times`: how many times its usual value a share must reach.
+    - `off`: the rules that are switched off.
     """
 
     silence_minutes: float = 1
@@ -117,9 +117,9 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """What the settings file of a home says.
+    """The content of the settings file of a home.
 
-    `raw_days` is the age of raw objects in days from which on they are retired; None for never.
+    `raw_days` is the age in days at which raw objects are retired; None for never.
     """
 
     reporting: Mapping[str, str] = field(default_factory=dict)
@@ -135,11 +135,11 @@ TABLES = {"alarms": tuple(f.name for f in fields(Thresholds)), "retention": ("ra
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for: where the home is, its lake, its warehouse, and how it reports.
+    """The settings of a command: the home, its lake, its warehouse, and how it reports.
 
     `bucket` is that of a lake in S3, `snowflake` the account of a warehouse there. `changes` are
     the settings that were given with this command and are not in the home's file. The command line
-    makes it, once; nothing else reads the environment.
+    creates this object once; nothing else reads the environment.
     """
 
     home: Path
@@ -156,12 +156,12 @@ class Settings:
         home: Path | None,
         given: Mapping[str, str | None] | None = None,
     ) -> Settings:
-        """Put together the environment, the options of a command and the home's file.
+        """Combine the environment, the options of a command and the home's file.
 
         Args:
             environment: MEDALLION_HOME, MEDALLION_LAKE and MEDALLION_WAREHOUSE count.
-            home: wins over MEDALLION_HOME; without both it is ./data.
-            given: options by key; they win over the home's file.
+            home: takes precedence over MEDALLION_HOME; without both it is ./data.
+            given: options by key; they take precedence over the home's file.
 
         Raises:
             SettingsError: something cannot be used.
@@ -185,7 +185,7 @@ class Settings:
 
 
 def read_file(path: Path) -> SettingsFile:
-    """Return what a settings file says; the defaults where there is none.
+    """Return the content of a settings file; the defaults if there is none.
 
     Raises:
         SettingsError: the file, a key or a value cannot be used.
@@ -211,7 +211,7 @@ def read_file(path: Path) -> SettingsFile:
 
 
 def days_of(age: str) -> int | None:
-    """Return the days of an age such as 400d; None for a text that is no age."""
+    """Return the days of an age such as 400d; None for a text that is not an age."""
     match = re.fullmatch(r"([1-9]\d{0,4})d", age.strip())
     return int(match[1]) if match else None
 
@@ -233,7 +233,7 @@ def _raw_days(retention: Mapping[str, Any], path: Path) -> int | None:
 
 
 def _require_known(written: Collection[str], keys: tuple[str, ...], where: str) -> None:
-    """Raise SettingsError for a key that is none of `keys`."""
+    """Raise SettingsError for a key that is not one of `keys`."""
     for name in written:
         if name in keys:
             continue
@@ -271,7 +271,7 @@ def _require_threshold(name: str, value: Any, where: str) -> None:
 def with_setting(text: str, name: str, value: str) -> str:
     """Return the text of a settings file with a key set.
 
-    The key keeps its line, also where that is commented out; else it gets a new first line.
+    The key keeps its line, even if that line is commented out; else it gets a new first line.
     """
     line = f'{name} = "{value}"'
     for start in ("", "#"):
@@ -293,7 +293,7 @@ def _require(name: str, value: Any, where: str) -> None:
 
 
 def _nearest(word: str, known: Collection[str]) -> str:
-    """Return the nearest known word as the end of a sentence; a city stands for its zone."""
+    """Return the nearest known word as the end of a sentence; a city also finds its zone."""
     city = word.replace(" ", "_").casefold()
     zones = sorted(name for name in known if name.casefold().endswith(f"/{city}"))
     return f"; did you mean {zones[0]}?" if zones else did_you_mean(word, known)

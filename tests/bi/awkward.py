@@ -1,4 +1,4 @@
-"""A relation with whatever may go wrong in a file."""
+"""A relation with values that are hard to write to a file."""
 
 from __future__ import annotations
 

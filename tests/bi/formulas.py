@@ -1,6 +1,6 @@
-"""The formulas of the three tools, read back from the templates and said in SQL for DuckDB, each
-with what its vendor says of NULL, BLANK and 0. Nothing here knows how the templates are made.
-"""
+"""The formulas of the three tools, read back from the templates and translated to SQL for DuckDB,
+with each vendor's rules for NULL, BLANK and 0. Nothing in this module knows how the templates are
+made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Node = tuple[Any, ...]
 
 
 def parse(text: str) -> Node:
-    """A formula as a tree. Raises ValueError for what is none."""
+    """Return a formula as a tree. Raises ValueError for text that is no formula."""
     tokens, place = [], 0
     while place < len(text.rstrip()):
         match = _TOKENS.match(text, place)

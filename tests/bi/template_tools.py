@@ -1,5 +1,5 @@
-"""What a template says to its tool, read back from its files: where rows come from, the columns
-that people see, and the formulas."""
+"""The content of a template as its tool sees it, read back from its files: the sources of rows, the
+visible columns, and the formulas."""
 
 from __future__ import annotations
 

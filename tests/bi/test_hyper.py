@@ -56,8 +56,8 @@ def hyper_library() -> Path:
 def exported(
     copy: Path, tmp_path: Path, hyper_library: Path
 ) -> Callable[[], tuple[int | None, str]]:
-    """Exports a home with an awkward relation to out/ and x.hyper: the exit code, and what was
-    said."""
+    """Export a home with an awkward relation to out/ and x.hyper; return the exit code and the
+    output."""
     with duckdb.connect(str(planted(copy) / "warehouse.duckdb")) as warehouse:
         warehouse.execute("ALTER TABLE marts.awkward DROP COLUMN many")  # no list in an extract
 

@@ -89,7 +89,7 @@ def relation_of(metric: dict[str, Any]) -> str:
 
 
 def defined(metric: dict[str, Any]) -> str:
-    """A metric in SQL over its relation, straight from the definitions; by name it may speak of
+    """Return a metric in SQL over its relation, straight from the definitions. By name it may use
     metrics that are defined before it."""
     measures = {
         m["name"]: m for s in definitions()["semantic_models"] for m in s.get("measures", [])

@@ -1,4 +1,4 @@
-"""The templates under bi/: current, as the vendors want them, about columns that are there."""
+"""The templates under bi/: current, valid by the vendors' rules, and with columns that exist."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A strict reader of the part of TMDL that the templates use: there is no schema and no parser of
-Microsoft's without .NET. What it does not know, it refuses.
+"""A strict reader of the part of TMDL that the templates use. Microsoft offers no schema, and no
+parser without .NET. The reader refuses what it does not know.
 
 Source: https://learn.microsoft.com/analysis-services/tmdl/tmdl-overview and the properties of the
 Tabular Object Model that the names stand for.

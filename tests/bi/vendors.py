@@ -1,6 +1,7 @@
-"""What the vendors say of a template: Microsoft's JSON schemas, Tableau's XSD, AWS's service model.
+"""The vendors' validation of a template: Microsoft's JSON schemas, Tableau's XSD, AWS's service
+model.
 
-The schemas lie beside this file; MEDALLION_BI_SCHEMAS names another folder of the same form.
+The schemas are beside this file; MEDALLION_BI_SCHEMAS names another folder of the same form.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _declarations(document: Any, prefix: str) -> Iterator[str]:
 
 
 def quicksight_complaints(template: dict[str, Any]) -> list[str]:
-    """Of a CloudFormation template, by what the service's API takes for the same resources."""
+    """Return the errors of a CloudFormation template by the service's own API model."""
     model = botocore.session.get_session().get_service_model("quicksight")
     complaints = []
     for name, resource in template["Resources"].items():

@@ -1,4 +1,4 @@
-"""Every engine behind one call: raw objects in, what became of each of their lines out."""
+"""Every engine behind one function: from raw objects to the result of each of their lines."""
 
 from __future__ import annotations
 

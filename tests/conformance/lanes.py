@@ -1,5 +1,7 @@
-"""Both lanes on the same lines, as many as asked: `python -m tests.conformance.lanes LINES [SEED]`.
-Prints each line that they do not answer alike, and their number; exit 1 when there is one.
+"""Compare both lanes on the same lines: `python -m tests.conformance.lanes LINES [SEED]`.
+
+Print each line for which their answers differ, and the number of such lines; exit 1 if there is
+one.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ def damaged_cases(lines: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def differences(lines: int, seed: int) -> Iterator[str]:
-    """Yield what the lanes do not answer alike."""
+    """Yield the lines for which the answers of the lanes differ."""
     plain.load()
     for feed, data in damaged_cases(lines, seed):
         fast, exact = (outcome(feed, data, is_compiled) for is_compiled in (True, False))

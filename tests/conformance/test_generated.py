@@ -1,4 +1,4 @@
-"""Lines that nobody thought of: every engine must say the same of each of them."""
+"""Generated lines: every engine must give the same answer for each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled pass against the exact lane, on more lines than Spark could be asked about."""
+"""The compiled pass against the exact lane, on more lines than Spark could handle in the time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What is written from the contract for other tools: they accept it, and it decides as the cleaner
-does."""
+"""The files that are generated from the contract: other tools accept them, and they decide as the
+cleaner does."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def compare(feed: Feed, line: bytes) -> Counter[str]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON Schema sees it; of what stands inside an array or object, nothing."""
+    """Return a value as JSON Schema sees it; arrays and objects become empty ones."""
     if type(value) is JsonNumber:
         number = Decimal(value)
         is_short = number.adjusted() < 1000

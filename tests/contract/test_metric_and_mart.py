@@ -1,4 +1,5 @@
-"""How to add a metric and a mart, as CONTRIBUTING.md tells it: the steps are followed in a copy."""
+"""How to add a metric and a mart, following the steps of CONTRIBUTING.md in a copy of the
+checkout."""
 
 from __future__ import annotations
 

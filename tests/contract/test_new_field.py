@@ -1,5 +1,5 @@
-"""How to add a field, as CONTRIBUTING.md tells it: two files are edited, one command is run, and
-the field is in silver."""
+"""How to add a field, following the steps of CONTRIBUTING.md: two files are edited, one command is
+run, and the field is in silver."""
 
 from __future__ import annotations
 

@@ -82,6 +82,7 @@ enum verdict { GO_ON, FAIL, TEAR };
 /* What becomes of one change. `grows`: it needs room on the disk. */
 static enum verdict step(const char *kind, const char *path, int grows) {
     if (!folder_size || strncmp(path, folder, folder_size)) return GO_ON;
+    if (path[folder_size] && path[folder_size] != '/') return GO_ON; /* a neighbour */
     long number = atomic_fetch_add(&changes, 1) + 1;
     if (report >= 0) {
         char answer;

@@ -1,4 +1,4 @@
-"""What may arrive in a home, in any order: generated."""
+"""Generated data that may arrive in a home, in any order."""
 
 from __future__ import annotations
 

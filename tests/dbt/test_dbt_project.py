@@ -221,7 +221,7 @@ def test_increments_equal_a_full_refresh(warehouse: Any) -> None:
 
 
 def assert_as_rebuilt(warehouse: Any) -> None:
-    """Silver and gold are what a full refresh makes of bronze."""
+    """Assert that silver and gold equal the result of a full refresh."""
     incremental = warehouse.table(SILVER), warehouse.table(GOLD)
     warehouse.run(*SPINE, "--full-refresh")
     assert (warehouse.table(SILVER), warehouse.table(GOLD)) == incremental

@@ -1,5 +1,5 @@
-"""Whatever comes first: the four feeds in any order, in pieces or never, give increment by
-increment the rows that one full refresh gives."""
+"""Orders of arrival: the four feeds in any order, in pieces or missing, give the same rows in
+increments as in one full refresh."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def sale(event_id: str, ts: str, price: str = "1", **changes: Any) -> dict[str, 
 
 
 def assert_as_rebuilt(warehouse: Any) -> None:
-    """The incremental marts and dimensions are what a full refresh makes."""
+    """Assert that the incremental marts and dimensions equal the result of a full refresh."""
     before = {name: warehouse.table(f"marts.{name}") for name in INCREMENTAL}
     warehouse.run(*STREAM, "--full-refresh")
     assert {name: warehouse.table(f"marts.{name}") for name in INCREMENTAL} == before

@@ -106,7 +106,7 @@ def _fetch(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Glue:
-    """A place to run the job: where its parts lie, and what Spark is told."""
+    """A place to run the job: the paths of its parts, and the settings of Spark."""
 
     stub: Path
     package: Path

@@ -35,7 +35,7 @@ def packed(splits: dict[tuple[str, int], list[bytes]], at_once: int) -> list[dic
 
 
 def rows(packed_rows: list[dict[str, Any]], kind: str, columns: Any) -> list[dict[str, Any]]:
-    """The rows of some packets, of which ten lines stand before those of each split."""
+    """Return the rows of some packets, with ten lines before those of each split."""
     of_kind = [p for p in packed_rows if p["kind"] == kind]
     places = {(p["path"], p["block"]): Place(p["path"], ARRIVAL, 10) for p in of_kind}
     batch = pa.RecordBatch.from_pylist(of_kind, packets.PACKET)

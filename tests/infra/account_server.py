@@ -1,8 +1,8 @@
-"""The emulator ministack as a program: `python account_server.py`, told by environment variables.
+"""The emulator ministack as a program: `python account_server.py`, configured by the environment.
 
-It is mended in one place: S3 counts the time of an object in whole seconds, in listings and in
-headers alike; the emulator's listings (1.5.33) count milliseconds, so that no object is what a
-listing showed. With BEHIND_TLS=true every request counts as one that came by TLS.
+One thing is corrected: S3 gives the time of an object in whole seconds, in listings and in headers;
+the emulator's listings (1.5.33) have milliseconds, so no object would match its listing. With
+BEHIND_TLS=true every request counts as one that came by TLS.
 """
 
 from __future__ import annotations

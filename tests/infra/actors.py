@@ -1,5 +1,5 @@
-"""Everybody who might ask the bucket for something, in an account that enforces the policies of the
-applied state."""
+"""Everybody who may send requests to the bucket, in an account that enforces the applied
+policies."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""AWS on this machine: the emulator moto with the gaps closed that stand in Terraform's way.
+"""AWS on this machine: the emulator moto, with the gaps closed that would stop Terraform.
 
-Started as a program, `python aws_here.py -H 127.0.0.1 -p PORT`. Each mend says what the service
-does and the emulator (5.2.5) does not.
+It also runs as a program, `python aws_here.py -H 127.0.0.1 -p PORT`. Each correction says what the
+service does and the emulator (5.2.5) does not.
 """
 
 from __future__ import annotations

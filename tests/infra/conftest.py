@@ -1,5 +1,8 @@
-"""What the tests of the AWS half share. An apply takes a minute and a half, most of it waiting: it
-is begun first of all, and the tests that need no resources run meanwhile; so with the destroy."""
+"""Fixtures for the tests of the AWS half.
+
+An apply takes a minute and a half, mostly waiting. So it is started first, and tests that need no
+resources run meanwhile; the same is true for the destroy.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in a plan is public or a wildcard, read from `terraform show -json`: every policy is
+"""The public parts and wildcards of a plan, read from `terraform show -json`: every policy is
 judged as it would be applied."""
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def faults(kind: str, statement: Statement) -> Iterator[str]:
 
 
 def _wildcards(kind: str, statement: Statement) -> Iterator[str]:
-    """A key's policy speaks of its own key alone when it says "*"; metrics are put under a name
-    space, which has no ARN."""
+    """Yield the wildcards of a policy. In a key's policy "*" means only that key; metrics are put
+    under a namespace, which has no ARN."""
     for key in statement:
         if key.startswith("Not"):
             yield f"{key} allows all the rest"

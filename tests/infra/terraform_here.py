@@ -48,8 +48,8 @@ def terraform_program() -> str:
 
 
 def terraform_environment(**variables: str) -> dict[str, str]:
-    """What Terraform is told; a settings file that is named but not there would be a warning in
-    every answer."""
+    """Return the environment of Terraform. A settings file that is named but missing would cause a
+    warning in every answer."""
     switches = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "TF_INPUT": "0"}
     environment = clean_environment(**switches, **variables)
     if not Path(environment.get("TF_CLI_CONFIG_FILE", "/")).exists():

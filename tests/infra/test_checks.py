@@ -1,4 +1,4 @@
-"""What can be said of the configuration before anything is applied."""
+"""Checks of the configuration before anything is applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Applied to an emulator: nothing is left to change, and notices arrive."""
+"""The configuration applied to an emulator: nothing is left to change, and notifications arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Who becomes Snowflake, and who becomes a service: nobody else, and nobody too early."""
+"""The trust policies: only Snowflake and the intended services can assume the roles, and not
+early."""
 
 from __future__ import annotations
 

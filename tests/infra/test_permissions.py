@@ -1,4 +1,4 @@
-"""Who may do what, asked of an account that enforces the policies of the applied state."""
+"""The permissions of all actors, in an account that enforces the policies of the applied state."""
 
 from __future__ import annotations
 

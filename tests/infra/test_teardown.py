@@ -1,4 +1,5 @@
-"""All of it goes again. The last file of the suite: the destroy began while others ran."""
+"""The destroy removes everything. This file runs last, because the destroy runs beside other
+tests."""
 
 from __future__ import annotations
 

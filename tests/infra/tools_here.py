@@ -1,5 +1,5 @@
-"""Emulators of AWS and critics of policies, in an environment of their own: what they require
-contradicts what the project requires."""
+"""Emulators of AWS and policy checkers, in an environment of their own: their requirements
+contradict those of the project."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def tools() -> Path:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of a tool: no credentials, endpoints or Python paths of whoever calls."""
+    """Return the environment of a tool: without credentials, endpoints or Python paths of the
+    caller."""
     dropped = ("AWS_", "PYTHONPATH", "TF_VAR_", "TF_WORKSPACE", "TF_DATA_DIR")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
     bundle = {k: v for k, v in os.environ.items() if k == "AWS_CA_BUNDLE"}

@@ -12,7 +12,7 @@ _TITLE = re.compile(r"^(?:## (.+)|\*\*(.+?)\.?\*\*.*)$")
 
 
 def blocks() -> dict[str, list[str]]:
-    """The blocks of SQL by the paragraph, or else the section, that they stand under."""
+    """Return the blocks of SQL by the title of their paragraph, or else of their section."""
     blocks: dict[str, list[str]] = {}
     title, kind, lines = "", "", list[str]()
     for line in PAGE.read_text().splitlines():
@@ -34,7 +34,8 @@ def filled(sql: str, **values: str) -> list[str]:
 
 
 def follow(account: World, sql: str, **values: str) -> list[list[tuple[object, ...]]]:
-    """Runs a block as an administrator who copies it from the page; the rows of each statement."""
+    """Run a block as an administrator who copies it from the page; return the rows of each
+    statement."""
     with account.server.connect(database="RETAIL") as connection:
         cursor = connection.cursor()
         return [cursor.execute(text).fetchall() for text in filled(sql, **values)]

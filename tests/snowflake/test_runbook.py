@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from snowflake.connector.errors import Error, ProgrammingError
 
+from medallion.contract import FEEDS
 from tests.conftest import event
 from tests.snowflake import runbook, tools
 from tests.snowflake.account_here import (
@@ -106,7 +107,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def moment() -> str:
-    """A time that has just come, in whole seconds as the page writes it and S3 tells it."""
+    """Return the current time in whole seconds, as the page writes it and S3 reports it."""
     time.sleep(1 - time.time() % 1)
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -115,7 +116,7 @@ def test_all_is_well(shop: Shop) -> None:
     """What the page asks first has answers, and they are good ones."""
     fresh, pipes, failed_loads, failed_runs, credits_used = shop.follow("3. Is it well?")[2:]
     assert {row[0]: row[2] for row in fresh}["purchases"] == shop.sold
-    assert len(pipes) == 6 and {row[1] for row in pipes} == {"RUNNING"}
+    assert len(pipes) == len(FEEDS) + 2 and {row[1] for row in pipes} == {"RUNNING"}
     assert failed_loads == failed_runs == credits_used == []
     assert shop.state() == shop.whole()
 

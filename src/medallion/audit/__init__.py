@@ -1,7 +1,7 @@
 """The audit: every line of every raw object is accounted for, every row once, every sum exact.
 
-Everything is counted again, from the raw bytes on: objects of the lake here, and relations by
-queries in the warehouse, embedded or in Snowflake.
+Everything is counted again, from the raw bytes on: objects of the lake in this process, and
+relations by queries in the warehouse, embedded or in Snowflake.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["AuditReport", "Check", "audit", "warehouse_checks"]
 
 @dataclass
 class AuditReport:
-    """All checks, and counts that are no violation.
+    """All checks, and counts that are not violations.
 
-    `waiting` is what waits for its next stage, `rejected` the rejected lines by their state.
+    `waiting` counts what waits for its next stage, `rejected` the rejected lines by state.
     """
 
     checks: list[Check] = field(default_factory=list)
@@ -56,7 +56,7 @@ def audit(
     Args:
         lake: the lake.
         warehouse: the warehouse.
-        home: the home whose published snapshot is checked, too, and in which the result is kept.
+        home: the home whose published snapshot is also checked, and in which the result is kept.
         chance: draws the sample of lines whose values are compared; None compares all.
         progress: called with the key of each raw object.
     """
@@ -74,7 +74,7 @@ def audit(
 
 
 def warehouse_checks(warehouse: Warehouse, waiting: dict[str, int]) -> list[Check]:
-    """Return the checks that read the warehouse alone: silver, gold and the live model."""
+    """Return the checks that read only the warehouse: silver, gold and the live model."""
     checks, built = list[Check](), relations(warehouse)
     if "silver.purchases_silver" in built:
         checks += silver_checks(warehouse, waiting)

@@ -37,7 +37,8 @@ _LEDGER = (
 )
 
 _FACTS = [name for name in RECEIPT if name not in ("started_at", "finished_at")]
-"""What a receipt says of its object. One that was lost is written again, at another time."""
+"""The columns of a receipt that describe its object. A receipt that was lost is written again, with
+another time."""
 
 
 @dataclass
@@ -53,7 +54,7 @@ class StoredBronze:
 
 
 def _facts(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:
-    """Yield what a receipt says, and what it said before it was compacted."""
+    """Yield the facts of a receipt, and those of the receipt before its compaction."""
     yield tuple(row[name] for name in _FACTS)
     if replaces := replaced_by(row):
         before = {old: count for old, (count, _) in replaces.outputs.items()}
@@ -63,7 +64,7 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:
 def read_bronze(lake: Lake) -> StoredBronze:
     """Read every object of bronze, and compare it with the checksum in its receipt.
 
-    An object that a receipt names and that is missing is damaged, too.
+    An object that a receipt names and that is missing counts as damaged.
     """
     bronze, promised, stamps = StoredBronze(), Counter[str](), dict[str, Stamp]()
     for key, receipts in stored_receipts(lake, bronze.damaged):
@@ -110,7 +111,7 @@ def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterato
 
 
 def require_sound_bronze(lake: Lake, then: str) -> None:
-    """Raise LakeError when an object of bronze is damaged, with what to do when it is mended."""
+    """Raise LakeError when an object of bronze is damaged; the message ends with `then`."""
     if damaged := read_bronze(lake).damaged:
         key, why = next(iter(sorted(damaged.items())))
         raise LakeError(f"{_sentence(key, why)}; 'medallion rebuild' mends bronze, {then}")
@@ -147,7 +148,7 @@ def _rows_check(bronze: StoredBronze, db: Warehouse, compacted: list[Compaction]
 
 
 def _summed(counts: Mapping[str, int], now: Mapping[str, str]) -> Counter[str]:
-    """Return rows by the object that holds them now."""
+    """Return the number of rows by the object that holds them now."""
     summed: Counter[str] = Counter()
     for key, count in counts.items():
         summed[now.get(key, key)] += count
@@ -163,7 +164,10 @@ def _staged_rows(db: Warehouse) -> dict[str, int]:
 
 
 def _promised_rows(db: Warehouse) -> Counter[str]:
-    """Return the rows of bronze objects by the loaded receipts, which are rows themselves."""
+    """Return the number of rows of bronze objects according to the loaded receipts.
+
+    Receipts are rows of an object too.
+    """
     promised: Counter[str] = Counter()
     for key, outputs in rows(db, "SELECT bronze_file, outputs FROM staging.receipts"):
         promised[key] += 1

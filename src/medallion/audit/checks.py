@@ -18,7 +18,7 @@ LOST, TWICE, MONEY, LATE = (
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of the audit; each of `offenders` is a line on what breaks it."""
+    """One figure of the audit; each of `offenders` is a line about a violation."""
 
     promise: str
     name: str

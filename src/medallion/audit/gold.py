@@ -34,7 +34,7 @@ def silver_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
 
 
 def _contradicting(db: Warehouse) -> str:
-    """Return how many copies have another payload than the one that counts; nothing for none."""
+    """Return how many copies differ in content from the one that counts; an empty text for none."""
     if "ops.purchases_conflicts" not in relations(db):
         return ""
     number = count(db, "ops.purchases_conflicts")
@@ -46,7 +46,7 @@ _WITHDRAWN = """
     SELECT old.event_id FROM staging.purchases AS old JOIN staging.superseded AS s
     ON old.source_file = s.source_file AND old.ingested_at = s.ingested_at
     WHERE s.load_seq > (SELECT coalesce(max(load_seq), 0) FROM {built})"""
-"""The events of superseded versions that a model may not have taken in yet."""
+"""The events of superseded versions that a model may not have processed yet."""
 
 _LATE = f"""
 SELECT
@@ -137,7 +137,7 @@ _NO_AMOUNT = re.compile("rate|pct|percent|share|ratio", re.I)
 
 
 def _floats(db: Warehouse) -> Iterator[str]:
-    """Yield the amounts of a type that is not exact."""
+    """Yield the columns of amounts whose type is not exact."""
     for schema, table, column, kind in rows(
         db,
         "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns "
@@ -163,14 +163,14 @@ SELECT dt FROM staging.purchases WHERE event_id IN (
     SELECT event_id FROM silver.purchases_silver
     WHERE load_seq > (SELECT coalesce(max(load_seq), 0) FROM gold.purchases_gold)
       AND load_seq > first_load_seq)"""
-"""The days of new and replaced lines that gold has not been built for, as dbt's macro changed_days
+"""The days of new and replaced lines for which gold is not built yet, as dbt's macro changed_days
 finds them."""
 
 _LEFT = f"""
 SELECT dt FROM staging.purchases
 WHERE event_id IN ({_WITHDRAWN.format(built="gold.purchases_gold")})"""
-"""The days of withdrawn lines. Where all of an object was withdrawn, nothing shows whether gold was
-built since: these days wait only while they differ."""
+"""The days of withdrawn lines. If all lines of an object were withdrawn, nothing shows whether gold
+was built since. So these days count as waiting only while they differ."""
 
 _WAITING = f"{_CHANGED} UNION {_LEFT}"
 

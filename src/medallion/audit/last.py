@@ -1,4 +1,4 @@
-"""The result of the last audit of a home, kept in the home for whoever looks at it later."""
+"""The result of the last audit of a home, stored in the home for later readers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST_AUDIT = "audit.json"
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A check of the last audit: its figure, and how many lines said what breaks it."""
+    """A check of the last audit: its figure, and the number of lines about violations."""
 
     promise: str
     name: str
@@ -38,15 +38,15 @@ class LastAudit:
 
     @property
     def broken(self) -> int:
-        """The number of checks that do not hold."""
+        """The number of failed checks."""
         return sum(not check.holds for check in self.checks)
 
 
 def keep_result(home: Path, checks: list[Check], at: datetime) -> None:
     """Write the result of an audit into the home, durably, in place of the one before.
 
-    What breaks a check is not written, but counted: it may name customers, whom `forget` must find.
-    A home that cannot be written is audited all the same.
+    Violations are counted but not written: they may name customers, and `forget` must find every
+    id. If the home cannot be written, the audit still succeeds.
     """
     results = [asdict(CheckResult(c.promise, c.name, c.figure, len(c.offenders))) for c in checks]
     content = json.dumps({"at": at.isoformat(), "checks": results}, indent=1)
@@ -60,7 +60,7 @@ def keep_result(home: Path, checks: list[Check], at: datetime) -> None:
 
 
 def last_audit(home: Path) -> LastAudit | None:
-    """Return the result of the last audit of a home; None when no audit is known."""
+    """Return the result of the last audit of a home; None if there is none."""
     try:
         content = json.loads((home / LAST_AUDIT).read_text(encoding="utf-8"))
         at = datetime.fromisoformat(content["at"]).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Comparison of the model that the dashboard sums up with silver."""
+"""Comparison of the model behind the dashboard with silver."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEEDED = {"marts.live_sales", "marts.sales_hourly", "marts.fct_sales_line"}
 """The relations that the check reads."""
 
 DAYS = 16
-"""Days before that of the newest sale whose lines the live model holds."""
+"""The number of days before that of the newest sale whose lines the live model holds."""
 
 # A build brings live_sales up to date before sales_hourly. So what sales_hourly has seen must be in
 # live_sales; what neither has seen waits for the next build, with the days that it changes.
@@ -79,7 +79,7 @@ SELECT (SELECT sold_at FROM bounds), (SELECT max(last_sale_at) FROM marts.live_s
 
 
 def live_checks(db: Warehouse, waiting: dict[str, int]) -> Iterator[Check]:
-    """Check that lines, units, baskets, money and newest sale of the live model are silver's."""
+    """Check that the live model equals silver: lines, units, baskets, money and newest sale."""
     ((late, withdrawn),) = rows(db, _WAITING)
     waiting["rows not yet in the live model"] = late
     days = rows(db, _SUMS)

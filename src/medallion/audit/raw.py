@@ -21,7 +21,7 @@ from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
 
 OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
-"""How many objects, and how many rejected lines, are read by one query."""
+"""The number of objects, and of rejected lines, that one query reads."""
 
 TextByLine = dict[int, bytes]
 """The bytes of lines by their number, from 1."""
@@ -39,7 +39,7 @@ def raw_checks(
 ) -> Iterator[Check]:
     """Read each raw object again; check its receipt, and that each line is staged once.
 
-    `sound` gets the keys of the objects whose bytes are those of their receipts.
+    `sound` receives the keys of the objects whose bytes are those of their receipts.
     """
     receipts, newest = _receipts(db)
     broken, lines, objects, not_loaded, seen = [], 0, 0, 0, set()
@@ -88,8 +88,8 @@ def raw_checks(
 def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject, LinesOf]]:
     """Yield raw objects, each with its lines in the quarantine.
 
-    Keys are listed in their order, so one query serves many objects. An object with many rejected
-    lines has queries of its own, so that they need not fit into the memory.
+    Keys are listed in order, so one query serves many objects. An object with many rejected lines
+    has its own queries, so that these lines need not fit into memory.
     """
     many = [
         key
@@ -145,7 +145,7 @@ class _Recount:
 
 
 def _recount(lake: Lake, raw: LakeObject, lines_of: LinesOf) -> _Recount:
-    """Read a raw object; return its lines, checksum, and quarantined lines of another text."""
+    """Read a raw object; return its lines, its checksum, and rejected lines whose text differs."""
     unlike, lines = [], 0
     with lake.open(raw.key) as stream:
         stored = StoredBytes(stream)

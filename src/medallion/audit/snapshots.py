@@ -11,11 +11,12 @@ from medallion.lake.seals import Damaged
 from medallion.layers.snapshots import POINTER, read_checksums, require_sound, versions
 
 LOOKS = 5
-"""How often a snapshot is looked at anew when a runner has meanwhile published a newer one."""
+"""The number of times that the check starts again because a runner has published a newer
+snapshot."""
 
 
 def snapshot_check(home: Path, waiting: dict[str, int]) -> Check | None:
-    """Check every file of the published snapshot; None where nothing was published."""
+    """Check every file of the published snapshot; return None if nothing was published."""
     gold = home.absolute() / "gold"
     if not (gold / POINTER).exists():
         return None
@@ -29,7 +30,7 @@ def snapshot_check(home: Path, waiting: dict[str, int]) -> Check | None:
 
 
 def _compared(gold: Path, name: str, waiting: dict[str, int]) -> tuple[str, list[str]]:
-    """Return what was compared of a snapshot, and what is wrong with it."""
+    """Return what was compared of a snapshot, and the violations."""
     try:
         published = versions(gold)
         if name not in {f"v{number}" for number in published}:

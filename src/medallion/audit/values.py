@@ -1,4 +1,4 @@
-"""Comparison of staged values with raw lines that are cleaned anew."""
+"""Comparison of staged values with raw lines that are cleaned again."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _REJECTED = ("reason", "raw", "raw_size")
 
 
 def value_check(lake: Lake, db: Warehouse, keys: Sequence[str], chance: Random | None) -> Check:
-    """Clean raw objects again, line by line, and compare the outcome with the staged values.
+    """Clean raw objects again, line by line, and compare the result with the staged values.
 
-    Objects that another version of the cleaner has judged are left out.
+    Objects that another version of the cleaner has cleaned are left out.
 
     Args:
         lake: the lake.
@@ -98,9 +98,9 @@ def _staged(
 
 
 def _cleaned(lake: Lake, key: str, feed: Feed) -> Iterator[tuple[dict[int, Row], int]]:
-    """Yield the outcome of lines by number, and how many lines that are, some at a time.
+    """Yield the results of lines by number with the number of these lines, some at a time.
 
-    The exact lane reads them all, so that an error of the other one would show.
+    The exact lane reads all of them, so that an error of the plain lane would show.
     """
     cleaner = Cleaner(feed, is_compiled=False)
     with lake.open(key) as stream:

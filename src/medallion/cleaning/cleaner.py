@@ -1,6 +1,6 @@
 """The cleaner: each line of a feed becomes a row, a reject with its reason, or blank.
 
-Two lanes settle it. The plain lane, compiled, takes every line that it can prove acceptable; the
+Two lanes do this. The plain lane, compiled, accepts every line that it can prove acceptable. The
 exact lane, in Python, reads the others one by one and says why a line is rejected.
 """
 
@@ -29,7 +29,7 @@ from medallion.contract import (
 )
 
 LINES_AT_ONCE = 1 << 15
-"""Lines that are read in one go: bounds the memory of their cells."""
+"""The number of lines that are read at once, which bounds the memory of their cells."""
 
 _WHITE_SPACE = WHITE_SPACE.encode()
 
@@ -50,10 +50,10 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What became of some lines of an object.
+    """The result of some lines of an object.
 
-    `accepted` has the feed's columns and `lines` the number of the line of each row; `rejected`
-    are the lines that were refused, in order.
+    `accepted` has the feed's columns, and `lines` the line number of each row; `rejected` are the
+    rejected lines, in order.
     """
 
     accepted: pa.RecordBatch
@@ -63,17 +63,17 @@ class Cleaned:
 
 
 class Cleaner:
-    """Cleans the lines of one object.
+    """A cleaner of the lines of one object.
 
-    Without the compiled pass the exact lane reads them all; the outcome is the same.
+    Without the compiled pass the exact lane reads all of them, with the same result.
     """
 
     def __init__(self, feed: Feed, *, is_compiled: bool | None = None) -> None:
         """Begin an object.
 
         Args:
-            feed: what its lines are.
-            is_compiled: whether to use the compiled pass; if None, when it is loaded.
+            feed: the feed of its lines.
+            is_compiled: whether to use the compiled pass; None to use it if it is loaded.
         """
         self._feed = feed
         if is_compiled is None:
@@ -82,13 +82,13 @@ class Cleaner:
         self._unknown = Counter[str]()
 
     def clean(self, block: Block) -> Iterator[Cleaned]:
-        """Yield what became of the lines of a block, a part of them at a time."""
+        """Yield the results of the lines of a block, a part of them at a time."""
         for first in range(0, len(block), LINES_AT_ONCE):
             last = min(first + LINES_AT_ONCE, len(block))
             yield from self._clean(block, first, last)
 
     def unknown_fields(self) -> Counter[str]:
-        """Return in how many lines each unknown name stood so far."""
+        """Return in how many lines each unknown name has occurred so far."""
         return self._unknown + (self._plain.unknown_fields() if self._plain else Counter())
 
     def _clean(self, block: Block, first: int, last: int) -> Iterator[Cleaned]:
@@ -104,7 +104,7 @@ class Cleaner:
 
     @cached_property
     def _validator(self) -> Validator:
-        # Most objects have no line for it.
+        # Most objects have no line for the exact lane.
         return Validator(self._feed)
 
     def _exactly(self, block: Block, indexes: np.ndarray) -> Cleaned:

@@ -1,7 +1,7 @@
-"""The exact lane: one line at a time, in plain Python, strict to the letter of RFC 8259.
+"""The exact lane: one line at a time, in plain Python, strictly by RFC 8259.
 
-It says what becomes of every line that the compiled pass does not take, and it alone says why a
-line is rejected. The tests hold the compiled pass against it.
+It decides about every line that the compiled pass leaves, and it alone says why a line is rejected.
+The tests compare the compiled pass with it.
 """
 
 from __future__ import annotations

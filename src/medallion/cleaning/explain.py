@@ -1,7 +1,7 @@
-"""Why a line was rejected: which value breaks which rule of the contract, and where it stands.
+"""The explanation of a reject: which value breaks which rule of the contract, and where it is.
 
-For people who look at the quarantine. The exact lane says which rule is broken; this module finds
-the place of the value, and says why a line is no JSON.
+It is for people who look at the quarantine. The exact lane says which rule is broken; this module
+finds the place of the value, and says why a line is not JSON.
 """
 
 from __future__ import annotations

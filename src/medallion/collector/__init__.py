@@ -1,4 +1,4 @@
-"""The collector: takes events by HTTP, and answers when they are safe in raw/."""
+"""The collector: receives events by HTTP, and answers when they are safe in raw/."""
 
 from medallion.collector.server import collector
 from medallion.collector.signatures import Keys

@@ -20,7 +20,7 @@ from medallion.contract import FEEDS
 from medallion.errors import MedallionError
 
 ID_HEADERS = ("idempotency-key", "webhook-id", "x-shopify-webhook-id")
-"""The headers that may name a request; the first one that is there counts."""
+"""The headers that may hold the id of a request; the first one that is present counts."""
 MAX_ID = 256
 RETRY_AFTER = "5"
 
@@ -29,7 +29,7 @@ def application(open_writer: Callable[[], Writer], keys: Keys) -> Starlette:
     """Return the application.
 
     Args:
-        open_writer: makes the writer, in the event loop that will run it.
+        open_writer: creates the writer, in the event loop that will run it.
         keys: who may send.
     """
 

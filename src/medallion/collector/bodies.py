@@ -1,4 +1,4 @@
-"""From the body of a request to lines of a raw object, whose bytes stay what the producer sent."""
+"""Request bodies as lines of a raw object; the bytes of values stay as the producer sent them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class Refused(Exception):
-    """A request that is not taken: the status of the answer, and the reason."""
+    """A request that is refused: the status of the answer, and the reason."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -26,7 +26,7 @@ def unpacked(body: bytes, encoding: str) -> bytes:
     """Return a body without its Content-Encoding.
 
     Raises:
-        Refused: the encoding is none of ours, the body is damaged, or it would be too large.
+        Refused: the encoding is not supported, the body is damaged, or it would be too large.
     """
     if encoding in ("", "identity"):
         return body
@@ -50,11 +50,11 @@ def unpacked(body: bytes, encoding: str) -> bytes:
 def lines_of(body: bytes, content_type: str) -> list[bytes]:
     """Return the events of a body, one a line.
 
-    A JSON object is one event, an array has one for each element, and of lines each is one. What an
-    event holds is not looked at: a bad one becomes a row of the quarantine, like any other.
+    A JSON object is one event; an array has one event in each element; NDJSON has one in each line.
+    The content of events is not checked: a bad one becomes a row of the quarantine, like any other.
 
     Raises:
-        Refused: the type is none of ours, or the body is not JSON as a whole.
+        Refused: the type is not supported, or the body as a whole is not JSON.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind in LINES_TYPES:

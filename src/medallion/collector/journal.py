@@ -1,4 +1,4 @@
-"""Which requests were taken, so that one that is sent again is stored once."""
+"""The record of accepted requests, so that a request that is sent again is stored only once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Taken:
-    """A request with an id: the checksum of its body, and where its lines are."""
+    """A request with an id: the checksum of its body, and the place of its lines."""
 
     id: str
     checksum: str
@@ -27,10 +27,10 @@ class Taken:
 
 
 class Journal:
-    """The requests of the last days, kept in a file for each day.
+    """The requests of the last days, kept in one file for each day.
 
-    A request is written down before its object is stored. It counts as taken if the object exists:
-    so neither a kill before nor one after that moment loses lines or stores them twice.
+    A request is recorded before its object is stored. It counts as accepted only if the object
+    exists, so a kill at any moment neither loses lines nor stores them twice.
     """
 
     def __init__(self, folder: Path, lake: Lake, now: datetime) -> None:
@@ -53,14 +53,14 @@ class Journal:
             self._requests[request.id] = request
 
     def find(self, id: str) -> Taken | None:
-        """Return a request that was taken; None when its lines are not in raw/."""
+        """Return an accepted request; None if its lines are not in raw/."""
         request = self._requests.get(id)
         if request and any(o.key == request.key for o in self._lake.list(request.key)):
             return request
         return None
 
     def note(self, requests: Iterable[Taken]) -> None:
-        """Write requests down, durably."""
+        """Record requests durably."""
         if not (new := list(requests)):
             return
         text = "".join(json.dumps(asdict(request)) + "\n" for request in new)

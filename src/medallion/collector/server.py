@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from medallion.collector.writer import Counts
 
 FOLDER = "collector"
-"""The folder of a home that remembers requests."""
+"""The folder of a home in which requests are recorded."""
 MOST_CONNECTIONS = 512
 """Connections beyond these are answered with 503."""
 
@@ -39,7 +39,7 @@ class Collecting:
 
 @contextmanager
 def collector(lake: Lake, home: Path, host: str, port: int, keys: Keys) -> Iterator[Collecting]:
-    """Take events until the block ends; requests that are under way are answered then.
+    """Accept events until the block ends; requests under way are answered before it ends.
 
     Raises:
         SettingsError: the address cannot be used, or others could reach it without a key.
@@ -94,7 +94,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder: two collectors would not know of each other's requests."""
+    """Lock the folder: two collectors would not know each other's requests."""
     make_folder(folder)
     with (folder / ".lock").open("w") as lock:
         try:

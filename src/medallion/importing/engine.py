@@ -29,8 +29,9 @@ CREATE MACRO unit_price(amount, quantity) AS (
            // (CAST(abs(CAST(quantity AS {EXACT})) * 10000000000 AS HUGEINT) * 2))
         AS DECIMAL(32,0)) * CAST(0.000001 AS DECIMAL(6,6)) AS DECIMAL(38,6)) END)
 """
-"""amount / quantity to six decimals, rounded half away from zero; in integers, because DuckDB would
-divide floats. For a quantity of 0 it is the amount, and the cleaner rejects the row."""
+"""The exact quotient amount / quantity to six decimals, rounded half away from zero. It is computed
+in integers, because DuckDB would divide floats. For a quantity of 0 it is the amount, and the
+cleaner rejects the row."""
 
 
 _NUMBER = f"CREATE MACRO number(x) AS CAST(x AS {EXACT})"
@@ -48,7 +49,7 @@ CREATE MACRO known_zone(zone) AS (
     CASE WHEN list_contains({zones}, zone) THEN zone
     WHEN zone IS NOT NULL THEN CAST(CAST('no zone ' || zone AS INTEGER) AS VARCHAR) END)
 """
-"""A time zone; for an unknown one an error that TRY catches, as it does not catch DuckDB's own."""
+"""A time zone. An unknown one raises an error that TRY catches, unlike DuckDB's own error."""
 
 
 @contextmanager

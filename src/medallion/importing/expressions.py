@@ -27,7 +27,7 @@ _NUMERIC = ("unit_price", "number", "abs", "round", "ceil", "floor", "sign", "tr
 _SAME_TYPE = ("nullif", "greatest", "least", "ifnull", "coalesce")
 _NUMBER_LITERALS = ("INTEGER", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT", "BIGINT", "NUMERIC")
 ALLOCATE, TOTAL = "allocate", "total"
-"""The functions of a mapping that are no functions of DuckDB."""
+"""The functions of a mapping that DuckDB does not have."""
 
 Path = tuple[str | int, ...]
 """A column and members below it; a number is a position in an array, from 0."""
@@ -64,7 +64,7 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Expression:
-    """A scalar SQL expression; `label` says in messages what it is for, such as "field price".
+    """A scalar SQL expression; `label` names its purpose in messages, such as "field price".
 
     `bare` is the reference if the expression is nothing else.
     """
@@ -82,7 +82,7 @@ class Expression:
 
 
 def parse(label: str, text: object, names: Mapping[str, Any] | None = None) -> Expression:
-    """Return a parsed expression; each of `names` in it stands for a tree of `parse_tree`.
+    """Parse an expression; each of `names` in it stands for a tree of `parse_tree`.
 
     Raises:
         SettingsError: it is not one scalar expression over columns (but a query or a second
@@ -98,7 +98,7 @@ def parse(label: str, text: object, names: Mapping[str, Any] | None = None) -> E
 
 
 def parse_tree(label: str, text: object, names: Mapping[str, Any]) -> Any:
-    """Return the tree of an expression, with the trees of `names` in their places.
+    """Return the tree of an expression, with the trees of `names` inserted.
 
     Raises:
         SettingsError: as `parse` does.
@@ -163,9 +163,9 @@ def _tree(sql: str) -> Any:
 
 
 def _only_expression(tree: Any) -> Any:
-    """Return the expression of a statement that has nothing else; None for others.
+    """Return the expression of a statement that has nothing else; None for other statements.
 
-    With a constant instead of the expression it must be the statement `SELECT (1)`.
+    With a constant in place of the expression, the statement must be `SELECT (1)`.
     """
     plain = _tree("1")
     if len(tree["statements"]) != 1:
@@ -180,7 +180,7 @@ def _only_expression(tree: Any) -> Any:
 
 
 def _shape(tree: Any) -> Any:
-    """Return a tree without the positions in the text."""
+    """Return a tree without its positions in the text."""
     if isinstance(tree, dict):
         return {k: _shape(v) for k, v in tree.items() if not k.startswith("query_location")}
     return [_shape(v) for v in tree] if isinstance(tree, list) else tree
@@ -224,7 +224,7 @@ def _replaced(node: Any, names: Mapping[str, Any]) -> Any:
 
 
 def _bound(expression: Any) -> set[str]:
-    """Return the parameters of lambdas, which are no columns."""
+    """Return the parameters of lambdas, which are not columns."""
     return {
         part
         for node in _nodes(expression)
@@ -237,8 +237,8 @@ def _bound(expression: Any) -> set[str]:
 def _mark(node: Any, use: str, bound: set[str]) -> Any:
     """Return a tree in which each reference is a node {"reference": Reference}.
 
-    The place of a reference decides what it is used as: an operand of arithmetic, or of a
-    comparison with a number, is a number; what gets a time zone is an instant.
+    The position of a reference decides how its value is read: as a number if it is an operand of
+    arithmetic, or of a comparison with a number; as an instant if it gets a time zone.
     """
     if isinstance(node, list):
         return [_mark(item, use, bound) for item in node]
@@ -306,7 +306,7 @@ def _call(function: str, argument: Any) -> Any:
 
 
 def _shared(use: str, operands: list[Any]) -> str:
-    """Return the use of operands that have one type: numbers if one of them is a number."""
+    """Return the use of operands of the same type: number if one of them is a number."""
     return "number" if any(map(_is_number, operands)) else use
 
 

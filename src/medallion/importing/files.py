@@ -48,7 +48,7 @@ class InputFile:
 
 @dataclass
 class Counts:
-    """What became of the rows of files: events by kind, and the rows and elements left out."""
+    """The results of the rows of files: events by kind, and the rows and elements left out."""
 
     events: Counter[str]
     left_out: Counter[str]
@@ -56,9 +56,9 @@ class Counts:
 
 
 class Import:
-    """Files, a mapping, and the engine that turns the rows of the one into lines by the other.
+    """An import: the mapping, its second files, and the engine that turns rows into lines.
 
-    `kind` is the kind of event of the lines that come at the moment; none for broken rows.
+    `kind` is the kind of event of the lines that are computed now; empty for broken rows.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Import:
             self.con.execute("DROP TABLE rows")
 
     def fail(self, file: InputFile, error: BaseException) -> None:
-        """Note that a file is not imported."""
+        """Record that a file is not imported."""
         text = str(error).strip().split("\n")[0] or type(error).__name__
         text = text.replace(str(file.link), file.path.name)
         self.failures.append(Failure(str(file.path), text))
@@ -199,7 +199,7 @@ def import_files(
 def opened_import(
     paths: Sequence[str | Path], mapping_file: Path, scratch: Path
 ) -> Iterator[tuple[Import, list[tuple[InputFile, SourceFile]]]]:
-    """Open files by a mapping; raise SettingsError when one of the two is wrong."""
+    """Open files with a mapping; raise SettingsError when a path or the mapping is wrong."""
     mapping = load_mapping(mapping_file)
     files = [_link(path, f"source{i}", scratch) for i, path in enumerate(_expand(paths), 1)]
     lookups = LookupFiles(mapping.joins, [file.path for file in files], scratch)
@@ -271,9 +271,9 @@ def scanned(
     source: SourceFile,
     take: Callable[[Iterator[pa.RecordBatch]], Taken],
 ) -> tuple[Taken, Counts]:
-    """Return what `take` makes of the lines of a file, and the counts of its rows.
+    """Return the result of `take` for the lines of a file, and the counts of its rows.
 
-    The file is scanned again as long as there are new broken rows.
+    The file is scanned again as long as new broken rows are found.
     """
     while True:
         counts = Counts(Counter(), Counter())
@@ -291,7 +291,7 @@ def scanned(
 
 
 def _identity(path: Path, work: Import) -> str:
-    """Return a hash of content, file name and mapping, on which the lines depend."""
+    """Return a hash of content, file name and mapping: everything that the lines depend on."""
     digest = hashlib.sha256(f"{work.mapping.digest} {path.name} ".encode())
     for read in (path, *work.lookups.of(path)):
         with read.open("rb") as file:
@@ -318,5 +318,5 @@ def _names(reference: Reference) -> set[str]:
 
 
 def _broken(lines: Any) -> int:
-    """Return how many lines are the arrays that stand for rows that cannot be read."""
+    """Return how many lines are arrays, which stand for rows that cannot be read."""
     return int(pa.compute.sum(pa.compute.starts_with(lines, "[")).as_py() or 0)

@@ -36,14 +36,14 @@ ROW = "row"
 
 _BROKEN = quoted(BROKEN)
 _RAW = "JSON text"
-"""Stands for a type where a value is JSON already."""
+"""The type of a value that is JSON already."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The rows of a file, and how the lines of each kind of event come of them.
+    """The query of the rows of a file, and of the lines of each kind of event.
 
-    The rows have ROW, BROKEN, and `skip`: why no event can come of the row, else NULL.
+    The rows have ROW, BROKEN, and `skip`: why the row gives no event, else NULL.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -61,7 +61,7 @@ class Plan:
         lookups: dict[str, Lookup],
         scan: bool = False,
     ) -> Plan:
-        """Return the plan of a file; only that of a `scan` may be run."""
+        """Return the plan of a file; only the plan of a `scan` may be run."""
         query, columns = source.rows(scan)
         references = _row_references(mapping)
         scope = Scope(columns, source.structure)
@@ -92,7 +92,7 @@ class Plan:
         return not (is_shaped or len(mapping.events) > 1 or mapping.events[0].rows)
 
     def missing(self) -> dict[Reference, str]:
-        """Return the names that the file does not have, each with what uses it."""
+        """Return the names that the file does not have, each with the expression that uses it."""
         labels = {
             r: expression.label
             for event in self.mapping.events
@@ -121,7 +121,7 @@ class Plan:
         )
 
     def broken_query(self) -> str:
-        """Return the query of the lines of the rows that cannot be read."""
+        """Return the query of the lines for rows that cannot be read."""
         return (
             f"SELECT {ROW}, {_broken_line(_BROKEN)} AS line FROM rows WHERE {_BROKEN} IS NOT NULL"
         )
@@ -131,9 +131,9 @@ class Plan:
         return self._line_query(0, self.rows.query, f"{LINE} AS {ROW}")
 
     def line_query(self, number: int, table: str | None = None) -> str:
-        """Return the query of row number and line of a kind of event.
+        """Return the query of row number and line for a kind of event.
 
-        The line is NULL where the condition of the event is not true.
+        The line is NULL if the condition of the event is not true.
         """
         table = table or f"({self.rows_query()})"
         query = f"SELECT * FROM {table} WHERE skip IS NULL AND {_BROKEN} IS NULL"
@@ -211,7 +211,7 @@ def _shares(rows: Rows, expression: Expression) -> list[Share]:
 
 
 def _row_references(mapping: Mapping) -> list[Reference]:
-    """Return what is computed once for each row, not for each element of an array of it."""
+    """Return the references that are computed once for a row, not for each element of its array."""
     references = list(mapping.row_references)
     for event in mapping.events:
         for expression in event.expressions:
@@ -220,7 +220,7 @@ def _row_references(mapping: Mapping) -> list[Reference]:
 
 
 def _wanted(mapping: Mapping) -> set[Path]:
-    """Return the path of everything that is read from documents."""
+    """Return the paths of everything that is read from documents."""
     references = [r for e in mapping.events for x in e.expressions for r in x.references]
     paths = {r.path for r in (*mapping.row_references, *references)}
     for event in mapping.events:
@@ -252,12 +252,12 @@ def _element_is_there(rows: Rows, mapping: Mapping) -> str:
 
 
 def no_element(mapping: Mapping) -> str:
-    """Return the reason why a row without elements is no event."""
+    """Return the reason why a row without elements gives no event."""
     return f"no element in {'.'.join(mapping.rows)}"
 
 
 def not_taken(mapping: Mapping) -> str:
-    """Return the reason why a row is no event for which `where` is not true."""
+    """Return the reason why a row for which `where` is not true gives no event."""
     where = " ".join(mapping.where.text.split()) if mapping.where else ""
     return f"where in [source] is not true: {where}"
 
@@ -299,7 +299,7 @@ def _value(
 
 
 def _as_written(value: Value, kind: str, formats: Formats) -> tuple[str, str, str | None] | None:
-    """Return a value that stands alone as the source has it, if the field takes it so."""
+    """Return a value that stands alone as the source writes it, if the field accepts it so."""
     is_text = value.type == "VARCHAR" and not value.text
     text = value.sql if is_text else value.text
     if not text:

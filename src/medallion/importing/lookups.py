@@ -1,4 +1,4 @@
-"""The second files of an import: read once, and held as tables to be joined."""
+"""The second files of an import: each is read once, and kept as a table to join."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from medallion.lake.codecs import SUFFIXES, codec_of_file
 
 
 class LookupFiles:
-    """The second files that the files of an import need; each lies beside the file it is for."""
+    """The second files of an import; each is in the folder of the file that it belongs to."""
 
     def __init__(self, joins: Iterable[Join], files: list[Path], scratch: Path) -> None:
         self.joins, self.scratch = tuple(joins), scratch

@@ -17,7 +17,7 @@ from medallion.importing.expressions import Expression, Reference, parse, parse_
 
 FORMATS = ("csv", "json", "parquet")
 LINES_VERSION = "mapping 2"
-"""A part of the name of every object; raise it when the same source would give other lines."""
+"""A part of the name of every object. Increase it when the same source would give other lines."""
 
 TOP = ("feed", "source", "define", "fields", "events")
 SOURCE = (
@@ -53,7 +53,7 @@ DESCRIPTIONS = {
     "file": "The second file, beside the one that is imported.",
     "on": "The key: a column that both files have, or columns of the second with those of the row.",
 }
-"""What each name of a mapping is for."""
+"""The description of each name in a mapping."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Mapping:
 
     @property
     def row_references(self) -> Iterator[Reference]:
-        """What the rows themselves need: the condition, the order, and the keys of joins."""
+        """The references that the rows need: the condition, the order, and the keys of joins."""
         for expression in (self.where, self.order):
             yield from expression.references if expression else ()
         yield from self.carry_down
@@ -162,7 +162,7 @@ def parse_mapping(tables: Table[str, Any]) -> Mapping:
 
 
 def _check_orders(mapping: Mapping) -> None:
-    """Raise SettingsError where something needs to know which rows are one order."""
+    """Raise SettingsError when a feature needs the order of a row, and nothing defines it."""
     is_ordered = mapping.order or mapping.rows
     if mapping.carry_down and not mapping.order:
         raise SettingsError(

@@ -20,7 +20,7 @@ SHOWN = 5
 """Events of each kind, and rejects of each reason, that are shown."""
 
 MAX_LINES = 20_000
-"""Lines of a kind in a file that are judged."""
+"""The number of lines of a kind in a file that are validated."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Reject:
 
 @dataclass
 class Preview:
-    """The first lines of an import as the cleaner would judge them.
+    """The first lines of an import with the verdict of the cleaner.
 
-    `events` has them by kind. `accepted` and `rejected` count the lines that were judged, the
-    latter by reason; `is_whole` says that no file has more. `left_out` counts rows and elements
-    that are no event, by reason.
+    `events` has them by kind. `accepted` and `rejected` count the validated lines, the latter by
+    reason; `is_whole` says that these are all lines of the files. `left_out` counts, by reason,
+    rows and elements that give no event.
     """
 
     events: dict[str, list[str]] = field(default_factory=dict)

@@ -58,14 +58,14 @@ RESERVED = {
     "prefetch_strategy",
     "geojson",
 }
-"""Options of the readers that an import sets itself."""
+"""Options of DuckDB's readers that the import sets itself."""
 
 MAX_DOCUMENT = 16 << 20
 """Bytes of the largest JSON object at the top of a file, unless maximum_object_size says else."""
 
 
 MAX_NESTING = 100
-"""How deep arrays and objects may be nested: DuckDB reads up to 128."""
+"""The deepest nesting of arrays and objects that is read: DuckDB reads up to 128."""
 
 
 class SourceFile(Protocol):
@@ -78,7 +78,7 @@ class SourceFile(Protocol):
     def rows(self, scan: bool = False) -> tuple[str, Column | dict[str, Column]]:
         """Return the query of all rows, and its columns: a document, or columns by name.
 
-        The query has `line`, the number of the row, and BROKEN, besides. Only one of a `scan` may
+        The query also has `line`, the number of the row, and BROKEN. Only the query of a `scan` may
         be run; others serve to check expressions.
         """
         ...
@@ -112,7 +112,7 @@ def check_options(con: duckdb.DuckDBPyConnection, format_: FileFormat, where: st
 def open_source(
     con: duckdb.DuckDBPyConnection, path: Path, format_: FileFormat, scratch: Path
 ) -> SourceFile:
-    """Open the file at `path`."""
+    """Return a reader of the file at `path`."""
     kinds: dict[str, Callable[..., Any]] = {
         "csv": CsvFile,
         "json": JsonFile,
@@ -157,9 +157,9 @@ class ParquetFile:
 
 
 class JsonFile:
-    """A JSON file of lines with an object each, or of an array of objects, or of one object.
+    """A JSON file: one object per line, an array of objects, or a single object.
 
-    A row is a document, read from a copy in which every number is a string. When a file of lines
+    Each row is a document, read from a copy in which every number is a string. If a file of lines
     cannot be read, it is copied with each bad line as a broken row.
     """
 
@@ -201,7 +201,7 @@ class JsonFile:
         """Turn lines that are nested too deep for DuckDB into broken rows.
 
         Raises:
-            UnreadableSource: a file that has no lines is nested so deep, or has no end.
+            UnreadableSource: a file without lines is nested that deep, or is not closed at its end.
         """
         if self._has_lines():
             with open_plain(self.path) as file:
@@ -287,7 +287,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def _without_bad_lines(path: Path, scratch: Path) -> tuple[Path, int]:
-    """Copy a file, with bad lines as broken rows; return the copy and the number of these."""
+    """Copy a file with bad lines as broken rows; return the copy and the number of bad lines."""
     target, bad = scratch / f"{path.name.split('.')[0]}-mended.json.zst", 0
     with open_plain(path) as file, create_packed(target) as out:
         for line in _lines(file):

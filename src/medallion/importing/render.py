@@ -22,9 +22,9 @@ def base(type_name: str) -> str:
 
 
 def without_nanoseconds(sql: str, kind: str) -> tuple[str, str]:
-    """Return a time of nanoseconds as one of microseconds, cut, and its type; others unchanged.
+    """Return a time in nanoseconds as one in microseconds, cut, with its type; others unchanged.
 
-    DuckDB's functions of text round such times, or do not know them.
+    DuckDB's text functions round such times, or do not accept them.
     """
     if kind == "TIMESTAMP_NS":
         return f"make_timestamp(epoch_ns({sql}) // 1000)", "TIMESTAMP"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class FeedReport:
     """The counts of one feed.
 
-    `broken` are those of `rows` that could not be read in the source; they are in raw/ too, and the
-    cleaner rejects them. `bytes` are stored bytes. `present_rows` and `present_objects` were
+    `broken` counts those of `rows` that could not be read in the source. They are in raw/ too, and
+    the cleaner rejects them. `bytes` are stored bytes. `present_rows` and `present_objects` were
     written by an earlier import, and are in no other count.
     """
 
@@ -44,8 +44,8 @@ class Failure:
 class ImportReport:
     """The counts of an import by feed, and the files that failed.
 
-    `events` counts the lines of each [[events]], written now or before; `left_out` the rows, and
-    elements of arrays, that are no event, by reason.
+    `events` counts the lines of each [[events]], written now or earlier. `left_out` counts, by
+    reason, rows and array elements that give no event.
     """
 
     feeds: dict[str, FeedReport] = field(default_factory=dict)

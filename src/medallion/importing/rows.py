@@ -1,4 +1,7 @@
-"""The rows of a source file, as a query that grows: nested arrays, joins, orders, the condition."""
+"""The rows of a source file as a query that is built step by step.
+
+The steps are nested arrays, joins, orders and the condition.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ OWN = {
 class Scope:
     """Names that expressions can use: the columns of a file, or the members of a document.
 
-    `members` are columns with those members of a document that expressions use.
+    `members` are columns that hold the members of a document that expressions use.
     """
 
     columns: Column | dict[str, Column]
@@ -49,7 +52,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Lookup:
-    """A second file that is joined: its table, and its columns there."""
+    """A second file that is joined: its table, and its columns in that table."""
 
     table: str
     scope: Scope
@@ -57,11 +60,12 @@ class Lookup:
 
 
 class Rows:
-    """Rows in the making.
+    """Rows of a source file, as a query that further steps extend.
 
     `query` has line, BROKEN, the values that are kept, and the columns of the scopes. A value is
-    the columns v<i>, t<i> (its text) and w<i> (its JSON). What a deeper element does not need of
-    the documents around it goes, so that no document is read again for each of its elements.
+    the columns v<i>, t<i> (its text) and w<i> (its JSON). Documents around an element are dropped
+    as soon as deeper elements do not need them, so that no document is read again for each of its
+    elements.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Rows:
         self._enter("", scope)
 
     def copy(self, query: str) -> Rows:
-        """Return rows that go on from a table with these rows, without scopes."""
+        """Return rows that continue from a table with these rows, without scopes."""
         rows = Rows.__new__(Rows)
         rows.__dict__ |= self.__dict__ | {
             "query": query,
@@ -98,9 +102,9 @@ class Rows:
         return rows
 
     def keep(self, references: Iterable[Reference], is_last: bool = False) -> None:
-        """Compute the values of references that have a name in a scope.
+        """Compute and keep the values of references that have a name in a scope.
 
-        The others are missing if this `is_last`, and their values absent.
+        If this `is_last`, the other references are missing, and their values are absent.
         """
         selected = []
         for reference in references:
@@ -129,7 +133,7 @@ class Rows:
             self.query = f"SELECT *, {', '.join(selected)} FROM ({self.query})"
 
     def keep_array(self, key: str, path: Path) -> None:
-        """Keep an array for a later `unnest`; without one by its name, an empty one."""
+        """Keep an array for a later `unnest`; an empty array if there is none of this name."""
         array, kind = "CAST([] AS JSON[])", JSON
         structure: Structure = "JSON"
         if place := self._find(path):
@@ -144,7 +148,7 @@ class Rows:
         self.arrays[key] = (element(structure), kind)
 
     def unnest(self, step: str, key: str) -> None:
-        """Make each element of a kept array a row; a row without elements stays one, without e.
+        """Make each element of a kept array a row; a row without elements stays one row, without e.
 
         `parent` is then the number of the row that held the element, `order_line` its place there.
         """
@@ -207,17 +211,17 @@ class Rows:
         self.has_order = True
 
     def sql(self, expression: Expression, first_allocation: int = 0) -> str:
-        """Return an expression over the kept values; what is missing is NULL."""
+        """Return an expression over the kept values as SQL; missing values are NULL."""
         columns = {r: self.values[r].sql for r in expression.references}
         return expression.sql(columns, first_allocation)
 
     def lost(self, references: Iterable[Reference]) -> list[str]:
-        """Return SQL that is true where a value that is used is not of its type."""
+        """Return SQL that is true if a used value is not of its type."""
         values = [self.values[r] for r in references]
         return [lost(v.sql, v.text) for v in values if v.text]
 
     def used(self, expression: Expression) -> str:
-        """Return SQL of a JSON object with what an expression uses, as it is in the source."""
+        """Return SQL of a JSON object with the used values as they are in the source."""
         members = ", ".join(
             f"{literal(r.name)}, {v.text or v.sql}"
             for r in dict.fromkeys(replace(r, use="text") for r in expression.references)
@@ -236,7 +240,7 @@ class Rows:
         return OWN.get(name)
 
     def _find(self, path: Path) -> tuple[Column, Path, Structure] | None:
-        """Return the column in which a path begins, the rest of the path, and what is there."""
+        """Return the column in which a path begins, the rest of the path, and its structure."""
         name = str(path[0])
         is_step = name in self.scopes and name
         scope = self.scopes.get(name if is_step else "")
@@ -256,9 +260,9 @@ class Rows:
         return scope.columns[str(original[0])], original[1:], structure
 
     def _enter(self, name: str, scope: Scope) -> None:
-        """Add a scope; all members of a document that are needed are read from it at once.
+        """Add a scope; all needed members of a document are read from it at once.
 
-        DuckDB holds ten bytes for each byte of a document, for each function that reads it.
+        For each function that reads a document, DuckDB uses ten bytes per byte of the document.
         """
         self.scopes[name] = scope
         document = scope.columns

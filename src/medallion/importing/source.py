@@ -1,4 +1,4 @@
-"""The values of a source file in SQL: what is text in the file, and what it is read as."""
+"""The values of a source file as SQL: their text in the file, and the type they are read as."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Value:
-    """SQL of a value, its type, and SQL of its text in the file where that may not be of the type.
+    """SQL of a value, and its type.
 
-    `written` is SQL of the JSON of the value as the file has it, for a value of a document.
+    `text` is SQL of its text in the file, if that may not be of the type. `written` is SQL of its
+    JSON as the file has it, for a value of a document.
     """
 
     sql: str
@@ -69,14 +70,14 @@ class Value:
 
 
 def absent(reference: Reference) -> Value:
-    """Return the value of what a source does not have."""
+    """Return the value of a reference that the source does not have."""
     kinds = {"number": EXACT, "total": EXACT, "instant": "TIMESTAMP"}
     kind = kinds.get(reference.use, "VARCHAR")
     return Value(f"CAST(NULL AS {kind})", kind)
 
 
 MAX_HELD = 250_000
-"""Bytes of a broken row that are kept: a longer row would be too long for the reader again."""
+"""The bytes of a broken row that are kept; a longer row would again be too long for the reader."""
 
 
 def broken_text(reason: str, text: bytes) -> str:
@@ -118,7 +119,7 @@ def typed_value(sql: str, kind: str, reference: Reference, formats: Formats) -> 
 
 
 def array_of(column: Column, path: Path) -> str:
-    """Return SQL of the elements at a path; what is no array counts as its own only element."""
+    """Return SQL of the elements at a path; a value that is not an array counts as one element."""
     if column.kind != JSON:
         return column.sql + "".join(f".{quoted(str(step))}" for step in path)
     value = f"json_extract({column.sql}, {literal(pointer(path))})" if path else column.sql
@@ -130,12 +131,12 @@ def array_of(column: Column, path: Path) -> str:
 
 
 def lost(sql: str, text: str) -> str:
-    """Return SQL that is true where a text is not of the type that it is read as."""
+    """Return SQL that is true if a text is not of the type that it is read as."""
     return f"({sql} IS NULL AND nullif(trim({text}), '') IS NOT NULL)"
 
 
 def plain_number(text: str, formats: Formats) -> str:
-    """Return SQL of a number with a decimal point and without separators of thousands."""
+    """Return SQL of a number with a decimal point and without thousands separators."""
     if formats.thousands:
         text = f"replace({text}, {literal(formats.thousands)}, '')"
     if formats.decimal != ".":
@@ -152,7 +153,7 @@ def instant(text: str, formats: Formats) -> str:
 
 
 def _read(text: str, use: str, declared: str | None, formats: Formats) -> Value:
-    """Return a text as what it is used as, or else as the type that the mapping declares."""
+    """Return a text read by its use, or else as the type that the mapping declares."""
     if use == "number":
         return Value(f"TRY_CAST({plain_number(text, formats)} AS {EXACT})", EXACT, text)
     if use == "instant":
@@ -164,7 +165,7 @@ def _read(text: str, use: str, declared: str | None, formats: Formats) -> Value:
 
 
 def _total(column: Column, path: Path, reference: Reference) -> Value:
-    """Return the exact sum of a member over the elements of an array; 0 where there are none."""
+    """Return the exact sum of a member over the elements of an array; 0 if there are none."""
     if not _MEMBER.fullmatch(reference.member):
         raise SettingsError(
             f"total({reference.name}, {reference.member!r}) must name a member of the elements, "

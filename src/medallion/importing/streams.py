@@ -22,7 +22,7 @@ def open_plain(path: Path) -> IO[bytes]:
 
 
 def check_packed(path: Path) -> None:
-    """Decompress a file once, because the reader of CSV may never end on a damaged one.
+    """Decompress a file once, because DuckDB's CSV reader may never end on a damaged one.
 
     Raises:
         OSError: the file is damaged.
@@ -54,7 +54,7 @@ def copy_with_numbers_as_strings(source: Path, target: Path) -> None:
 
 
 def nesting(file: IO[bytes]) -> tuple[int, int]:
-    """Return how deep a stream of JSON is nested, and how much of it is open at its end."""
+    """Return the depth of a JSON stream, and the number of arrays and objects open at its end."""
     deepest = depth = 0
     for block, in_string in _blocks(file):
         steps = np.isin(block, _OPENING).astype(np.int64) - np.isin(block, _CLOSING)

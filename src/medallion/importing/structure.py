@@ -1,4 +1,4 @@
-"""The names that a source has: its columns, and the members below them."""
+"""The structure of a source: its columns, and the members below them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ Structure = dict[str, Any] | list[Any] | str
 """Members by name, the elements of an array (as a list of one), or the name of a type."""
 
 ANY = ("JSON", "NULL")
-"""Types of values below which everything may be."""
+"""Types of values that may have any members."""
 
 MAX_MEMBERS = 10_000
-"""Members of an object whose names are held; of one with more, any name is taken."""
+"""The number of members of an object whose names are kept; a larger object accepts any name."""
 
 
 def find(structure: Structure, path: Path) -> Path | None:
-    """Return a path with its names as the source writes them; None where the source has no such.
+    """Return a path with the names as the source writes them; None if the source lacks it.
 
-    A name may differ from that of the source in case, if only one name of the source does so.
+    A name may differ in case from that of the source, if only one name of the source matches.
 
     Raises:
-        SettingsError: several names differ in case only, and none of them is the one of the path.
+        SettingsError: several names differ only in case, and none of them is exactly the one in the
+            path.
     """
     if not path or structure in ANY:
         return path
@@ -49,7 +50,7 @@ def element(structure: Structure) -> Structure:
 
 
 def below(structure: Structure, path: Path) -> Structure:
-    """Return what is at a path that `find` has returned."""
+    """Return the structure at a path that `find` has returned."""
     for step in path:
         if structure in ANY:
             return "JSON"
@@ -58,7 +59,7 @@ def below(structure: Structure, path: Path) -> Structure:
 
 
 def merged(one: Structure, other: Structure) -> Structure:
-    """Return the structure of values of which some have the one and some the other."""
+    """Return the structure of values of which some have one structure and some the other."""
     if one == other or other == "NULL":
         return one
     if one == "NULL":

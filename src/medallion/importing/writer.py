@@ -39,8 +39,8 @@ class Part:
 class RawWriter:
     """A writer of the lines of one source, as numbered objects of a feed.
 
-    `source` is a hash of the source: equal ones must give equal lines. Objects that the lake has
-    already, anywhere in the feed, are not written again, so an interrupted import can be repeated.
+    `source` is a hash of the source: equal ones must give equal lines. An object that is anywhere
+    in the feed already is not written again, so an interrupted import can be repeated.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ def _cut(
 ) -> Iterator[tuple[list[int], Iterator[memoryview]]]:
     """Yield parts: a list whose only number becomes the count of lines, and the bytes.
 
-    The bytes must be read before the next part. The end of a part depends on the lines alone, not
-    on the batches.
+    The bytes must be read before the next part. Where a part ends depends only on the lines, not on
+    the batches.
     """
     slices = _slices(batches)
     waiting = next(slices, None)

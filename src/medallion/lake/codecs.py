@@ -1,4 +1,4 @@
-"""Compression codecs: known by the suffix of a key, or by the first bytes where it names none."""
+"""Compression codecs, recognized by the suffix of a key, or else by the first bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 """The codec that a suffix names."""
 
 HEAD_BYTES = 10
-"""First bytes of an object by which its codec is known."""
+"""The first bytes of an object that identify its codec."""
 
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _FOREIGN = {
@@ -32,11 +32,11 @@ _BZIP2 = re.compile(rb"BZh[1-9]1AY&SY")
 
 
 class DamagedArchive(Exception):
-    """A compressed object that is damaged or truncated, so that nobody knows what is missing."""
+    """A compressed object that is damaged or truncated; nobody knows what is missing."""
 
 
 class ForeignArchive(OSError):
-    """An object that is packed in a way that is not read."""
+    """An object in a packed format that is not supported."""
 
 
 class ReadError(OSError):
@@ -55,7 +55,7 @@ class StoredBytes:
         self.failure: ReadError | None = None
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end; raise ReadError on failure."""
+        """Return the next bytes, at most `size`; none at the end. Raise ReadError on failure."""
         try:
             data = self._stream.read(size)
         except OSError as error:
@@ -76,7 +76,7 @@ class StoredBytes:
 
 
 def codec_of(key: str) -> str | None:
-    """Return the codec that a key names by its suffix, in any case; None for plain bytes."""
+    """Return the codec that the suffix of a key names, in any case; None for plain bytes."""
     name = key.lower()
     return next((codec for suffix, codec in NAMES.items() if name.endswith(suffix)), None)
 
@@ -85,7 +85,7 @@ def codec_of_bytes(head: bytes) -> str | None:
     """Return the codec of an object by its first HEAD_BYTES; None for plain bytes.
 
     Raises:
-        ForeignArchive: it is packed in a way that is not read.
+        ForeignArchive: the format is not supported.
     """
     foreign = [what for what, magic in _FOREIGN.items() if head.startswith(magic)]
     if foreign or _BZIP2.match(head):
@@ -95,10 +95,10 @@ def codec_of_bytes(head: bytes) -> str | None:
 
 
 def codec_of_file(path: Path, key: str = "") -> str | None:
-    """Return the codec of a file: that which its key names, else that of its first bytes.
+    """Return the codec of a file by its key, or else by its first bytes.
 
     Raises:
-        ForeignArchive: it is packed in a way that is not read.
+        ForeignArchive: the format is not supported.
     """
     if codec := codec_of(key):
         return codec
@@ -107,7 +107,7 @@ def codec_of_file(path: Path, key: str = "") -> str | None:
 
 
 class _Rewound:
-    """A stream of which the first bytes have been read, from its beginning."""
+    """A stream whose first bytes have been read already; it gives them again."""
 
     closed = False
 
@@ -133,8 +133,8 @@ class Unpacked:
         """Return the next bytes, at most `size`; none at the end.
 
         Raises:
-            DamagedArchive: the object cannot be decompressed to its end, or is packed in a way
-                that is not read.
+            DamagedArchive: the object cannot be decompressed to its end, or its format is not
+                supported.
             ReadError: the stored bytes cannot be read.
         """
         try:
@@ -163,14 +163,14 @@ def open_unpacked(path: Path, codec: str | None) -> IO[bytes]:
 
 
 def create_packed(path: Path, codec: str | None = "zstd") -> Any:
-    """Create a file that compresses what is written; the same bytes give the same file."""
+    """Create a file that compresses what is written; equal bytes give an equal file."""
     if codec is None:
         return path.open("wb")
     return pa.CompressedOutputStream(str(path), codec)
 
 
 def packed(data: bytes, codec: str | None) -> bytes:
-    """Return compressed bytes, at the fastest level of a codec."""
+    """Return bytes compressed at the fastest level of a codec."""
     if codec == "gzip":
         return gzip.compress(data, 1, mtime=0)
     if codec == "zstd":

@@ -1,4 +1,7 @@
-"""Decisions about rejected lines: mended and sent again, or waived. They lie in raw/, as inputs."""
+"""Decisions about rejected lines: mended and sent again, or waived.
+
+They are stored in raw/, because they are inputs like the raw objects.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,15 @@ from medallion.platforms.lake import Lake
 
 SUFFIX = ".decision"
 MENDED, WAIVED = "mended", "waived"
-"""What may be decided. A rejected line without a decision is open."""
+"""The possible decisions. A rejected line without a decision is open."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided about lines of a raw object.
+    """A decision about lines of a raw object.
 
-    `lines` has the number of each line and the checksum of its text: if another text stands there
-    one day, nothing was decided about it. `why` is a person's reason, or the changes that were
+    `lines` has the number of each line and the checksum of its text. If the text at that place
+    changes, the decision no longer applies. `why` is a person's reason, or the changes that were
     made; `sent_to` is the raw object with the mended lines.
     """
 
@@ -35,12 +38,12 @@ class Decision:
 
 
 def text_checksum(text: bytes) -> str:
-    """Return the checksum by which a decision knows the text of a line."""
+    """Return the checksum by which a decision identifies the text of a line."""
     return hashlib.sha256(text).hexdigest()[:16]
 
 
 def decide(lake: Lake, decision: Decision) -> None:
-    """Keep a decision; the same one again changes nothing."""
+    """Store a decision; storing the same one again changes nothing."""
     content = asdict(decision) | {"lines": dict(decision.lines)}
     name = text_checksum(json.dumps(content | {"decided_at": ""}, sort_keys=True).encode())
     key = f"{DECISIONS}{key_stem(decision.source_file)}-{name}{SUFFIX}"
@@ -57,11 +60,11 @@ def decisions(lake: Lake) -> Iterator[Decision]:
 
 
 States = dict[str, dict[int, tuple[str, str]]]
-"""Checksum and state of lines, by object and number."""
+"""The checksum and the state of lines, by object and line number."""
 
 
 def states(lake: Lake) -> States:
-    """Return the states of all lines that were decided."""
+    """Return the states of all lines with a decision."""
     decided: States = {}
     for decision in decisions(lake):
         of_object = decided.setdefault(decision.source_file, {})

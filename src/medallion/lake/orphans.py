@@ -30,15 +30,15 @@ from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
 
 RETIRED = "bronze/.retired.json"
-"""Which raw objects were removed with the user's consent: only bronze holds their rows. The list is
-kept there, together with those rows."""
+"""The file with the raw objects that were removed with the user's consent. Only bronze holds their
+rows, so the file is stored there."""
 
 
 @dataclass(frozen=True)
 class Retired:
     """The raw objects that were removed with the user's consent.
 
-    These are `objects`, and all that arrived before a time.
+    These are `objects`, and all that arrived before the time `before`.
     """
 
     objects: frozenset[str] = frozenset()
@@ -73,7 +73,7 @@ class Provenance:
 
     @property
     def rows_of(self) -> tuple[str, datetime]:
-        """Return the columns source_file and ingested_at of its rows."""
+        """Return the columns source_file and ingested_at of the rows of the receipt."""
         return self.source_file, self.arrived
 
 
@@ -90,7 +90,7 @@ def known_receipts(
         for row in rows:
             receipt = _provenance(row, key)
             other = receipts.setdefault(receipt.version, receipt)
-            # Bytes that came back after others arrived last when they came back.
+            # Bytes that came back after other bytes count as arrived when they came back.
             receipts[receipt.version] = max(other, receipt, key=lambda r: r.arrived)
     for row in _staged(warehouse) if warehouse else ():
         damaged.pop(row["bronze_file"], None)
@@ -140,7 +140,7 @@ def retired(lake: Lake) -> Retired:
 
 
 def retire(lake: Lake, keys: Iterable[str] = (), before: datetime | None = None) -> None:
-    """Note that raw objects were removed with the user's consent: some, or all before a time."""
+    """Record that raw objects were removed with the user's consent: some, or all before a time."""
     old = retired(lake)
     times = [time for time in (old.before, before) if time]
     new = Retired(old.objects | set(keys), max(times, default=None))
@@ -217,7 +217,7 @@ def _carry_receipts(
 
 
 def _carry(old: Path, new: Path, wanted: set[tuple[str, datetime]]) -> Stamp:
-    """Link or copy an object; when it has other rows too, write only the wanted ones."""
+    """Link or copy an object; if it also has other rows, write only the wanted ones."""
     _begin(new)
     table = pq.ParquetFile(old).read()
     origins = table.select(["source_file", "ingested_at"])

@@ -11,7 +11,7 @@ from medallion.platforms.lake import CANNOT_READ, Lake, LakeObject
 
 RAW = "raw/"
 DECISIONS = f"{RAW}decisions/"
-"""Where decisions about rejected lines lie."""
+"""The prefix of the decisions about rejected lines."""
 SUFFIXES = tuple(
     f"{kind}{packed}" for kind in (".ndjson", ".jsonl", ".json") for packed in ("", *codecs.NAMES)
 )
@@ -28,7 +28,7 @@ def holds_lines(key: str) -> bool:
 
 
 def expected_folders(now: datetime) -> list[str]:
-    """Return the folders in which producers, whose clocks may differ, put new objects at a time."""
+    """Return the folders in which producers put new objects at a time; their clocks may differ."""
     times = (now - CLOCKS_DIFFER, now + CLOCKS_DIFFER)
     return list(dict.fromkeys(raw_key(feed, at, "") for at in times for feed in FEEDS))
 
@@ -50,9 +50,9 @@ _ARCHIVES = (
 
 
 def not_taken(lake: Lake) -> dict[str, str]:
-    """Return the keys under raw/ of which nothing is taken, each with the reason and advice.
+    """Return the keys under raw/ that are not read, each with the reason and advice.
 
-    They are no raw objects, or archives of no byte.
+    They are not raw objects, or archives of 0 bytes.
     """
     others = {
         o.key: _EMPTY if _is_raw(o) else _advice(o.key.lower())
@@ -63,7 +63,7 @@ def not_taken(lake: Lake) -> dict[str, str]:
 
 
 def unreadable(lake: Lake) -> dict[str, str]:
-    """Return the keys under raw/ that the disk or the rights keep from being read."""
+    """Return the keys under raw/ that cannot be read because of the disk or missing permissions."""
     return {key: why for key, why in lake.unlisted(RAW) if why.startswith(CANNOT_READ)}
 
 

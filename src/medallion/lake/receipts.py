@@ -2,8 +2,8 @@
 
 A receipt says how many lines of a raw object were accepted, rejected and blank, and which bronze
 objects hold them. Its seal, a column that no warehouse loads, holds the size and SHA-256 of each of
-these objects, and a checksum of the receipt itself. When an object is compacted, the seals of its
-receipts say what it replaces.
+these objects, and a checksum of the receipt itself. After a compaction, the seals of the receipts
+also say what was replaced.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ QUARANTINES = "bronze/quarantine/"
 
 PLAIN, COMPACTED = ".parquet", ".parq"
 SUFFIXES = (PLAIN, COMPACTED)
-"""The ends of the names of objects as the cleaner has written them, and of compacted ones. Snowpipe
-is told to load the first: what is compacted was loaded before."""
+"""The suffixes of objects from the cleaner, and of compacted ones. Snowpipe loads only the first
+kind: the rows of compacted objects were loaded before."""
 
 SEAL = "seal"
 COLUMNS = RECEIPT | {SEAL: TEXT}
@@ -94,7 +94,7 @@ def sealed(
 ) -> dict[str, Any]:
     """Return the row of a receipt with a seal over it and over the stamps of its outputs.
 
-    What it replaces is sealed, too: by default what it replaced before.
+    The seal also covers what the receipt replaces; by default, this stays as it was.
     """
     replaces = replaces or replaced_by(row)
     values = {name: row[name] for name in RECEIPT}
@@ -107,17 +107,17 @@ def sealed(
 
 
 def stamps_of(row: Mapping[str, Any]) -> dict[str, Stamp]:
-    """Return the stamps of the outputs of a receipt; none when an earlier version wrote it."""
+    """Return the stamps of the outputs of a receipt; none if an earlier version wrote it."""
     seal = row.get(SEAL)
     return {k: Stamp(*v) for k, v in json.loads(seal)["outputs"].items()} if seal else {}
 
 
 @dataclass(frozen=True)
 class Replaced:
-    """What the rows of a compacted receipt were before.
+    """The objects that held the rows of a compacted receipt before.
 
     `receipts` is the key of the object that held the receipt. `outputs` are the objects that held
-    its rows, each with their number and the key of the object that holds them now.
+    its rows, each with the number of rows and the key of the object that holds them now.
     """
 
     receipts: str
@@ -125,7 +125,7 @@ class Replaced:
 
 
 def replaced_by(row: Mapping[str, Any]) -> Replaced | None:
-    """Return what a receipt replaces; None when it was not compacted."""
+    """Return what a receipt replaces; None if it is not compacted."""
     replaces = json.loads(row[SEAL]).get("replaces") if row.get(SEAL) else None
     return replaces and Replaced(replaces[0], {k: (n, new) for k, (n, new) in replaces[1].items()})
 
@@ -134,7 +134,7 @@ def replaced_by(row: Mapping[str, Any]) -> Replaced | None:
 class Compaction:
     """An object of compacted receipts, and what it replaces.
 
-    `outputs` are the keys of bronze objects before, each with the key of the one that holds its
+    `outputs` are the keys of the old bronze objects, each with the key of the object that holds its
     rows now.
     """
 
@@ -144,7 +144,7 @@ class Compaction:
 
 
 def compactions(lake: Lake) -> Iterator[Compaction]:
-    """Yield every compaction of a lake; a damaged one is left to the audit."""
+    """Yield every compaction of a lake; damaged ones are left to the audit."""
     keys = [o.key for o in lake.list(RECEIPTS) if o.key.endswith(COMPACTED)]
     for key, rows in stored_receipts(lake, {}, keys):
         replaced = [replaces for row in rows if (replaces := replaced_by(row))]
@@ -154,7 +154,7 @@ def compactions(lake: Lake) -> Iterator[Compaction]:
 
 
 def outputs_of(row: Mapping[str, Any]) -> dict[str, int]:
-    """Return the rows of each output of a receipt."""
+    """Return the number of rows of each output of a receipt."""
     return dict(json.loads(row["outputs"]))
 
 
@@ -213,7 +213,7 @@ def stored_receipts(
 
     Args:
         lake: the lake.
-        damaged: gets the reason, by key, why others cannot be read.
+        damaged: receives the reason, by key, why other objects cannot be read.
         keys: the objects to read; None for all of the lake.
     """
     for key in (o.key for o in lake.list(RECEIPTS)) if keys is None else keys:
@@ -276,7 +276,10 @@ def receipt_key(stem: str) -> str:
 
 
 def named_counts(counts: Counter[str]) -> dict[str, int]:
-    """Return the most frequent names, and all others as one, so that a receipt stays small."""
+    """Return the counts of the most frequent names, and one sum of all others.
+
+    So a receipt stays small.
+    """
     ranked = sorted(
         (item for item in counts.items() if item[0] != OTHER_NAMES),
         key=lambda item: (-item[1], item[0]),

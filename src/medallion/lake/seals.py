@@ -1,4 +1,4 @@
-"""Checksums by which a reader notices that stored bytes are not those that were written."""
+"""Checksums by which a reader notices that stored bytes have changed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def sealed_text(content: Mapping[str, Any]) -> str:
 def unsealed(text: str | bytes, name: str) -> dict[str, Any]:
     """Return the JSON object in a text that `sealed_text` made.
 
-    A text without a seal is of an earlier version, and is taken as it is.
+    A text without a seal was written by an earlier version, and is accepted.
 
     Raises:
         Damaged: the text is no JSON object, or its seal is broken.

@@ -1,7 +1,7 @@
 """Bronze: the accepted rows by day, the rejected lines and the receipt of each raw object.
 
-The receipt is published last. An object without a receipt is cleaned again, to the same names, so
-the next run completes one that was killed.
+The receipt is published last. An object without a receipt is cleaned again and gives outputs with
+the same names, so the next run completes a run that was killed.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from medallion.platforms.lake import Lake, LakeObject, milliseconds
 
 ROWS_PER_PART = 1 << 16
 REJECTED_BYTES_PER_PART = 8 << 20
-"""Limits of the rows and rejected lines in memory, after which they are written."""
+"""Limits of the rows and rejected lines in memory; at a limit they are written to disk."""
 
 COMPILED_FROM_BYTES = 1 << 18
-"""For fewer bytes the exact lane takes less time than loading the compiled pass."""
+"""Below this number of bytes, the exact lane takes less time than loading the compiled pass."""
 ENGINE = "medallion"
 PARQUET = {
     "compression": "snappy",
@@ -95,10 +95,10 @@ class Unfinished(OSError):
 
 
 class Sweep:
-    """A search for raw objects whose newest version has no receipt; it remembers the others.
+    """A search for raw objects whose newest version has no receipt; it remembers all others.
 
-    The newest version of an object speaks for it. So each version must have arrived after the one
-    before, whatever its time of modification says.
+    Only the newest version of an object counts. So each version must arrive after the one before,
+    whatever its modification time is.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -124,10 +124,10 @@ class Sweep:
         return sorted(new, key=lambda o: (o.modified, o.key))
 
     def _receipted(self) -> dict[str, tuple[str, ...]]:
-        """Return the stems of the receipts by the first part, which stands for a key.
+        """Return the stems of the receipts by their first part, which stands for the key.
 
-        Receipts are named after key and version. Clusters and compactions write many receipts into
-        one object: these are read.
+        A receipt is named after the key and the version of its object. Clusters and compactions
+        write many receipts into one object: these objects are read.
         """
         stems, of_many = dict[str, tuple[str, ...]](), list[str]()
         for stored in self._lake.list(RECEIPTS):
@@ -148,9 +148,9 @@ class Sweep:
             self._stems[key] = (*self._stems.get(key, ()), stem(raw))
 
     def _new_version(self, raw: LakeObject) -> LakeObject | None:
-        """Return an object with its arrival; None when its newest receipt is of the same bytes.
+        """Return an object with its arrival; None if its newest receipt is of the same bytes.
 
-        An object that cannot be compared is noted.
+        An object that cannot be compared is recorded as a failure.
         """
         assert self._stems is not None
         stems, of_many = self._stems.get(key_stem(raw.key), ()), self._of_many.get(raw.key)
@@ -174,7 +174,7 @@ class Sweep:
         return None
 
     def _earlier(self, keys: Iterable[str]) -> Iterator[_Earlier]:
-        """Yield what objects of receipts say; note those that cannot be read."""
+        """Yield the versions that objects of receipts describe; record unreadable objects."""
         for key, rows in stored_receipts(self._lake, self.failures, keys):
             for row in rows:
                 arrived = row["modified_at"].replace(tzinfo=UTC)
@@ -183,7 +183,7 @@ class Sweep:
 
 @dataclass(frozen=True, order=True)
 class _Earlier:
-    """What a receipt says of an earlier version of a raw object; `key` is that of the receipt."""
+    """An earlier version of a raw object, from its receipt; `key` is that of the receipt."""
 
     arrived: datetime
     size: int
@@ -197,10 +197,10 @@ class _Earlier:
 
 
 def _after(raw: LakeObject, arrived: datetime) -> LakeObject:
-    """Return a version that arrived after another one, a millisecond later if it says otherwise.
+    """Return a version with an arrival after that of another, if necessary a millisecond later.
 
-    A file that is put back from a backup, and one of two writings within the same second in S3,
-    have an older or the same time of modification.
+    A file that is restored from a backup, or written twice in S3 within the same second, has an
+    older or the same modification time.
     """
     if raw.modified > arrived:
         return raw
@@ -223,7 +223,7 @@ def clean(
         sweep: the memory of earlier passes.
         workers: how many objects are cleaned at once; None for the number of processors.
         progress: called with each receipt.
-        notice: called with a message before a slow step that each machine needs once.
+        notice: called with a message before a slow step that happens once on each machine.
     """
     sweep = sweep or Sweep(lake)
     waiting, report, scratch = sweep.waiting(), CleanReport(), lake.scratch()
@@ -330,7 +330,7 @@ class ObjectCleaner:
         return tally
 
     def _write(self, part: _Part, tally: _Tally) -> None:
-        """Write a part to scratch files: of each UTC day or of all, and of rejected lines."""
+        """Write a part to scratch files: rows by UTC day or together, and rejected lines."""
         for day, table in part.accepted():
             self._file(accepted_key(self._feed.name, day, self._stem, tally.parts), table, tally)
         if part.rejected:
@@ -369,7 +369,7 @@ class ObjectCleaner:
 
 @dataclass(frozen=True)
 class _Output:
-    """A scratch file that will be an object of bronze."""
+    """A scratch file that will become a bronze object."""
 
     path: Path
     rows: int
@@ -410,7 +410,7 @@ class _Part:
         return self._count >= ROWS_PER_PART or self._rejected_bytes >= REJECTED_BYTES_PER_PART
 
     def accepted(self) -> Iterator[tuple[str | None, pa.Table]]:
-        """Yield the accepted rows: each UTC day with its own, or None with all."""
+        """Yield the accepted rows of each UTC day, or of None for all days together."""
         if not self._rows:
             return
         fields = pa.Table.from_batches([c.accepted for c in self._rows])
@@ -433,7 +433,7 @@ class _Part:
 
 
 def _write(table: pa.Table, path: Path, **options: Any) -> Stamp:
-    """Write a Parquet file in one go: a small one takes half the time of many small writes."""
+    """Write a Parquet file at once: for a small file, many small writes take twice the time."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, **options)
     data = sink.getvalue()
@@ -449,9 +449,9 @@ def _with(table: pa.Table, name: str, value: object) -> pa.Table:
 
 
 def _repeating(feed: Feed, table: pa.Table) -> list[str]:
-    """Return the text columns that are worth a dictionary because their values repeat.
+    """Return the text columns whose values repeat, so that a dictionary saves space.
 
-    These are all but the key, fields that default to it, and references to it.
+    These are all except the key, fields that default to it, and references to it.
     """
     return [
         column.name

@@ -1,4 +1,4 @@
-"""Checks before a replacement, which refuse one that would lose rows."""
+"""Checks before a replacement: they refuse one that would lose rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WHERE (source_file, ingested_at) IN (SELECT (source_file, ingested_at) FROM stag
 def require_whole_staging(warehouse: Warehouse) -> None:
     """Raise LossError when a full refresh would lose rows.
 
-    That is so when staging lacks rows that its ledger counts, or events that silver has.
+    This is the case if staging lacks rows that its ledger counts, or events that silver has.
     """
     lacking = dict(warehouse.execute(_LACKING).fetchall())
     if "silver.purchases_silver" in relations(warehouse):
@@ -53,7 +53,7 @@ def require_whole_staging(warehouse: Warehouse) -> None:
 def require_no_smaller_snapshot(home: Path, warehouse: duckdb.DuckDBPyConnection) -> None:
     """Raise LossError when gold holds fewer lines of sales than the published snapshot.
 
-    Lines that a newer version of their raw object has dropped are no loss.
+    Lines that a newer version of their raw object no longer holds are not a loss.
     """
     if "gold.purchases_gold" not in relations(warehouse):
         return

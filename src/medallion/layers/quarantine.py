@@ -1,4 +1,4 @@
-"""The rejected lines in staging, and what was decided about them."""
+"""The rejected lines in staging, with the decisions about them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from medallion.platforms.warehouse import Warehouse
 
 OPEN = "open"
 AT_ONCE = 1000
-"""How many lines are read at once."""
+"""The number of lines that are read at once."""
 _REJECTED = f"{current_rows('quarantine')} AS rejected"
 CHOSEN = (
     f"FROM {_REJECTED} WHERE (? = '' OR feed = ?) AND (? = '' OR reason = ?) "
     "AND (? = '' OR source_file = ?)"
 )
-"""The quarantined lines of a choice, whose `parameters` it takes."""
+"""The quarantined lines that a Choice selects; the query takes `Choice.parameters`."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Quarantined lines of a feed, with a reason, of an object; empty for any."""
+    """A choice of quarantined lines by feed, reason and object; an empty field selects all."""
 
     feed: str = ""
     reason: str = ""
@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Line:
-    """A rejected line; `size` is the length of its whole text, of which `text` may be the head."""
+    """A rejected line; `size` is its whole length, of which `text` may be only the beginning."""
 
     feed: str
     source_file: str

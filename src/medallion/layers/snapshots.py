@@ -22,8 +22,8 @@ CHECKSUMS = "SHA256SUMS"
 last line is a comment with the checksum of the lines above."""
 
 MONTH = "sales_month"
-"""A relation with this column is published in a file for each month, so that a long history is not
-written again with each batch."""
+"""A relation with this column is published as one file per month, so that a batch does not write a
+long history again."""
 
 KEPT_SNAPSHOTS = 5
 """How many snapshots are kept, for readers that still use them."""
@@ -33,7 +33,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     """Publish relations as one consistent snapshot, gold/v<N>/<name>.parquet; return its folder.
 
     The file gold/CURRENT then names the new folder. Readers follow it and never see a file change.
-    A relation that has not changed shares its file with the snapshot before.
+    A relation that has not changed shares its file with the previous snapshot.
 
     Args:
         home: the home.
@@ -53,7 +53,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
             name = relation.rpartition(".")[2]
             kept = [file for file in old if not is_changed and file.partition(".")[0] == name]
             if kept and all(_share(before / file, hidden / file) for file in kept):
-                # Not computed again: damage of a file must not pass for its content.
+                # The checksum is copied and not computed again: it must not confirm a damaged file.
                 checksums |= {file: old[file] for file in kept}
                 continue
             for file, query in _files(warehouse, relation, name).items():
@@ -71,7 +71,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     _write_checksums(hidden, checksums)
     sync(hidden)
     hidden.rename(folder)
-    # Before the pointer: after a power cut it must not name a folder that is not there.
+    # Flushed before the pointer, which must not name a missing folder after a power cut.
     sync(gold)
     pointer = gold / f".{POINTER}.tmp"
     pointer.write_text(folder.name)
@@ -86,8 +86,8 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
 def _files(warehouse: duckdb.DuckDBPyConnection, relation: str, name: str) -> dict[str, str]:
     """Return the files of a relation by name, each with the query of its rows.
 
-    The name of a month's file holds a checksum of its rows: where the snapshot before has a file of
-    that name, nothing of that month has changed.
+    The file name of a month holds a checksum of its rows: if the previous snapshot has a file of
+    this name, the month has not changed.
     """
     query = f"FROM {relation}"
     described = warehouse.execute(f"DESCRIBE {query}").fetchall()
@@ -106,15 +106,15 @@ def _files(warehouse: duckdb.DuckDBPyConnection, relation: str, name: str) -> di
 
 
 def versions(gold: Path) -> list[int]:
-    """Return the numbers of the snapshots, in their order."""
+    """Return the numbers of the snapshots in ascending order."""
     return sorted(int(p.name[1:]) for p in gold.glob("v*") if re.fullmatch("[0-9]+", p.name[1:]))
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file of a snapshot; none when an earlier version published it.
+    """Return the SHA-256 of each file of a snapshot; none if an earlier version published it.
 
     Raises:
-        Damaged: the file of the checksums is damaged, or gone from a snapshot that had one.
+        Damaged: the file of the checksums is damaged, or missing from a snapshot that had one.
     """
     path = folder / CHECKSUMS
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Staging: every bronze object loaded once; rows and ledger are in the same transaction."""
+"""Staging: every bronze object is loaded once; rows and ledger are in the same transaction."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ TABLES: dict[str, dict[str, Type]] = {
     | {"load_seq": INTEGER, "loaded_at": TIMESTAMP},
     "superseded": {"source_file": TEXT, "ingested_at": TIMESTAMP, "load_seq": INTEGER},
 }
-"""The staging tables: name, then type by column. `loads` is the ledger, `settings` has a row for
-each change of how the home reports, whose load_seq is one of the same sequence. `superseded` has a
-row for each version of a raw object that a newer version has replaced, with the load_seq of the
-newer one. The rows of such a version stay in staging, and no model counts them."""
+"""The staging tables: name, then type by column. `loads` is the ledger. `settings` has a row for
+each change of the reporting settings, with a load_seq of the same sequence. `superseded` has a row
+for each version of a raw object that a newer version has replaced, with the load_seq of the newer
+one. The rows of such a version stay in staging, but no model counts them."""
 
 
 def current_rows(table: str) -> str:
-    """Return a subquery of the rows of a table whose version of the raw object is the newest."""
+    """Return a subquery of the rows of a table that are of the newest version of their object."""
     arrived = "modified_at" if table == "receipts" else "ingested_at"
     return (
         f"(SELECT staged.* FROM staging.{table} AS staged LEFT JOIN staging.superseded AS old "
@@ -65,8 +65,8 @@ LEFT JOIN staging.superseded AS old
     ON versions.source_file = old.source_file AND versions.modified_at = old.ingested_at
 WHERE old.source_file IS NULL
 RETURNING source_file"""
-"""Note which versions the receipts of a load have replaced: of a raw object the version with the
-newest arrival counts."""
+"""A statement that records which versions the receipts of a load have replaced: the version of a
+raw object with the newest arrival counts."""
 
 _NEXT_SEQ = """
 SELECT coalesce(max(load_seq), 0) + 1 FROM (
@@ -79,7 +79,7 @@ ROWS_PER_TRANSACTION = 5_000_000
 class LoadReport:
     """The result of one pass of the loader.
 
-    `superseded` is the number of raw objects of which a newer version counts now. `failures` says
+    `superseded` is the number of raw objects of which a newer version now counts. `failures` says
     by receipt why its outputs could not be loaded; the next pass tries again.
     """
 
@@ -135,9 +135,9 @@ def create_tables(warehouse: duckdb.DuckDBPyConnection) -> None:
 
 
 def take_over(warehouse: duckdb.DuckDBPyConnection, reporting: Reporting) -> bool:
-    """Bring the settings of the home into staging; return whether they have changed.
+    """Copy the settings of the home into staging; return whether they have changed.
 
-    If so, the next build converts all that they concern.
+    If so, the next build converts everything that depends on them.
     """
     create_tables(warehouse)
     if staged_settings(warehouse) == reporting:
@@ -152,7 +152,7 @@ def take_over(warehouse: duckdb.DuckDBPyConnection, reporting: Reporting) -> boo
 
 
 def staged_settings(warehouse: Warehouse) -> Reporting:
-    """Return the settings that the models go by."""
+    """Return the settings that the models use."""
     rows = warehouse.execute(
         "SELECT reporting_currency, time_zone FROM staging.settings ORDER BY load_seq DESC LIMIT 1"
     ).fetchall()
@@ -162,7 +162,7 @@ def staged_settings(warehouse: Warehouse) -> Reporting:
 def require_current(warehouse: Warehouse) -> None:
     """Raise WarehouseError when a staging table was made by another version.
 
-    It lacks a column, or would round the decimals of one.
+    Such a table lacks a column, or would round the decimals of one.
     """
     existing: dict[str, dict[str, int | None]] = {}
     for table, column, scale in warehouse.execute(
@@ -185,7 +185,7 @@ def require_current(warehouse: Warehouse) -> None:
 
 
 def other_versions(warehouse: Warehouse) -> list[tuple[str, int]]:
-    """Return how many raw objects other versions of the cleaner have cleaned, by version."""
+    """Return how many raw objects were cleaned by other versions of the cleaner, by version."""
     rows = warehouse.execute(
         "SELECT cleaner_version, count(*) FROM staging.receipts WHERE cleaner_version <> ? "
         "GROUP BY cleaner_version ORDER BY cleaner_version",
@@ -201,7 +201,7 @@ def waiting_objects(lake: Lake, warehouse: Warehouse) -> int:
 
 
 def loaded_objects(warehouse: Warehouse, compacted: Iterable[Compaction]) -> set[str]:
-    """Return the bronze objects whose rows are loaded, also under the names before compaction."""
+    """Return the bronze objects whose rows are loaded, also under their names before compaction."""
     answer = warehouse.execute("SELECT DISTINCT bronze_file FROM staging.loads").fetchall()
     loaded = {key for (key,) in answer}
     for compaction in compacted:
@@ -213,7 +213,7 @@ def loaded_objects(warehouse: Warehouse, compacted: Iterable[Compaction]) -> set
 
 
 class Loader:
-    """A loader of the outputs that receipts name and the ledger does not; it remembers both."""
+    """A loader of the outputs that receipts name and the ledger lacks; it remembers both."""
 
     def __init__(self, lake: Lake, warehouse: duckdb.DuckDBPyConnection) -> None:
         self._lake, self._db = lake, warehouse
@@ -229,9 +229,9 @@ class Loader:
             self._leave_out_compacted()
 
     def _leave_out_compacted(self) -> None:
-        """Load no row twice: neither under the names before compaction and after it.
+        """Record compacted objects in the ledger whose rows were loaded under their old names.
 
-        The ledger notes a compacted object of receipts whose rows were loaded before.
+        So no row is loaded twice, neither under the old nor under the new name.
         """
         for compaction in compactions(self._lake):
             key, loaded = compaction.key, compaction.receipts & self._loaded
@@ -254,11 +254,11 @@ class Loader:
                 )
 
     def load(self, receipts: Iterable[str] = ()) -> LoadReport:
-        """Load every receipt that waits, with its outputs.
+        """Load every waiting receipt with its outputs.
 
         Args:
             receipts: keys of receipts that are newer than this loader. It lists the lake only once,
-                because that takes the longer the more history there is.
+                because a listing takes longer the more history there is.
         """
         self._waiting |= set(receipts) - self._loaded
         report, batch, rows = LoadReport(failures=dict(self._refused)), list[_Delivery](), 0
@@ -273,7 +273,7 @@ class Loader:
         return report
 
     def _deliveries(self, report: LoadReport) -> list[_Delivery]:
-        """Return the receipts objects that wait, by the arrival of their raw objects."""
+        """Return the objects of receipts that wait, by the arrival of their raw objects."""
         deliveries = []
         for key in sorted(self._waiting):
             try:
@@ -284,7 +284,7 @@ class Loader:
         return sorted(deliveries)
 
     def _load_or_split(self, batch: list[_Delivery], report: LoadReport) -> None:
-        """Load a batch in one transaction; when it fails, each delivery in its own."""
+        """Load a batch in one transaction; if it fails, load each delivery in its own."""
         try:
             report.superseded += self._load(batch)
         except (duckdb.Error, OSError, _Mismatch, Damaged) as error:
@@ -301,7 +301,7 @@ class Loader:
             report.rows += delivery.rows_of_outputs
 
     def _load(self, batch: list[_Delivery]) -> int:
-        """Load a batch in one transaction; return how many raw objects it has rewritten."""
+        """Load a batch in one transaction; return how many raw objects have a new version."""
         expected = {key: rows for delivery in batch for key, rows in delivery.rows.items()}
         stamps = {key: stamp for delivery in batch for key, stamp in delivery.stamps.items()}
         tables: dict[str, list[str]] = {}

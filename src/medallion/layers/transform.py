@@ -24,14 +24,14 @@ from medallion.platforms.warehouse import transaction
 from medallion.settings import DBT_PROJECT, dbt_project
 
 EMBEDDED, SNOWFLAKE = "local", "snowflake"
-"""The targets of dbt/profiles.yml. That in Snowflake finds its account in the environment."""
+"""The targets of dbt/profiles.yml. The one in Snowflake gets its account from the environment."""
 _MADE_BY_DBT = ("target", "logs")
-"""Folders in the project, of a dbt that was run by hand."""
+"""Folders in the project that dbt writes when it is run by hand."""
 
 
 @dataclass
 class TransformReport:
-    """What one dbt invocation did: by name, the seconds of each model, and the failed tests."""
+    """The result of one run of dbt: the seconds of each model by name, and the failed tests."""
 
     models: dict[str, float] = field(default_factory=dict)
     tests: int = 0
@@ -39,9 +39,9 @@ class TransformReport:
 
 
 class Transformer:
-    """Runs dbt from one home, on the warehouse of a target.
+    """A dbt of one home, which runs on the warehouse of a target.
 
-    The project is parsed once on a machine; later runs use what was parsed.
+    The project is parsed once on a machine; later runs use the result.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Transformer:
                 raise SettingsError(f"--select {word} selects no model{did_you_mean(name, known)}")
 
     def _listed(self, select: str) -> list[str]:
-        """Return the models that a selection stands for.
+        """Return the models that a selection selects.
 
         Raises:
             SettingsError: dbt cannot read the selection.
@@ -88,10 +88,10 @@ class Transformer:
         return self._invoke("run", select, ["--full-refresh"] * full_refresh)
 
     def repeat(self, warehouse: duckdb.DuckDBPyConnection, select: str) -> TransformReport:
-        """Build incremental models whose tables are there, each in a transaction.
+        """Build incremental models whose tables exist, each in a transaction.
 
-        The first time dbt does it. After that its statements are run as they are: they name no
-        batch, but find what is new, and dbt takes longer to write them than the warehouse to run
+        The first time dbt builds them. After that its statements are repeated unchanged: they name
+        no batch but find what is new, and dbt takes longer to write them than the warehouse to run
         them.
 
         Raises:
@@ -113,20 +113,20 @@ class Transformer:
         return report
 
     def _made(self, model: str) -> str:
-        """Return the statements by which dbt built a model the last time."""
+        """Return the statements with which dbt built a model the last time."""
         nodes = self._parsed().manifest.nodes.values()
         (node,) = [n for n in nodes if n.resource_type == "model" and n.name == model]
         folder = self._work / "target" / "run" / node.package_name
         return (folder / node.original_file_path).read_text(encoding="utf-8")
 
     def test(self, *, select: str | None = None) -> TransformReport:
-        """Run the data tests; what fails is in the report."""
+        """Run the data tests; the report has those that fail."""
         return self._invoke("test", select, [])
 
     def published(self, select: str | None = None) -> dict[str, bool]:
         """Return the relations to publish, and whether a run of `select` may have changed each.
 
-        The project marks them by `meta: {publish: true}`.
+        The project marks them with `meta: {publish: true}`.
         """
         nodes = self._parsed().manifest.nodes.values()
         marked = [n for n in nodes if n.resource_type == "model" and n.config.meta.get("publish")]
@@ -138,7 +138,7 @@ class Transformer:
         }
 
     def close(self) -> None:
-        """Close the warehouse, which dbt keeps open between two runs."""
+        """Close the warehouse, which dbt keeps open between runs."""
         if self._runner is None or self._target != EMBEDDED:
             return
         from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Connections
@@ -156,7 +156,7 @@ class Transformer:
         return self._runner
 
     def _hear(self, event: Any) -> None:
-        """Report which model dbt begins to build."""
+        """Report which model dbt starts to build."""
         if event.info.name == "LogStartLine":
             node = event.data
             self.progress(f"building {node.index} of {node.total}: {node.description.split()[-1]}")
@@ -187,7 +187,7 @@ class Transformer:
 
 
 def _require_same_sources(project: Path) -> None:
-    """Raise TransformError when a home's own dbt project reads what another contract staged."""
+    """Raise TransformError when a home's own dbt project is for another version of the contract."""
     own, shared = project / "models" / "sources.yml", DBT_PROJECT / "models" / "sources.yml"
     if not own.is_file() or own.read_bytes() != shared.read_bytes():
         raise TransformError(
@@ -197,12 +197,12 @@ def _require_same_sources(project: Path) -> None:
 
 
 def _runner(options: list[str], project: Path, target: str, hear: Callable[[Any], None]) -> Any:
-    """Return a dbt that knows the parsed project.
+    """Return a dbt that has the parsed project.
 
-    Parsing takes some five seconds. What comes of it is the same in all homes, but not in all
-    accounts of Snowflake.
+    Parsing takes about five seconds. Its result is the same in all homes, but not in all accounts
+    of Snowflake.
     """
-    # dbt takes two seconds to import: only who transforms pays for it.
+    # Importing dbt takes two seconds, so it happens only for a transform.
     from dbt.cli.main import dbtRunner
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
@@ -216,7 +216,7 @@ def _runner(options: list[str], project: Path, target: str, hear: Callable[[Any]
 
 
 def _project_digest(project: Path) -> str:
-    """Return a digest of all that a parsed project is made from: its files, its place, dbt."""
+    """Return a digest of everything that parsing depends on: the project's files, its path, dbt."""
     digest = hashlib.sha256(str(project).encode())
     for package in ("dbt-core", "dbt-adapters", "dbt-duckdb"):
         digest.update(version(package).encode())
@@ -238,7 +238,7 @@ def _parse(options: list[str]) -> Any:
 
     outcome: Any = dbtRunner().invoke(["parse", *options, "--no-write-json"])
     if not outcome.success:
-        # An excerpt of the file stands in the middle.
+        # The message has an excerpt of the file in the middle.
         why = re.sub(r"(?s)\s-{9,}.*-{9,}", ",", str(outcome.exception))
         why = " ".join(why.replace(' in "<unicode string>"', "").split())
         raise TransformError(f"dbt cannot read the project: {why}")

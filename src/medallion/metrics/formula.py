@@ -1,7 +1,7 @@
-"""What a metric is made of, as a tree that any language can be written from.
+"""The formula of a metric, as a tree from which any language can be written.
 
 A measure sums, counts or takes the maximum of a column, a whole number or a `case` over one flag. A
-metric is a measure, or sums, differences, products and quotients of other metrics. Where a part is
+metric is a measure, or sums, differences, products and quotients of other metrics. If a part is
 NULL the whole is NULL, and so is a quotient whose denominator is 0.
 """
 
@@ -116,7 +116,7 @@ def combination(expression: str) -> Formula:
 
 
 def columns(formula: Formula | Row | None) -> Iterator[str]:
-    """Yield the columns that a formula reads itself, not those of the metrics that it names."""
+    """Yield the columns that a formula reads directly, not through the metrics that it names."""
     match formula:
         case Column(name):
             yield name
@@ -135,7 +135,7 @@ def columns(formula: Formula | Row | None) -> Iterator[str]:
 
 
 def metrics_named(formula: Formula) -> set[str]:
-    """Return the metrics that a formula names itself."""
+    """Return the metrics that a formula names directly."""
     match formula:
         case Named(name):
             return {name}

@@ -1,8 +1,8 @@
-"""A metric over the rows of the warehouse: cut by dimensions and periods, and compared.
+"""A metric over the rows of the warehouse: grouped by dimensions and periods, and compared.
 
-The measures are summed up by one query for each side of a comparison; the formula is evaluated over
-them as everywhere else. Days are store-local. A comparison goes day by day: a period that is not
-over is compared with as many days.
+One query for each side of a comparison sums up the measures; the formula is evaluated over these
+sums as everywhere else. Days are store-local. A comparison goes day by day: an unfinished period is
+compared with the same number of days.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ GRAINS = {
     "quarter": ("year_number", "quarter_number"),
     "year": ("year_number", "0"),
 }
-"""The periods: the year that each belongs to, and its number in that year, in marts.dim_dates."""
+"""The periods: the column of the year that each belongs to, and of its number in that year, in
+marts.dim_dates."""
 _LABELS = {"retail_week": "-W{:02}", "retail_month": "-P{:02}", "month": "-{:02}"} | dict.fromkeys(
     ("retail_quarter", "quarter"), "-Q{}"
 )
@@ -49,7 +50,7 @@ CALENDAR, DAY_KEY = "marts.dim_dates", "sales_day"
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked of a metric.
+    """A question about a metric.
 
     - `by`: dimensions or entities, such as store, category or currency.
     - `grain`: one of GRAINS, or empty for all days as one.
@@ -107,13 +108,13 @@ def select(
 
 
 def dimensions(metric: str, definitions: Definitions | None = None) -> list[str]:
-    """Return the names that a metric can be cut by."""
+    """Return the names that a metric can be grouped by."""
     definitions = definitions or project()
     return list(_columns(definitions, definitions.models[definitions.metric(metric).model]))
 
 
 def described(metric: Metric, definitions: Definitions | None = None) -> dict[str, Any]:
-    """Return what a metric is: name, label, meaning, formula, unit, and what it can be cut by."""
+    """Return the facts of a metric: name, label, meaning, formula, unit, and its dimensions."""
     definitions = definitions or project()
     has_days = DAY_KEY in definitions.models[metric.model].keys
     return {
@@ -224,7 +225,7 @@ class _Query:
         return [period, bounds], parameters
 
     def _compared_days(self) -> tuple[list[str], list[str]]:
-        """Return the same for the days to compare with, each in the period that it is shown in."""
+        """Return the same for the days to compare with, each in the period in which it is shown."""
         first, last, grain = self.selection.first, self.last, self.selection.grain
         if self.selection.compare == BEFORE and not grain:
             assert first and last
@@ -281,7 +282,7 @@ def _newest_day(warehouse: Warehouse) -> date | None:
 
 
 def _columns(definitions: Definitions, model: SemanticModel) -> dict[str, str]:
-    """Return the column of each name that a model can be cut by: entities and dimensions."""
+    """Return the column of each entity and dimension that a model can be grouped by."""
     columns = {name: f"facts.{column}" for name, column in model.keys.items()}
     columns |= {dimension.name: f"facts.{dimension.column}" for dimension in model.dimensions}
     for join in model.joins:
@@ -291,7 +292,7 @@ def _columns(definitions: Definitions, model: SemanticModel) -> dict[str, str]:
 
 
 def _aggregates(formula: Formula, definitions: Definitions) -> Iterator[dict[str, str]]:
-    """Yield the SQL of each measure that a formula comes down to, by the measure's name."""
+    """Yield the SQL of each measure that a formula uses in the end, by the measure's name."""
     match formula:
         case Aggregate():
             yield {formula.measure: _total(formula)}

@@ -1,9 +1,9 @@
-"""Compaction: the many small bronze objects of past days become few large ones.
+"""Compaction: the many small bronze objects of past days become a few large ones.
 
-All that the cleaner published before today, and that is loaded, is taken in groups. The rows of a
-group are written to new objects, and its receipts to one object, which is published last: from then
-on it stands for the group, whose old objects are removed. A killed compaction has published nothing
-that counts, or is finished by the next one.
+It takes everything that the cleaner published before today and that is loaded, in groups. The rows
+of a group are written to new objects. Its receipts are written to one object, which is published
+last: from then on it replaces the group, whose old objects are removed. A killed compaction has
+either published nothing that counts, or is finished by the next one.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from medallion.platforms.lake import Lake, LakeObject, batches
 from medallion.platforms.platform import Platform
 
 GROUP_RECEIPTS, PART_BYTES, ROWS_AT_A_TIME = 20_000, 256 << 20, 1 << 18
-"""The most receipts of a group, after how many bytes of its old objects a new one begins, and how
-many rows are written together."""
+"""The most receipts of a group, the bytes of old objects after which a new one begins, and the
+number of rows that are written at once."""
 
 
 @dataclass
 class CompactionReport:
     """The result of a compaction.
 
-    `not_loaded` are receipts of past days that stay as they are until they are loaded. `failures`
-    give the reason, by key, why a group stays as it is.
+    `not_loaded` counts receipts of past days that are not loaded yet and stay unchanged. `failures`
+    says by key why a group stays unchanged.
     """
 
     receipts: int = 0
@@ -67,10 +67,10 @@ def compact(
     now: datetime | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> CompactionReport:
-    """Make few bronze objects of those that were published before today (UTC).
+    """Write the bronze objects that were published before today (UTC) to a few larger ones.
 
-    Rows, their provenance and their receipts stay as they are; the checksums of the old objects are
-    compared before.
+    Rows, their provenance and their receipts stay the same. The checksums of the old objects are
+    checked first.
 
     Args:
         platform: the platform.
@@ -99,20 +99,20 @@ def compact(
 
 
 def _finish(lake: Lake) -> None:
-    """Remove what an interrupted compaction has left: old objects whose rows have new ones."""
+    """Remove old objects that an interrupted compaction has replaced but not removed."""
     stored = {o.key for o in lake.list("bronze/")}
     for compaction in compactions(lake):
         _remove(lake, compaction.receipts & stored, compaction.outputs.keys() & stored)
 
 
 def _remove(lake: Lake, receipts: Iterable[str], outputs: Iterable[str]) -> None:
-    """Remove the receipts first: none may name what is gone."""
+    """Remove objects, receipts first: no receipt may name an object that is gone."""
     lake.remove(*sorted(receipts))
     lake.remove(*sorted(outputs))
 
 
 def _groups(receipts: Iterable[LakeObject]) -> Iterator[list[LakeObject]]:
-    """Yield the receipts that are compacted together: some of a day, the oldest first."""
+    """Yield groups of receipts to compact together: each of one day, the oldest first."""
     in_order = sorted(receipts, key=lambda o: (o.modified, o.key))
     for _, day in groupby(in_order, key=lambda o: o.modified.date()):
         of_day = [*day]

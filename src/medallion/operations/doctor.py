@@ -1,4 +1,4 @@
-"""The requirements of the project: which of them this machine meets, and how to meet the others."""
+"""The requirements of the project: which ones this machine meets, and how to meet the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDED_FREE_BYTES = 1 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """The state of one requirement; `needed` is false for what the laptop works without."""
+    """The state of one requirement; `needed` is false for what is optional on a laptop."""
 
     what: str
     state: str
@@ -29,7 +29,7 @@ class Finding:
 
 
 def examine(home: Path) -> list[Finding]:
-    """Check this machine and this home, without changing them."""
+    """Check this machine and this home; change nothing."""
     python = ".".join(map(str, sys.version_info[:3]))
     return [
         Finding("python", python, sys.version_info >= (3, 11), mend="install Python 3.11 or newer"),

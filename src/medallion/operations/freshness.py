@@ -1,8 +1,8 @@
-"""How fresh a home is: one definition and one set of thresholds, wherever it is shown.
+"""The freshness of a home: one definition and one set of thresholds, wherever it is shown.
 
-Two ages say it, both as of now: that of the newest event (by its own time) and that of the last
-batch (since it was loaded into staging). Whether an age is healthy depends on what the runner of
-the home is at: nothing new is fine when nothing comes, and is not when a stream stands still.
+Two ages count, both measured now: that of the newest event (by its own time) and that of the last
+batch (since it was loaded into staging). Whether an age is healthy depends on the runner: no new
+batch is normal if nothing arrives, but not if a runner is stuck.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from medallion.platforms.heartbeat import Runner, read_runner
 QUIET = 60.0
 """Seconds after which a stream without a new batch is idle."""
 BUSY, BRIEF = 10.0, 1.0
-"""Seconds in one stage after which a stream counts as catching up; and so it does when nothing is
-new, and it is at more than a brief look at raw/."""
+"""Seconds in one stage after which a stream counts as catching up. If nothing is new, it also
+counts as catching up after BRIEF seconds of something other than a look at raw/."""
 SILENT = 10.0
-"""Seconds without a sign of life after which a runner counts as stalled."""
+"""Seconds without a heartbeat after which a runner counts as stalled."""
 STUCK = 300.0
-"""Seconds in one stage after which a runner counts as stalled, whatever life it shows."""
+"""Seconds in one stage after which a runner counts as stalled, even if its heartbeat goes on."""
 GONE = 8.0
-"""Seconds without an answer after which the browser says that the dashboard's server is gone."""
+"""Seconds without an answer after which the browser shows that the dashboard's server is gone."""
 
 
 class State(StrEnum):
-    """What the lamp says."""
+    """The freshness of a home in one word."""
 
     STREAMING = "streaming"
     CATCHING_UP = "catching up"
@@ -40,7 +40,7 @@ class State(StrEnum):
 
     @property
     def lamp(self) -> str:
-        """good, late, bad, or neither for what is healthy and at rest."""
+        """The colour of the lamp: good, late or bad; empty for a home that is healthy and idle."""
         return {"streaming": "good", "catching up": "late", "idle": ""}.get(self.value, "bad")
 
 
@@ -71,7 +71,13 @@ class Freshness:
 
 
 def freshness(clock: Clock, runner: Runner | None, now: datetime) -> Freshness:
-    """Return how fresh what `clock` dates is at `now`, beside what the runner was last at."""
+    """Return the freshness of a home.
+
+    Args:
+        clock: the times of the newest data.
+        runner: the last heartbeat of the runner, if there is one.
+        now: the time.
+    """
     newest_event, last_batch = _age(clock.newest_event, now), _age(clock.last_batch, now)
     state, reason = _state(last_batch, runner, now)
     return Freshness(state, reason, newest_event, last_batch)
@@ -83,7 +89,7 @@ def freshness_of_home(home: Path, now: datetime) -> Freshness:
 
 
 def published_clock(home: Path) -> Clock:
-    """Return the clock of the published snapshot; without one, a clock that shows nothing."""
+    """Return the clock of the published snapshot; an empty one if there is no snapshot."""
     gold = home / "gold"
     try:
         version = (gold / "CURRENT").read_text(encoding="utf-8").strip()
@@ -95,7 +101,7 @@ def published_clock(home: Path) -> Clock:
 
 
 def utc(moment: datetime | None) -> datetime | None:
-    """Return a UTC time from the warehouse, which has no zone there, with its zone."""
+    """Return a UTC time from the warehouse, where it has no zone, with its zone."""
     return moment.replace(tzinfo=UTC) if moment else None
 
 
@@ -110,7 +116,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(seconds: float | None) -> str:
-    """Return an age in words: 5 min ago, or – where there is none."""
+    """Return an age in words, such as 5 min ago; – for None."""
     return "–" if seconds is None else f"{duration(seconds)} ago"
 
 
@@ -127,7 +133,7 @@ def _state(last_batch: float | None, runner: Runner | None, now: datetime) -> tu
         return State.STALLED, f"the runner stopped: {runner.error}"
     if runner.ended:
         return State.IDLE, "the last run ended, and no runner is at work"
-    # A sign from the future is none of now either: the clock was set back since.
+    # A heartbeat from the future is not a current one either: the clock was set back since.
     silent = abs((now - runner.beat_at).total_seconds())
     if silent > SILENT:
         return State.STALLED, f"no sign of life from the runner for {duration(silent)}"

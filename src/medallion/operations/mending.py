@@ -23,10 +23,10 @@ WHOLE_LINE = "raw"
 
 
 class Mender:
-    """Changes lines of one feed by expressions, each over the line as it was rejected.
+    """Changes of the lines of one feed by expressions, each over the line as it was rejected.
 
-    An expression reads members of the line as texts, and `raw`, the whole line. What it sets
-    becomes the member; NULL removes it, and so does an expression that fails on a line.
+    An expression reads members of the line as texts, and `raw`, the whole line. Its result becomes
+    the member. NULL removes the member, and so does an expression that fails on a line.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class Mender:
     def mended(self, lines: Sequence[bytes]) -> list[bytes]:
         """Return each line with its changes.
 
-        A line that is no JSON object can be set as a whole only, and one that is no UTF-8 stays.
+        A line that is not a JSON object can only be replaced as a whole; one that is not UTF-8
+        stays.
         """
         changed, places = list(lines), [n for n, line in enumerate(lines) if _is_text(line)]
         texts = [lines[place].decode() for place in places]

@@ -1,4 +1,4 @@
-"""Rebuild: everything made again from raw/, and swapped in when the audit holds."""
+"""Rebuild: everything is built again from raw/, and swapped in when the audit holds."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ KEEP, DROP = "keep", "drop"
 class RebuildReport:
     """The result of a rebuild.
 
-    `differences` counts by layer the rows that only the old or only the new warehouse has; None
-    when there was nothing to compare with. `carried` and `dropped` are raw objects whose rows only
-    bronze had. What arrived before `raw_from` was retired. `old_copy` is the folder of the old
-    bronze and warehouse, which are kept when anything differs.
+    `differences` counts by layer the rows that only the old or only the new warehouse has; None if
+    there was nothing to compare with. `carried` and `dropped` are raw objects whose rows only
+    bronze had. Objects that arrived before `raw_from` were retired. `old_copy` is the folder of the
+    old bronze and warehouse, which are kept if anything differs.
     """
 
     cleaned: CleanReport
@@ -78,15 +78,16 @@ def rebuild(
     missing: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> RebuildReport:
-    """Make bronze, warehouse and snapshots from raw/ by the current rules, and swap them in.
+    """Build bronze, warehouse and snapshots from raw/ by the current rules, and swap them in.
 
     A killed rebuild leaves the old home, or one that the next runner completes.
 
     Args:
         platform: the platform.
-        missing: rows of raw objects that are no longer in raw/ are carried over (KEEP) or left out
-            (DROP); None refuses to lose them. Rows of retired objects are always carried over.
-            Earlier versions of a rewritten object do not count, and are left out unless KEEP.
+        missing: what to do with rows of raw objects that are no longer in raw/: keep them (KEEP),
+            leave them out (DROP), or refuse to lose them (None). Rows of retired objects are always
+            kept. Rows of earlier versions of a rewritten object do not count, and are left out
+            unless KEEP.
         progress: called with a message at each step.
 
     Raises:
@@ -256,7 +257,7 @@ def _differences(new: duckdb.DuckDBPyConnection, old: Path) -> dict[str, int] | 
     """Count by layer the rows that only one of the two warehouses has.
 
     Returns:
-        None when they cannot be compared: the old one is of another version, or was never built.
+        None if they cannot be compared: the old one is of another version, or was never built.
     """
     if not old.exists():
         return None
@@ -280,7 +281,7 @@ def _rows_of_one(new: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 
 def _swap(home: Path) -> Path:
-    """Swap the new bronze and warehouse in; return the folder of the old ones."""
+    """Swap in the new bronze and warehouse; return the folder of the old ones."""
     folder = home / REPLACED / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
     swap(home, ("bronze", WAREHOUSE_FILE), folder)
     return folder

@@ -1,4 +1,4 @@
-"""Rejected lines again: those that the rules accept by now, or accept once they are mended."""
+"""Replay: rejected lines that are accepted now, unchanged or after a change, are sent again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from medallion.platforms.lake import Lake
 from medallion.platforms.warehouse import Warehouse
 
 MOST_LINES, MOST_BYTES = 10_000, 16 << 20
-"""The limits of what is read and sent at once."""
+"""Limits of the lines that are read and sent at once."""
 
 
 class Example(NamedTuple):
@@ -39,8 +39,8 @@ class ReplayReport:
     """The counts of quarantined lines.
 
     `sent` were written to new raw objects (or would be, in a preview). `before` were mended by an
-    earlier replay, and `waived` are waived. `refused` are rejected again, by reason. `cut` are kept
-    only in part.
+    earlier replay, and `waived` are waived. `refused` counts by reason the lines that are rejected
+    again. `cut` counts lines of which the quarantine holds only a part.
     """
 
     objects: list[str] = field(default_factory=list)
@@ -63,8 +63,8 @@ def replay(
 ) -> ReplayReport:
     """Validate open quarantined lines again, and write those that are accepted now to raw/.
 
-    The next run processes what is written. The quarantine keeps its lines, as mended ones, with the
-    object that they went to. A repeated replay sends nothing twice.
+    The next run processes the written lines. The quarantine keeps its lines and marks them as
+    mended, with the object that they were sent to. A repeated replay sends nothing twice.
 
     Args:
         lake: the lake.
@@ -90,7 +90,7 @@ def replay(
 
 
 def waive(lake: Lake, warehouse: Warehouse, choice: Choice, why: str) -> int:
-    """Note that open rejected lines need no mending; return how many."""
+    """Record that open rejected lines need no correction; return how many."""
     count = 0
     for lines in _batches(rejected_lines(lake, warehouse, choice)):
         if waived := [line for line in lines if line.state == OPEN]:
@@ -100,7 +100,7 @@ def waive(lake: Lake, warehouse: Warehouse, choice: Choice, why: str) -> int:
 
 
 def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Yield lines of one object together, as many as fit."""
+    """Yield batches of lines of one object, within the limits."""
     for _, of_object in groupby(lines, key=lambda line: (line.feed, line.source_file)):
         batch, size = list[Line](), 0
         for line in of_object:
@@ -114,7 +114,7 @@ def _batches(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def _is_open(line: Line, report: ReplayReport) -> bool:
-    """Return whether a line can be sent; count it otherwise."""
+    """Return whether a line is open and complete; count it otherwise."""
     report.before += line.state == MENDED
     report.waived += line.state == WAIVED
     if line.state != OPEN:
@@ -127,7 +127,7 @@ def _is_open(line: Line, report: ReplayReport) -> bool:
 def _accepted(
     lines: list[Line], changer: Mender | None, report: ReplayReport, examples: int
 ) -> list[tuple[Line, bytes]]:
-    """Return the lines that the current rules accept, each with its text by now."""
+    """Return the lines that the current rules accept, each with its text after the change."""
     if not lines:
         return []
     texts = [line.text for line in lines]
@@ -148,7 +148,7 @@ def _accepted(
 def _send(
     lake: Lake, lines: list[tuple[Line, bytes]], why: str, report: ReplayReport, is_preview: bool
 ) -> None:
-    """Write an object, whose name says what it holds, and then the decision about its lines."""
+    """Write an object, named after its content, and then the decision about its lines."""
     report.sent += len(lines)
     if is_preview:
         return

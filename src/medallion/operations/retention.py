@@ -1,4 +1,4 @@
-"""Retention: old raw objects are removed, and bronze alone holds their rows from then on."""
+"""Retention: old raw objects are removed, and from then on only bronze holds their rows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class RetentionReport:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """What is loaded of the newest version of a raw object."""
+    """The arrival, size and checksum of the newest loaded version of a raw object."""
 
     arrived: datetime
     size: int
@@ -51,10 +51,10 @@ def retain(
     now: datetime | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> RetentionReport:
-    """Remove the raw objects that arrived so many days ago, if all of their rows are in bronze.
+    """Remove raw objects older than some days, if all of their rows are in bronze.
 
     Days are counted back from the newest arrival, or from now if that is earlier: a clock that runs
-    ahead must not remove anything. It is written down first what is retired.
+    ahead must not remove anything. The time of retirement is recorded before anything is removed.
 
     Args:
         platform: the platform.

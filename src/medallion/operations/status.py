@@ -35,7 +35,7 @@ class Layer:
 
 
 def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
-    """Return the layers in the order of the pipeline; layers that are not built yet count 0."""
+    """Return the layers in the order of the pipeline; a layer that is not built counts 0."""
     raw = list(raw_objects(lake))
     newest = max((o.modified for o in raw), default=None)
     built = relations(warehouse)
@@ -49,7 +49,7 @@ def layers(lake: Lake, warehouse: Warehouse) -> list[Layer]:
 
 
 def newest(warehouse: Warehouse) -> Clock:
-    """Return the newest times in the models, from which freshness is computed."""
+    """Return the newest times in the models, from which the freshness is computed."""
     if "marts.live_clock" not in relations(warehouse):
         return Clock()
     return Clock(*map(utc, _row(warehouse, "SELECT as_of, staged_at FROM marts.live_clock")))

@@ -28,7 +28,7 @@ MANIFEST = "export.json"
 SCHEMAS = ("gold", "marts")
 LAKE = ("raw", "bronze", "gold")
 PLAIN = ("DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "DATE", "BOOLEAN")
-"""Types that CSV holds unchanged. All others but timestamps are written as text."""
+"""Types that CSV holds unchanged. All others except timestamps are written as text."""
 DASHBOARD_ONLY = "live_"
 """The prefix of relations that only the dashboard reads."""
 LOCAL_TIME = "local_"
@@ -202,7 +202,7 @@ def _columns(
 
 
 def _write_manifest(folder: Path, extract: Path | None, rows: dict[str, int]) -> None:
-    """Write export.json, by which a later export sees whether anybody changed the files."""
+    """Write export.json, from which a later export sees whether somebody changed the files."""
     files = {path.name: _checksum(path) for path in sorted(folder.iterdir())}
     manifest = {"files": files, "hyper": _checksum(extract) if extract else None, "rows": rows}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -237,7 +237,7 @@ GROWING = ("fct_sales_line", "dim_products", "dim_stores")
 
 
 def _refuse_to_lose(folder: Path, rows: dict[str, int]) -> None:
-    """Raise LossError when the last export to this folder has what the new one would not have."""
+    """Raise LossError when the last export to this folder has rows that the new one would lack."""
     last = _manifest(folder)
     lost = [
         f"{name}: {before:,} rows, now {rows[name]:,}"
@@ -274,9 +274,9 @@ def _checksum(path: Path) -> str:
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """Yield a new hidden folder next to `path`, and so on the same disk; remove it at the end.
+    """Yield a new hidden folder next to `path`, so on the same disk; remove it at the end.
 
-    Hidden folders that killed exports left are removed too.
+    Hidden folders that killed exports have left are removed too.
     """
     make_folder(path.parent)
     number = 1

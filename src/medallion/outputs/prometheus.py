@@ -15,10 +15,10 @@ SUFFIX = ".prom"
 
 
 def write_textfile(path: Path, layers: Sequence[Layer], fresh: Freshness) -> None:
-    """Replace a file atomically: the collector never reads a half.
+    """Replace a file atomically: the collector never reads an incomplete one.
 
     Raises:
-        SettingsError: the file cannot be one of the collector's.
+        SettingsError: the collector would not read a file of this name.
     """
     if path.suffix != SUFFIX or not path.absolute().parent.is_dir():
         raise SettingsError(
@@ -61,7 +61,7 @@ def _lines(layers: Sequence[Layer], fresh: Freshness) -> Iterable[str]:
 def _gauge(
     name: str, meaning: str, samples: Sequence[tuple[Mapping[str, str], float]]
 ) -> Iterable[str]:
-    """Yield a metric; one without a sample is left out, since what is unknown is not 0."""
+    """Yield a metric; one without a sample is left out, because unknown is not 0."""
     if samples:
         yield f"# HELP {name} {meaning}"
         yield f"# TYPE {name} gauge"

@@ -1,1 +1,1 @@
-"""Access to lakes, warehouses and homes, whatever they run on; knows no field of an event."""
+"""Access to lakes, warehouses and homes on every platform; knows no field of an event."""

@@ -1,8 +1,8 @@
-"""Arrival notes: when an object really arrived, although it was rewritten later.
+"""Arrival notes: the original arrival of an object that was rewritten later.
 
-A store that stamps every object with its own clock forgets the arrival of an object that is
-rewritten. A note keeps it: an empty object whose name holds a hash of the key, the time of the
-rewriting and the time of the arrival.
+A store that sets the time of every write itself forgets the arrival of an object that is rewritten.
+A note keeps it: an empty object whose name holds a hash of the key, the time of the rewriting and
+the time of the arrival.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from datetime import datetime
 from medallion.platforms.lake import LakeObject, is_finished, milliseconds, moment
 
 REWRITTEN = "raw/"
-"""The folder whose objects keep their arrival."""
+"""The folder of the objects that keep their arrival."""
 
 NOTES = f"{REWRITTEN}.arrivals/"
 
 
 def lists_notes(prefix: str) -> bool:
-    """Return whether a listing of a prefix has every note that is about its objects."""
+    """Return whether a listing of a prefix contains every note about its objects."""
     return NOTES.startswith(prefix) or not prefix.startswith(REWRITTEN)
 
 
@@ -41,9 +41,9 @@ def _about(stored: LakeObject) -> str:
 
 
 def finished(listed: Iterable[LakeObject], keys: Iterable[str]) -> Iterator[LakeObject]:
-    """Yield the finished ones of listed objects, with the arrival from their note if there is one.
+    """Yield the finished objects of a listing, with the arrival from their note if there is one.
 
-    A note is about one writing: what a producer writes under the key later has its own time.
+    A note is valid for one writing: what a producer writes under the key later has its own time.
 
     Args:
         listed: objects as the store lists them.

@@ -59,8 +59,8 @@ class HadoopLake:
     def move(self, moves: Iterable[tuple[str, str]]) -> None:
         """Rename objects to their final keys, several at a time.
 
-        A key that exists already stays as it is: a repetition completes an interrupted move, and
-        two processes at once do no harm.
+        A key that exists already stays as it is. So a repeated call completes an interrupted one,
+        and two processes may call this at once.
         """
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(lambda move: self._move(*move), moves):
@@ -94,7 +94,7 @@ class HadoopLake:
 
 @contextmanager
 def explained(action: str) -> Iterator[None]:
-    """Raise LakeError in one sentence when the file system refuses, also in a task of Spark."""
+    """Raise LakeError with one sentence when the file system refuses, also in a Spark task."""
     try:
         yield
     except Py4JJavaError as error:

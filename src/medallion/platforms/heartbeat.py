@@ -59,12 +59,12 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def at(self, stage: str) -> None:
-        """Note the stage that begins now; an empty one between two batches."""
+        """Record the stage that begins now; an empty one between two batches."""
         with self._writing:
             self._runner = replace(self._runner, stage=stage, stage_since=datetime.now(UTC))
 
     def ends_with(self, stop: threading.Event) -> None:
-        """Report a regular end from when `stop` is set on, even if the process is then killed."""
+        """Report a regular end as soon as `stop` is set, even if the process is then killed."""
         self._stop_requested = stop
 
     def end(self, error: str = "") -> None:
@@ -83,7 +83,7 @@ class Heartbeat:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Options that cannot be used are no failure of the runner.
+        # A command with unusable options is not a failed runner.
         failed = isinstance(error, Exception) and not isinstance(error, SettingsError)
         self.end(str(error).splitlines()[0] if failed and str(error) else "an error" * failed)
 
@@ -97,7 +97,7 @@ class Heartbeat:
                 return
             beat = replace(self._runner, beat_at=datetime.now(UTC), ended=ended, error=error)
             self._runner = beat
-            # A full disk stops the pipeline by another error.
+            # If the disk is full, the pipeline itself fails with an error.
             with suppress(OSError):
                 _overwrite(self._path, json.dumps(asdict(beat), default=datetime.isoformat))
 
@@ -105,8 +105,8 @@ class Heartbeat:
 def _overwrite(path: Path, text: str) -> None:
     """Overwrite a text in place, padded to the length of the file.
 
-    A reader gets the old or the new text. A temporary file would appear and disappear every second
-    in front of everything that walks through the home.
+    A reader gets the old or the new text. A temporary file would appear and disappear every second,
+    and disturb everything that walks through the home.
     """
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0) as file:
         file.write(text.encode().ljust(os.fstat(file.fileno()).st_size))

@@ -18,13 +18,13 @@ from medallion.platforms.local import make_folder, remove_leftovers, sync
 from medallion.settings import FILE, with_setting
 
 UNFINISHED_ERASURE = ".forget.json"
-"""The file in the home that says that an erasure has begun and not ended."""
+"""The file in the home that exists while an erasure is unfinished."""
 
 BESIDE = ".rebuild"
-"""The folder of the home in which new parts are made before they replace the old ones."""
+"""The folder of the home in which new parts are built before they replace the old ones."""
 
 REPLACED = "replaced"
-"""The folder of the home that keeps replaced parts, in a folder for each replacement."""
+"""The folder of the home with replaced parts, in one folder for each replacement."""
 
 NOTE = "swap.json"
 
@@ -65,9 +65,9 @@ def runner_lock(home: Path, *, erasing: bool = False) -> Iterator[None]:
 
 
 def swap(home: Path, parts: Sequence[str], kept: Path) -> None:
-    """Replace parts of the home by those of the same name in BESIDE.
+    """Replace parts of the home with those of the same name in BESIDE.
 
-    Once begun, the swap is finished: by this process or by the next runner.
+    Once begun, the swap is completed: by this process or by the next runner.
 
     Args:
         home: the home.
@@ -101,7 +101,7 @@ def finish_swap(home: Path) -> None:
 
 
 def keep_settings(home: Path, changes: Mapping[str, str]) -> None:
-    """Write settings into the file of the home; its other lines stay as they are."""
+    """Write settings into the settings file of the home; its other lines stay unchanged."""
     path = home / FILE
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     for name, value in changes.items():
@@ -120,19 +120,19 @@ def move(old: Path, new: Path) -> None:
 
 
 def replaced_copies(home: Path) -> dict[Path, int]:
-    """Return the folders of replaced parts, the oldest first, with the bytes they take."""
+    """Return the folders of replaced parts, the oldest first, each with its size in bytes."""
     folders = sorted(path for path in (home / REPLACED).glob("*") if path.is_dir())
     return {folder: freed_by_removing(folder) for folder in folders}
 
 
 def freed_by_removing(folder: Path) -> int:
-    """Return the bytes that removing a folder frees: not those of files with another hard link."""
+    """Return the bytes that removing a folder frees; files with another hard link free none."""
     stats = [path.stat() for path in folder.rglob("*") if path.is_file()]
     return sum(stat.st_size for stat in stats if stat.st_nlink == 1)
 
 
 def remove_replaced(home: Path) -> dict[Path, int]:
-    """Remove the folders of replaced parts; return them with the bytes they took."""
+    """Remove the folders of replaced parts; return them with their sizes in bytes."""
     copies = replaced_copies(home)
     shutil.rmtree(home / REPLACED, ignore_errors=True)
     return copies

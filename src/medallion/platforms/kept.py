@@ -1,7 +1,8 @@
 """Files that are made once on a machine and kept for later processes of this user.
 
-They lie beside the package's bytecode, or where that cannot be written in a folder of this user's
-for temporary files. Each begins with a checksum of the rest, so that a damaged one is made again.
+They are stored beside the package's bytecode or, if that folder is read-only, in a folder of this
+user for temporary files. Each begins with a checksum of the rest, so that a damaged file is made
+again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 
 _CHECKSUM = 32
 _NEWEST = 8
-"""How many files of a kind are kept: a change of what they are made from gives another one."""
+"""The number of files of a kind that are kept; a change of the sources gives a new file."""
 
 
 def kept(name: str) -> bytes | None:
-    """Return what was kept under a name; None where there is nothing, or it is damaged."""
+    """Return the file that is kept under a name; None if there is none, or if it is damaged."""
     for folder in _folders():
         try:
             stored = (folder / name).read_bytes()
@@ -31,13 +32,13 @@ def kept(name: str) -> bytes | None:
 
 
 def kept_or_made(name: str, make: Callable[[], bytes]) -> bytes:
-    """Return what was kept under a name, or make it and keep it.
+    """Return the file that is kept under a name, or make it and keep it.
 
     Of several processes one makes it, and the others wait for it.
 
     Args:
-        name: the kind of the file, a hyphen, a digest of all that it is made from, a suffix.
-        make: gives the content.
+        name: the kind of the file, a hyphen, a digest of everything that it is made from, a suffix.
+        make: returns the content.
     """
     if data := kept(name):
         return data
@@ -64,7 +65,7 @@ def kept_or_made(name: str, make: Callable[[], bytes]) -> bytes:
 
 
 def _folders() -> Iterator[Path]:
-    """Yield the folders where files may be kept: nobody else can write there."""
+    """Yield the folders where files may be kept: those in which nobody else can write."""
     yield Path(__file__).parents[1] / "__pycache__"
     folder = Path(tempfile.gettempdir()) / f"medallion-{os.getuid()}"
     try:

@@ -63,13 +63,13 @@ def is_finished(key: str) -> bool:
 
 
 CANNOT_READ = "cannot be read"
-"""The begin of the reasons of `Lake.unlisted` that are errors of the disk, or of rights."""
+"""The beginning of reasons in `Lake.unlisted` that are errors of the disk or of permissions."""
 
 UNFINISHED = "not finished by its name: rename it when it is whole"
 
 
 class Changed(Exception):
-    """An object that another process writes, or has changed since it was listed."""
+    """An object that another process is writing, or that has changed since it was listed."""
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,7 +100,7 @@ class Watch(Protocol):
     """Repeated looks at the objects under a prefix."""
 
     def look(self, expected: Iterable[str] = ()) -> list[LakeObject]:
-        """Return the objects that may be new or changed, and none that is settled.
+        """Return the objects that may be new or changed, except those that are settled.
 
         Args:
             expected: the folders in which new objects are expected now.
@@ -108,15 +108,15 @@ class Watch(Protocol):
         ...
 
     def settle(self, key: str, version: str) -> None:
-        """Leave a version of an object out of further looks."""
+        """Exclude a version of an object from further looks."""
         ...
 
 
 class Lake(Protocol):
     """The operations of a lake.
 
-    All of them raise LakeError for what an operator must mend, and FileNotFoundError for an object
-    that does not exist.
+    All of them raise LakeError for problems that an operator must fix, and FileNotFoundError for an
+    object that does not exist.
     """
 
     url: str
@@ -144,8 +144,8 @@ class Lake(Protocol):
     def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
         """Move a finished local file into the lake, atomically and durably.
 
-        With `keeps_first` a store in which several runners may publish the same key keeps the
-        object of the first of them.
+        Several runners may publish the same key to some stores. With `keeps_first`, such a store
+        keeps the object of the first one.
         """
         ...
 
@@ -157,7 +157,7 @@ class Lake(Protocol):
         *,
         instead_of: LakeObject | None = None,
     ) -> None:
-        """Move a finished local file into the place of an object.
+        """Replace an object with a finished local file.
 
         Args:
             path: the file.
@@ -166,23 +166,23 @@ class Lake(Protocol):
             instead_of: the object as it was listed before it was read.
 
         Raises:
-            Changed: the object is not `instead_of` any more, or is being written.
+            Changed: the object is no longer `instead_of`, or is being written.
         """
         ...
 
     def is_being_written(self, key: str) -> bool:
-        """Return whether another process has the object open to write, where that can be known."""
+        """Return whether another process has the object open to write, if that can be known."""
         ...
 
     def remove(self, *keys: str) -> None:
-        """Delete objects with all their versions; of several some may be gone already."""
+        """Delete objects with all their versions; some of them may be gone already."""
         ...
 
     def versions(self, prefix: str) -> Iterator[Version]:
         """Yield every version of every object under a key prefix, also of unfinished ones.
 
-        A disk keeps no versions. The versions of a key follow each other, the oldest first and
-        deletion markers last: destroyed in this order, none becomes current again.
+        A disk keeps no versions. The versions of a key come together, the oldest first and deletion
+        markers last: if they are destroyed in this order, none becomes current again.
         """
         ...
 

@@ -31,7 +31,7 @@ from medallion.platforms.lake import (
 from medallion.platforms.watch import Entry, FolderWatch
 
 _NAME_BYTES = 100
-"""How many bytes of a name its temporary file keeps, so that there is room for a number."""
+"""The number of bytes of a name that its temporary file keeps, to leave room for a number."""
 
 
 class LocalLake:
@@ -145,7 +145,7 @@ class LocalLake:
 
         Args:
             folder: the key of the folder.
-            start: the begin of the names to take in the folder itself.
+            start: the beginning of the names to include in the folder itself.
 
         Raises:
             LakeError: the folder itself cannot be read.
@@ -175,13 +175,13 @@ class LocalLake:
                     yield item
 
     def entry(self, folder: str, name: str) -> Entry | None:
-        """Return what has a name in a folder; None when it is gone."""
+        """Return the entry of a name in a folder; None if it is gone."""
         return self._entry(folder, self.path(folder) / name)
 
     def _entry(self, parent: str, entry: os.DirEntry[str] | Path) -> Entry | None:
-        """Return an entry of a folder: an object, the key of a folder, or a key and a reason.
+        """Return an entry of a folder: an object, the key of a folder, or a key with a reason.
 
-        A file that is gone by now is none of these.
+        None of these if the file is gone by now.
         """
         key = f"{parent}/{_as_key(entry.name)}" if parent else _as_key(entry.name)
         if not is_finished(entry.name):
@@ -219,10 +219,10 @@ class LocalLake:
 
 @contextmanager
 def _guarded(path: Path, expected: LakeObject) -> Iterator[None]:
-    """Hold a file still while the block replaces it; put it back when somebody has opened it.
+    """Protect a file while the block replaces it; restore it if somebody has opened it.
 
-    A lease of the kernel tells of processes that have the file open to write, or open it meanwhile.
-    A file system without leases leaves the comparison of size and time.
+    A lease of the kernel reveals processes that have the file open to write, or open it meanwhile.
+    On a file system without leases, only size and time are compared.
 
     Raises:
         Changed: the file is not the expected object, or another process writes it.
@@ -254,7 +254,7 @@ def _version(descriptor: int) -> str:
 
 
 def _lease(descriptor: int) -> bool | None:
-    """Take a lease on a file; return False when it is open to write, None without leases."""
+    """Take a lease on a file; return False if it is open to write, None without leases."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         # A signal that nobody handles: the usual one would end this process.
@@ -285,7 +285,7 @@ def own_scratch(home: Path) -> Path:
 
 
 def emptied_scratch(home: Path) -> Path:
-    """Return the same folder, emptied, and remove those of processes that have ended."""
+    """Return the scratch folder of this process, emptied; remove those of ended processes."""
     for old in (home / ".scratch").glob("*"):
         if old.name == str(os.getpid()) or not is_running(old.name):
             shutil.rmtree(old, ignore_errors=True)
@@ -293,7 +293,7 @@ def emptied_scratch(home: Path) -> Path:
 
 
 def is_running(process: str) -> bool:
-    """Return whether there is a process of this number."""
+    """Return whether a process with this number exists."""
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):
@@ -322,7 +322,7 @@ def make_folder(folder: Path) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add bytes to the end of a file, durably; the folder is there."""
+    """Append bytes to a file durably; its folder exists."""
     is_new = not path.exists()
     with path.open("ab") as file:
         file.write(data)

@@ -23,15 +23,15 @@ from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, rea
 from medallion.settings import Reporting, Settings, SettingsFile, SnowflakeAccount
 
 PATIENCE = 3.0
-"""Seconds in which a process that opens or closes the warehouse must have done so."""
+"""Seconds in which a process that opens or closes the warehouse must have finished."""
 
 
 @dataclass(frozen=True)
 class Platform:
     """Everything external to the pipeline: a local home, the lake, the warehouse.
 
-    Also how the home reports, with the changes of it that its file does not have yet, and the rest
-    of what that file says.
+    It also holds the reporting settings of the home, the changes that are not yet in its settings
+    file, and the other settings of that file.
     """
 
     home: Path
@@ -43,7 +43,7 @@ class Platform:
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
-        """Return the platform that the settings choose."""
+        """Return the platform for some settings."""
         home = settings.home
         lake: Lake = S3Lake(settings.bucket, home) if settings.bucket else LocalLake(home)
         return cls(
@@ -66,7 +66,7 @@ class Platform:
 
     @contextmanager
     def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the warehouse in the home for writing; other processes may ask it meanwhile.
+        """Open the warehouse in the home for writing; other processes may ask questions meanwhile.
 
         Raises:
             SettingsError: the warehouse is not in the home.
@@ -87,7 +87,7 @@ class Platform:
     def require_existing(self) -> None:
         """Raise SettingsError when the home does not exist.
 
-        A typing error in its name must not create a home, nor be answered like an empty one.
+        A mistyped name must neither create a home nor look like an empty one.
         """
         if isinstance(self.lake, LocalLake) and not self.home.is_dir():
             parent = self.home.parent
@@ -101,7 +101,7 @@ class Platform:
     def reader(self) -> Iterator[Warehouse]:
         """Open the warehouse for reading, wherever it is.
 
-        In a home that a runner holds, the runner answers.
+        If a runner holds the home, the runner answers.
         """
         if self.snowflake:
             with open_snowflake(self.snowflake) as account:
@@ -116,7 +116,7 @@ class Platform:
 
         Raises:
             SettingsError: the warehouse is not in the home.
-            WarehouseBusy: another process holds the file and answers nobody.
+            WarehouseBusy: another process holds the file and does not answer.
         """
         self.require_home()
         patience = time.monotonic() + PATIENCE

@@ -60,7 +60,7 @@ class S3Lake:
                 yield stored.key, UNFINISHED
 
     def _listed(self, prefix: str) -> Iterator[LakeObject]:
-        """Yield every object as the store lists it."""
+        """Yield every object in the form in which the store lists it."""
         pages: Any = _client().get_paginator("list_objects_v2")
         with self._explained("ListObjectsV2", prefix):
             for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
@@ -76,7 +76,7 @@ class S3Lake:
         return [_object(entry) for entry in answer.get("Contents", ())], not answer["IsTruncated"]
 
     def _with_arrivals(self, listed: Sequence[LakeObject]) -> Objects:
-        """Return the finished ones of listed objects, with the arrivals that are noted of them."""
+        """Return the finished objects of a listing, with the arrivals from their notes."""
         notes = self._listed(NOTES) if listed else ()
         return [*finished(listed, (note.key for note in notes))]
 

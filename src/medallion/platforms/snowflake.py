@@ -172,7 +172,7 @@ def _name(column: str) -> str:
 
 
 def _value(value: Any) -> Any:
-    """Return a value as DuckDB gives it: times in UTC, binary values as bytes."""
+    """Return a value in the form that DuckDB gives it: times in UTC, binary values as bytes."""
     if isinstance(value, datetime) and value.tzinfo:
         return value.astimezone(UTC)
     return bytes(value) if isinstance(value, bytearray) else value

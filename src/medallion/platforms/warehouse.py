@@ -114,7 +114,7 @@ def _refusal(error: Exception) -> str:
 
 
 def total(*columns: str) -> str:
-    """Return SQL that sums columns of whole numbers; without rows the sums are 0."""
+    """Return SQL that sums columns of whole numbers; the sum of no rows is 0."""
     return ", ".join(f"CAST(coalesce(sum({name}), 0) AS BIGINT)" for name in columns)
 
 
@@ -164,7 +164,7 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
         raise _why(path, str(error)) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        # DuckDB would draw it on standard output, in the middle of the rows.
+        # DuckDB would draw its progress on standard output, in the middle of the rows.
         connection.execute("SET enable_progress_bar = false")
         # A checkpoint in the middle of a micro-batch takes longer than the batch.
         connection.execute("SET wal_autocheckpoint = '1GB'")
@@ -211,7 +211,7 @@ def _create(path: Path) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        # A log whose database was deleted would be applied to the new one, and refused.
+        # The log of a deleted database would be applied to the new one, and be refused.
         for stale in (temporary, *(p.with_name(p.name + ".wal") for p in (temporary, path))):
             stale.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
-"""Watches: repeated looks at the objects under a prefix, each as cheap beside many as beside few.
+"""Watches: repeated looks at the objects under a prefix, at a cost that does not grow with them.
 
-The first look lists everything. Each later one looks where objects are expected or have arrived
-lately, at the objects that were not settled so far, and at the next slice of everything. So what
-lies anywhere else, and an object that was replaced or has grown, is found after some looks.
+The first look lists everything. Each later one looks at the folders where objects are expected or
+have arrived lately, at the objects that were not settled so far, and at the next part of
+everything. So an object in any other place, and one that was replaced or has grown, is found after
+some looks.
 """
 
 from __future__ import annotations
@@ -21,26 +22,27 @@ from medallion.errors import LakeError
 from medallion.platforms.lake import LakeObject, is_finished
 
 SLICE = 500
-"""The entries of everything that one look at a disk lists."""
+"""The number of entries that one look at a disk lists of everything."""
 
 _REMEMBERED = 32
-"""How many folders and objects that have changed lately are looked at each time."""
+"""The number of recently changed folders and objects that each look includes."""
 
 _SETTLING_SECONDS = 2.0
-"""A folder may change again without another time of modification for so long: the coarsest unit
-of a file system."""
+"""How long a folder may change again without a new modification time: the coarsest unit of a file
+system."""
 
 _SCANNING_SHARE = 0.1
-"""The share of the time that reading the names of one folder may take."""
+"""The part of the time that reading the names of one folder may take."""
 
 _RECENT_PREFIXES = 8
-"""How many folders in which objects have arrived lately are listed each time: a request each."""
+"""The number of folders with recent arrivals that each look lists: one request each."""
 
 Objects = list[LakeObject]
 Page = tuple[Objects, bool]
 Arrivals = Callable[[Sequence[LakeObject]], Objects]
 Entry = LakeObject | tuple[str, str] | str
-"""An object; the key of what is none, with the reason; or the key of a folder."""
+"""An object; the key of something else, with the reason why it is no object; or the key of a
+folder."""
 
 
 class _Memory(ABC):
@@ -59,21 +61,21 @@ class _Memory(ABC):
     def look(self, expected: Iterable[str] = ()) -> list[LakeObject]: ...
 
     def _new(self, objects: Iterable[LakeObject]) -> list[LakeObject]:
-        """Return the objects that are not settled, and note them for the next look."""
+        """Return the objects that are not settled, and remember them for the next look."""
         new = [o for o in objects if self._settled.get(o.key) != o.version]
         self._unsettled |= {o.key: o.version for o in new}
         return new
 
 
 class Folders(Protocol):
-    """What a watch needs of a lake in a folder."""
+    """The part of a lake in a folder that a watch needs."""
 
     def walk(self, folder: str) -> Iterator[Entry]:
         """Yield everything under a folder, and each folder before its content."""
         ...
 
     def entry(self, folder: str, name: str) -> Entry | None:
-        """Return what has a name in a folder; None when it is gone."""
+        """Return the entry of a name in a folder; None if it is gone."""
         ...
 
     def path(self, key: str) -> Path:
@@ -82,7 +84,7 @@ class Folders(Protocol):
 
 
 class FolderWatch(_Memory):
-    """A watch on a disk, where the time of modification of a folder tells of new names in it."""
+    """A watch on a disk, where the modification time of a folder reveals new names in it."""
 
     def __init__(self, lake: Folders, prefix: str) -> None:
         super().__init__()
@@ -119,7 +121,7 @@ class FolderWatch(_Memory):
         return new
 
     def _under(self, folder: str) -> Iterator[LakeObject]:
-        """Yield the objects under a folder, and note the folders."""
+        """Yield the objects under a folder, and remember the folders."""
         for entry in self._lake.walk(folder):
             if isinstance(entry, str):
                 self._note(entry)
@@ -176,7 +178,7 @@ class FolderWatch(_Memory):
         folder.scanned(names, modified, now)
 
     def _modified(self, folder: str) -> int:
-        """Return when the names in a folder have changed last, in ns; 0 when it is gone."""
+        """Return when the names in a folder changed last, in ns; 0 if the folder is gone."""
         try:
             return self._lake.path(folder).stat().st_mtime_ns
         except OSError:
@@ -194,20 +196,20 @@ class _Recent(dict[str, None]):
 
 
 class _Folder:
-    """The names in a folder as they were read last, and when it had been modified then."""
+    """The names in a folder when it was last read, and its modification time then."""
 
     def __init__(self, modified: int, now: float) -> None:
         self.modified, self.names = modified, set[str]()
         self._since, self._rest_until, self._is_settled = now, 0.0, False
 
     def may_have_changed(self, modified: int, now: float) -> bool:
-        """Return whether there may be names in it that were not read."""
+        """Return whether the folder may hold names that were not read."""
         return (modified != self.modified or not self._is_settled) and now >= self._rest_until
 
     def scanned(self, names: set[str], modified: int, now: float) -> None:
-        """Note that the names were read at a time; a folder of very many is not read all the time.
+        """Record that the names were read at a time; a very large folder is not read all the time.
 
-        The next scan reads again what has changed within the unit of the time of modification.
+        The next scan reads again what has changed within the unit of the modification time.
         """
         if modified != self.modified:
             self.modified, self._since = modified, now
@@ -226,7 +228,7 @@ class PageWatch(_Memory):
             prefix: the prefix of all keys.
             page: returns the page of objects under a prefix after a key, and whether it is the
                 last one.
-            arrivals: returns objects with the arrival that is noted of them.
+            arrivals: returns objects with the arrivals from their notes.
         """
         super().__init__()
         self._prefix, self._page, self._arrivals = prefix, page, arrivals

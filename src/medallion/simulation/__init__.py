@@ -38,9 +38,9 @@ def simulate(
         lake: the lake.
         options: the run.
         answers: the folder for the answer key, which always matches what was written.
-        stop: asked between two objects.
+        stop: called between two objects.
         progress: called with the report so far.
-        now: the time of day, in UTC.
+        now: returns the time of day, in UTC.
         clock: a monotonic clock in seconds.
         sleep: waits for seconds.
         token: a unique part of the names of objects; random if None.

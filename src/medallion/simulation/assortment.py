@@ -77,7 +77,7 @@ DEPARTMENTS: dict[str, tuple[int, float, dict[str, tuple[int, int, str]]]] = {
 }
 
 WEIGHED = ("produce", "meat and fish")
-"""The categories that are sold by weight; their prices are of a kilogram."""
+"""The categories that are sold by weight; their prices are per kilogram."""
 
 BRANDS = (
     "Northfield",

@@ -27,7 +27,7 @@ SIZES = np.repeat(
 )
 QUANTITIES = np.repeat([1, 2, 3, 4, 6, 8], [178, 46, 16, 9, 5, 2]).astype(np.int64) * 1_000
 LIGHTEST, HEAVIEST = 60, 2_200
-"""The range of what is sold by weight, in grams."""
+"""The range of weights of goods that are sold by weight, in grams."""
 DISCOUNTS = np.repeat([0, 5, 10, 15, 20, 25, 30, 50], [208, 10, 14, 6, 9, 4, 3, 2]).astype(np.int64)
 PAYMENTS = ("card", "cash", "mobile", "gift_card")
 PAID_IN_STORE = np.repeat([0, 1, 2, 3], [150, 52, 43, 11])
@@ -48,7 +48,7 @@ class Shoppers:
     ) -> tuple[ReceiptLines, ReceiptLines]:
         """Return `count` lines of the time [start, end), in ms: purchases and returns.
 
-        `shift` is what late and future lines are moved by, in ms, before they are priced.
+        `shift` moves late and future lines in time, in ms, before they are priced.
         """
         undone = self._pool.take(start, self._rng.binomial(count, RETURNS))
         bought = count - len(undone)
@@ -58,7 +58,7 @@ class Shoppers:
         return purchases, returns
 
     def remember(self, lines: ReceiptLines, usable: npt.NDArray[np.bool_] | None) -> None:
-        """Remember the usable ones of these purchases, so that they can be returned later."""
+        """Store the usable ones of these purchases, so that they can be returned later."""
         self._pool.add(lines, usable)
 
     def _purchases(self, start: int, end: int, count: int, shift: Ints) -> ReceiptLines:

@@ -1,7 +1,8 @@
-"""The catalog of faults of producers, and the expected result of each.
+"""The catalog of producer faults, and the expected result of each.
 
-A fault with a `reason` must be quarantined for that reason. One without must be accepted with
-unchanged amounts. Late and future events and repeats are produced where lines are drawn.
+A line with a fault that has a `reason` must be quarantined for that reason. A line with any other
+fault must be accepted with unchanged amounts. Late events, future events and repeats are produced
+where lines are drawn.
 """
 
 from __future__ import annotations
@@ -95,12 +96,12 @@ def _negate(name: str) -> Callable[[bytes, Random], bytes]:
 
 
 def _wrong_total(record: Record, chance: Random) -> None:
-    """Move the total further than any currency is rounded."""
+    """Change the total by more than any currency is rounded."""
     record["total_amount"] += chance.choice([-1, 1]) * Decimal(chance.randrange(200, 10_000)) / 100
 
 
 def _absent_total(record: Record, _: Random) -> None:
-    """Leave out a total that is exactly what it is computed as; tills round that of a weight."""
+    """Leave out the total if it is exactly the computed one; tills round that of a weight."""
     if record["total_amount"] == record["price"] * record["quantity"] - record["discount_amount"]:
         del record["total_amount"]
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 class Currency:
     """A currency.
 
-    `level` is the price of an article of one US dollar, in 1/10,000; `step` is the smallest amount
-    of cash, in 1/100; `usd` is the approximate value of one unit in US dollars, in 1e-8.
+    `level` is the price, in 1/10,000, of an article that costs one US dollar; `step` is the
+    smallest amount of cash, in 1/100; `usd` is the approximate value of one unit in US dollars, in
+    1e-8.
     """
 
     code: str

@@ -10,16 +10,17 @@ from medallion.errors import SettingsError
 from medallion.lake.codecs import SUFFIXES
 
 HISTORY_DAYS, EVENTS_A_DAY = 15, 20_000
-"""The least days of a history, which always have two whole weeks; and the events per day from which
-a history has more days."""
+"""The smallest number of days of a history, which then has two whole weeks; and the events per day
+above which a history has more days."""
 AT_ONCE, LONGEST_TICK = 8, 4.0
-"""Lines that a slow stream collects for an object, and the most seconds it waits for them."""
+"""The number of lines that a slow stream collects for an object, and the most seconds that it waits
+for them."""
 
 
 def calm_tick(rate: float) -> float:
-    """Return a tick for a live stream of a rate.
+    """Return the tick of a live stream with a rate.
 
-    A slow stream collects lines, or each basket would be cut to a single line.
+    A slow stream collects lines, because otherwise each basket would be cut to a single line.
     """
     return min(max(0.5, AT_ONCE / rate), LONGEST_TICK)
 
@@ -90,7 +91,7 @@ class SimulationOptions:
 
     @property
     def object_lines(self) -> int:
-        """Return the most lines of an object of a history: about half a day of it."""
+        """Return the most lines of an object of a history: those of about half a day."""
         return max(1, min(self.lines_per_object, (self.events or 0) // (2 * HISTORY_DAYS)))
 
 
@@ -98,7 +99,7 @@ class SimulationOptions:
 class SimulationReport:
     """The counts of a run so far.
 
-    `lines` are those of purchases, with repeated ones, which `events` does not count.
+    `lines` are the lines of purchases, including repeated ones, which `events` does not count.
     `reference_rows` are the lines of all other feeds.
     """
 

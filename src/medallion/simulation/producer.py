@@ -28,9 +28,10 @@ from medallion.simulation.spoiler import Spoiler, accepted, usable
 from medallion.simulation.world import World
 
 LOOK_BACK_MS = 31 * 86_400_000
-"""How far back the reference feeds reach when there are late events."""
+"""The age of the oldest reference rows when there are late events."""
 AHEAD_MS = 31 * 86_400_000
-"""How far ahead of the purchases a run over the past writes the reference feeds, in few objects."""
+"""How far ahead of the purchases a run over the past writes the reference feeds, to write few
+objects."""
 KEY_EVERY = 60.0
 """Seconds between two updates of the answer key during a run."""
 
@@ -40,10 +41,11 @@ def utc_now() -> datetime:
 
 
 class Producer:
-    """A run that writes one object of purchases by each `step`, and can stop after any of them.
+    """A run that writes one object of purchases in each `step`, and can stop after any of them.
 
     Its lines depend only on the options and the start. Names of objects are unique even in equal
-    runs, by a `token` that is random by default. `answers` is the folder of answer keys, if any.
+    runs, because of a `token` that is random by default. `answers` is the folder of answer keys, if
+    any.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Producer:
         return self._paced.done if self._paced else not self._backfill or self._backfill.done
 
     def due(self) -> float:
-        """Return the seconds until `step` has something to do."""
+        """Return the seconds until `step` can write an object."""
         return self._paced.due() if self._paced else 0.0
 
     def step(self) -> int:
@@ -116,7 +118,7 @@ class Producer:
         return tally.lines
 
     def finish(self) -> None:
-        """Write the second copies of events that still wait for their day."""
+        """Write the second copies of events that are still waiting for their day."""
         tally = Tally()
         rest = self._spoiler.rest(tally)
         if rest:
@@ -225,7 +227,7 @@ def _split(piece: Piece) -> list[Piece]:
 
 
 def _identity(options: SimulationOptions, begin: datetime) -> bytes:
-    """Return eight bytes that identify the events: a hash of what they depend on."""
+    """Return eight bytes that identify the events: a hash of everything that they depend on."""
     content: dict[str, Any] = {**asdict(options), "start": begin.isoformat()}
     del content["compression"], content["targets"]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).digest()

@@ -1,7 +1,7 @@
 """The reference feeds: products with their price changes, stores, exchange rates and targets.
 
 Each row is a pure function of its key and time, so two runs may write the same row but never
-different ones. Targets alone depend on the volume of a run, which set them when it began.
+contradicting ones. Only targets depend on the volume of the run that set them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from medallion.simulation.world import World
 
 Rows = list[bytes]
 LINE_CENTS = 3_150
-"""Net sales of a usual line, in US cents."""
+"""The net sales of a usual line, in US cents."""
 AMBITION = range(90, 115)
-"""Targets of the stores, in per cent of what they usually sell."""
+"""The targets of the stores, in per cent of their usual sales."""
 
 
 class Reference:

@@ -23,7 +23,7 @@ from medallion.simulation.world import CUSTOMERS, World
 
 CHANNELS = ("store", "web")
 REASONS = ("", "damaged", "wrong size", "not as described", "changed mind", "changed mind", "late")
-"""Reasons of returns, of which each product has three; the empty one is not stated."""
+"""Reasons of returns, of which each product has three; the empty one means that none is given."""
 ID_BITS = 48
 SCRAMBLE = 0x5DEECE66D
 """An odd number: multiplication by it modulo 2**48 maps counters to distinct ids."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from medallion.simulation.columns import ReceiptLines
 
 SAMPLE = 0.08
-"""The share of purchases in the pool; more than are returned, so that it stays full."""
+"""The share of purchases that enter the pool; more than are returned, so that it stays full."""
 CAPACITY = 1 << 14
 RECORD = np.dtype(
     [

@@ -12,10 +12,12 @@ from medallion.simulation.world import SLOT_MS, World
 BATCH = 8_192
 """Lines that are drawn and rendered at once, so that they stay in the processor's cache."""
 FORGIVEN = 10.0
-"""Seconds that a paced run catches up; a computer that slept does not make up its night."""
+"""The most seconds that a paced run catches up; a computer that slept does not catch up its
+night."""
 
 MOST_AT_ONCE = 200_000
-"""Lines in one step of a paced run; a rate that the machine cannot reach is not caught up."""
+"""The most lines in one step of a paced run; a rate that the machine cannot reach is not caught
+up."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ REJECTS = np.array([f.reason is not None for f in FAULTS])
 LATE, FUTURE = NAMES.index("late_event"), NAMES.index("future_event")
 NONE = -1
 MOST_WAITING = 10_000
-"""How many second copies may wait for their day; the oldest of more are written early."""
+"""The number of second copies that may wait for their day; beyond it, the oldest are written
+early."""
 
 
 class Spoiler:
@@ -41,7 +42,7 @@ class Spoiler:
         return np.where(self._rng.random(count) < self._share, drawn, NONE)
 
     def shift(self, kinds: npt.NDArray[np.int64] | None) -> Ints | None:
-        """Return what each line is moved by in time, in ms."""
+        """Return by how much each line is moved in time, in ms."""
         if kinds is None:
             return None
         return np.where(kinds == LATE, LATE_MS, np.where(kinds == FUTURE, FUTURE_MS, 0))
@@ -83,7 +84,7 @@ class Spoiler:
         return _repeated(due, tally)
 
     def turn(self, tally: Tally) -> bytes:
-        """Return the second copies from the object before, for the beginning of this one."""
+        """Return the second copies of the previous object, for the beginning of this one."""
         due, self._next = self._next, []
         return _repeated(due, tally)
 

@@ -1,7 +1,8 @@
-"""How a stream looks in a terminal: one calm table on a screen, a line now and then elsewhere.
+"""The view of a stream in a terminal: a table on a screen, or else a line at intervals.
 
-One vocabulary: a *line* is a line of a raw object of any feed, an *event* is a line of purchases
-that was accepted. Both are counted since this start; `medallion status` counts everything."""
+A *line* is a line of a raw object of any feed; an *event* is an accepted line of purchases. Both
+are counted since this start; `medallion status` counts everything.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from medallion.operations.freshness import freshness_of_home
 from medallion.pipeline import BatchReport
 
 LINE_EVERY, WINDOW = 5.0, 10.0
-"""Seconds between two lines; and over which a rate is taken."""
+"""Seconds between two lines; rates are also taken over this time."""
 LAYERS = {"clean": "bronze", "load": "staging", "transform": "gold", "publish": "snapshot"}
 _COLOURS = {"good": "green", "late": "yellow", "bad": "red", "": "dim"}
 
 
 class _Totals:
-    """What the batches of a stream come to."""
+    """The sums of the batches of a stream."""
 
     def __init__(self) -> None:
         self.events = self.lines = self.quarantined = 0

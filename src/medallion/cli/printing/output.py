@@ -1,4 +1,4 @@
-"""The answer to somebody's query: as a table, JSON or CSV, row by row as it comes."""
+"""The answer to a query: as a table, JSON or CSV, row by row as it is computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from medallion.platforms.warehouse import Result
 
 Row = Sequence[Any]
 _QUOTED = ',"\r\n'
-"""What a cell of CSV may hold in quotes only."""
+"""Characters that CSV allows only in quoted cells."""
 _EXPLAINED = ["explain_key", "explain_value"]
 """The columns of a query's plan, which is a drawing."""
 

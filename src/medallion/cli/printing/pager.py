@@ -1,4 +1,4 @@
-"""More lines than fit on the screen go through a pager."""
+"""A pager for output that does not fit on the screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line that moves while something takes long."""
+"""A progress line for work that takes long."""
 
 from __future__ import annotations
 

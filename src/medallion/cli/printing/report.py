@@ -1,4 +1,4 @@
-"""How reports look: lines and tables for people, JSON for programs."""
+"""Reports: lines and tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from medallion.contract import UNREADABLE
 from medallion.lake.receipts import Receipt
 
 REFUSED = 1
-"""The exit code for data that was refused and promises that are broken."""
+"""The exit code for refused data and broken promises."""
 MANY = 0.01
-"""The share of rejected lines from which on they stand out."""
+"""The share of rejected lines from which they are highlighted."""
 MOST_REASONS = 5
-"""How many reasons are named."""
+"""The number of reasons that are named."""
 
 
 def say(*lines: str, colour: str | None = None, bold: bool = False) -> None:
@@ -36,15 +36,15 @@ def say(*lines: str, colour: str | None = None, bold: bool = False) -> None:
 
 
 def say_aside(line: str) -> None:
-    """Print a line for people where it does not mix with results."""
+    """Print a line for people that must not mix with results."""
     click.echo(visible(line), err=True)
 
 
 def plain(value: Any) -> Any:
     """Return a value as JSON can hold it without loss.
 
-    Decimals, NaN and Infinity become strings; times ISO 8601 (those without a zone are UTC); bytes
-    become text, in which invalid ones are replaced.
+    Decimals, NaN and Infinity become strings; times become ISO 8601 (those without a zone are UTC);
+    bytes become text, with invalid ones replaced.
     """
     if isinstance(value, Decimal):
         return format(value, "f")
@@ -66,7 +66,7 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """Return a value as JSON; what a terminal would obey is escaped."""
+    """Return a value as JSON; characters that would control a terminal are escaped."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
     return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
@@ -77,7 +77,7 @@ def print_json(value: Any) -> None:
 
 
 def screen_width() -> int | None:
-    """Return the width of the terminal; None where nobody looks at one."""
+    """Return the width of the terminal; None if the output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -89,7 +89,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 @dataclass
 class Feed:
-    """What became of the lines of a feed: how many there were, and the rejected by reason."""
+    """The results of the lines of a feed: their number, and the rejected ones by reason."""
 
     lines: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
@@ -105,10 +105,10 @@ class Feed:
 
 @dataclass
 class Tally:
-    """What became of the lines that were cleaned, by feed.
+    """The results of the lines that were cleaned, by feed.
 
-    `unreadable` are the objects that were rejected whole; `failures` those that could not be taken,
-    with the reason.
+    `unreadable` are the objects that were rejected as a whole; `failures` those that could not be
+    read, with the reason.
     """
 
     feeds: dict[str, Feed] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How the state of a home looks: layers, days, and the audit."""
+"""The state of a home as text: layers, days, and the audit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEXT_STEPS = {
     "every amount is DECIMAL": "change the model that makes the column, then 'medallion transform "
     "--full-refresh'",
 }
-"""What mends a broken check; all others are mended by making everything again from raw/."""
+"""What repairs a failed check; all other checks are repaired by a rebuild."""
 REBUILD = "'medallion rebuild' makes everything again from raw/"
 
 
@@ -50,9 +50,9 @@ def print_days(days: Sequence[tuple[Any, ...]], currency: str) -> None:
 
 
 def print_audit(report: AuditReport) -> None:
-    """Print each check with its figure, and last the verdict.
+    """Print each check with its figure, and finally the result.
 
-    Below a broken check stands what breaks it, and what to do next.
+    Below a failed check are its violations, and what to do next.
     """
     say("Audit", "", bold=True)
     promise = None
@@ -81,6 +81,6 @@ def print_audit(report: AuditReport) -> None:
 
 
 def say_copies(word: str, copies: Mapping[Path, int]) -> None:
-    """Say which old copies rebuilds have kept, with what removing each would free."""
+    """Print which old copies rebuilds have kept, and how much space removing each would free."""
     mend = "; 'medallion rebuild --remove-old' removes it" if word == "old copy" else ""
     say(*(f"{word:<10} {path} ({size / 1e6:,.1f} MB){mend}" for path, size in copies.items()))

@@ -1,4 +1,4 @@
-"""Tables that fit where they are shown: whole values, side by side or one under the other."""
+"""Tables that fit their width: values are never cut, but may stand one below another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from medallion.cli.printing.text import shown, visible
 
 SAMPLE = 1_000
-"""The rows that settle how wide the columns are; a wider value of a later row stands out."""
+"""The number of rows that decide the width of the columns; a wider value in a later row sticks
+out."""
 GAP = "  "
 _NUMBERS = (int, float, Decimal)
 

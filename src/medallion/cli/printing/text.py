@@ -1,4 +1,4 @@
-"""Text as a terminal may be given it, and values as people read them."""
+"""Text that is safe for a terminal, and values in a form for people."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from medallion.contract import QUANTITY
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
-"""What a terminal obeys instead of showing it: control characters, and marks that turn the
-direction of writing around."""
+"""Characters that a terminal obeys instead of showing: control characters, and marks that change
+the direction of writing."""
 
 
 def visible(text: str) -> str:
@@ -31,7 +31,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value for people: thousands separated, absence as a dash, on one line."""
+    """Return a value for people: thousands separated, a dash for NULL, on one line."""
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -41,7 +41,7 @@ def shown(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Decimal):
-        # Only quantities have five decimals: 3 articles are no 3.00000.
+        # Only quantities have five decimals: 3 articles are shown as 3, not as 3.00000.
         is_quantity = value.as_tuple().exponent == -QUANTITY.scale
         return f"{value.normalize() if is_quantity else value:,f}"
     if isinstance(value, bytes):

@@ -24,7 +24,7 @@ from medallion.platforms.lake import LakeObject
 from medallion.platforms.register import register
 
 SHUFFLED_BYTES_PER_FILE = 640 << 20
-"""Bytes of a shuffle whose rows become one file, of 100 to 250 MB of Parquet."""
+"""Bytes of shuffled data whose rows become one file: 100 to 250 MB of Parquet."""
 
 MAX_OBJECTS, MAX_BYTES = 20_000, 256 << 30
 """Limits of one run; the next run takes the rest."""
@@ -76,7 +76,7 @@ def clean(
 
 
 class _Job:
-    """A job that advances the run under way, possibly together with other jobs."""
+    """A job that advances the run under way, possibly at the same time as other jobs."""
 
     def __init__(
         self,
@@ -129,10 +129,10 @@ class _Job:
         ]
 
     def _prepare(self, manifest: Manifest) -> None:
-        """Compute the outputs and write the moves that publish them into the manifest.
+        """Compute the outputs, and write the moves that publish them into the manifest.
 
-        The receipts are read once more: while this run is under way no other one publishes, but one
-        may have done so between the listing of the objects and the beginning of this run.
+        The receipts are read once more: no other run can publish while this one is under way, but
+        one may have published between the listing of the objects and the beginning of this run.
         """
         done = self._receipts.versions()
         objects = [o for o in manifest.objects if (o.key, o.size, o.modified) not in done]

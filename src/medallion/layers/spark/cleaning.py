@@ -28,11 +28,11 @@ from medallion.layers.spark.packets import (
 )
 
 COMPILED_FROM_BYTES = 64 << 20
-"""For fewer bytes the exact lane takes less time than compiling the other one, which every new
-machine of a cluster must do first."""
+"""Below this number of bytes, the exact lane takes less time than compiling the plain lane, which
+every new machine of a cluster must do first."""
 
 LINES_AT_ONCE, PACKETS_AT_ONCE = 10_000, 4
-"""How many rows Spark passes to a worker at once; a packet may have some 32 MiB."""
+"""The number of rows that Spark passes to a worker at once; a packet may have about 32 MiB."""
 
 _AT_ONCE = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
@@ -49,10 +49,10 @@ class Counts:
 class CleanedFeed:
     """The result of some objects of one feed.
 
-    `accepted` has the columns of the feed, and `day` where bronze has a folder for each, sorted in
-    its partitions; `rejected` has those of the quarantine. `counts` and `unknown_fields` are by
-    key. An object with a line that is too long to read is rejected whole and counts as one line.
-    `hindrance` says why workers could not use the compiled pass.
+    `accepted` has the columns of the feed, plus `day` if bronze has a folder for each day; its
+    partitions are sorted by it. `rejected` has the columns of the quarantine. `counts` and
+    `unknown_fields` are by key. An object with a line that is too long to read is rejected as a
+    whole and counts as one line. `hindrance` says why workers could not use the compiled pass.
     """
 
     packets: DataFrame
@@ -64,7 +64,7 @@ class CleanedFeed:
 
 
 def configure(spark: SparkSession) -> None:
-    """Set the session to UTC, and to timestamps without a zone."""
+    """Set the session to UTC and to timestamps without a zone."""
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.timestampType", "TIMESTAMP_NTZ")
     spark.conf.set("spark.sql.ansi.enabled", "false")
@@ -110,7 +110,7 @@ def _packets(
 
 @dataclass
 class _Measured:
-    """The place of each split, the counts by key, and the objects that cannot be read."""
+    """The position of each split, the counts by key, and the objects that cannot be read."""
 
     has_unknown: bool
     hindrance: str | None
@@ -120,7 +120,7 @@ class _Measured:
 
 
 def _measure(packets: DataFrame, objects: Collection[Staged]) -> _Measured:
-    """Read all lines; return their counts, and the places of their splits."""
+    """Read all lines; return their counts and the positions of their splits."""
     summaries = packets.where(f"kind = '{SPLIT}'").selectExpr(
         "path", "block", "lines", "blank", "bytes", "size(unknown) AS names", "hindrance"
     )

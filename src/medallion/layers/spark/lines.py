@@ -28,16 +28,16 @@ LONGEST_READ = 64 << 20
 SPLIT_BYTES = 128 << 20
 LEAST_SPLIT_BYTES = 64 << 20
 MIN_SPLITS = 256
-"""Splits are large where there are enough of them: each task costs a Python worker an eighth of a
-second before it reads a line."""
+"""The size of splits. They are large if there are enough of them, because each task costs a Python
+worker an eighth of a second before it reads a line."""
 
 _THREADS = 16
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9/=+@,._-]*/[A-Za-z0-9][A-Za-z0-9=+@,._-]*")
 _FIRST_LOOK = 1 << 12
-"""Bytes that mostly suffice to know that an object is no document."""
+"""The number of bytes that usually suffice to see that an object is not a JSON document."""
 _CHUNK_BYTES = 1 << 20
 _FOREIGN = "foreign"
-"""Stands for the codec of an archive that is not read."""
+"""The codec of an archive that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class RawObject:
 class Staged:
     """A raw object in a form that Spark can read.
 
-    `path` is its own or that of its plain copy; None when it cannot be decompressed to its end.
+    `path` is its own or that of its plain copy; None if it cannot be decompressed to its end.
     `checksum` is of the stored bytes.
     """
 
@@ -137,10 +137,10 @@ def _is_as_listed(files: Any, source: Any, raw: RawObject) -> bool:
 
 
 def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, source: Any) -> bool:
-    """Write the decompressed bytes to `target`; return False when the object is damaged.
+    """Write the decompressed bytes to `target`; return False if the object is damaged.
 
-    An error may also come from `target`. So the object is read once more without writing: it is
-    damaged when that fails too.
+    An error may also come from `target`. So the object is read once more without writing: if that
+    fails too, the object is damaged.
     """
     try:
         _copy(jvm, _opened(jvm, conf, codec, stored), target)
@@ -165,7 +165,7 @@ def _write(jvm: Any, conf: Any, codec: str | None, stored: Any, target: Any, sou
 
 
 def _as_lines(jvm: Any, files: Any, stored: Any, source: Any, plain: Any, copy: str) -> Any:
-    """Return the path of the lines of an object: its plain bytes, or of a document a copy.
+    """Return the path of the object's lines: its plain bytes, or a copy if it is a JSON document.
 
     Args:
         jvm: the JVM.
@@ -196,7 +196,7 @@ def _as_lines(jvm: Any, files: Any, stored: Any, source: Any, plain: Any, copy: 
 
 
 def _is_document(stream: Any) -> bool:
-    """Return whether a stream begins a document; it stays where it is."""
+    """Return whether a stream begins a JSON document; the stream is not advanced."""
     for size in (_FIRST_LOOK, DOCUMENT_HEAD_BYTES + len(BOM)):
         stream.mark(size)
         head = bytes(stream.readNBytes(size))
@@ -224,7 +224,7 @@ def _copy(jvm: Any, source: Any, target: Any) -> None:
 
 
 def _is_damage(error: Py4JJavaError) -> bool:
-    """Return whether the bytes may be damaged, rather than the file system failing."""
+    """Return whether the bytes may be damaged, as opposed to a failure of the file system."""
     name = error.java_exception.getClass().getName()
     damages = ("java.io.IOException", "java.io.EOFException", "java.util.zip.ZipException")
     return name in damages or name.startswith("com.github.luben.zstd.")
@@ -233,8 +233,8 @@ def _is_damage(error: Py4JJavaError) -> bool:
 def read_text(spark: SparkSession, objects: Collection[Staged]) -> DataFrame:
     """Return the lines of staged objects: path, block (the offset of the split) and line.
 
-    The lines of a split are together in a partition, in their order. Lines longer than LONGEST_READ
-    are left out.
+    The lines of a split are in one partition, in their order. Lines longer than LONGEST_READ are
+    left out.
     """
     size = sum(s.size for s in objects)
     least = max(2, min(MIN_SPLITS, size // LEAST_SPLIT_BYTES))
@@ -257,7 +257,7 @@ def is_whole(size: int, read: int) -> bool:
 
     Args:
         size: the bytes of the object.
-        read: the bytes of its lines, with a line feed each. The object may lack the last line feed,
-            and have a byte order mark besides.
+        read: the bytes of its lines, with one line feed each. The object itself may lack the last
+            line feed, and may begin with a byte order mark.
     """
     return size + 1 - read in (0, 1, len(BOM), len(BOM) + 1)

@@ -99,7 +99,7 @@ def _packets(
 
 
 class Place(NamedTuple):
-    """The origin of a split: the key and arrival (naive UTC) of its object, and lines before it."""
+    """The origin of a split: key and arrival (naive UTC) of its object, and the lines before it."""
 
     source_file: str
     ingested_at: datetime
@@ -107,13 +107,13 @@ class Place(NamedTuple):
 
 
 Places = dict[tuple[str, int], Place]
-"""The place of each split, by path and block."""
+"""The origin of each split, by path and block."""
 
 
 def unpack(
     batches: Iterable[pa.RecordBatch], feed: Feed, columns: dict[str, Type], places: Places
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of packets; those of splits without a place are left out."""
+    """Yield the rows of packets; splits without a place are left out."""
     kinds = {name: plain.arrow_type(kind) for name, kind in columns.items()}
     for batch in batches:
         labels = [batch[name].to_pylist() for name in ("path", "block")]
@@ -180,7 +180,7 @@ class _Split:
         self.held += sum(len(line.raw or b"") + 100 for line in cleaned.rejected)
 
     def packets(self) -> Iterator[dict[str, Any]]:
-        """Yield the collected results as packets, and forget them."""
+        """Yield the collected results as packets, and clear them."""
         if self._accepted:
             accepted = pa.Table.from_batches(self._accepted)
             for day, rows in by_day(accepted) if self._feed.by_day else [(None, accepted)]:
@@ -215,7 +215,7 @@ class _Split:
 
 
 def _blocks(first_line: int, lines: pa.Array) -> Iterator[Block]:
-    """Yield Arrow lines as blocks for the cleaner, without copying; of too long ones the head."""
+    """Yield Arrow lines as blocks for the cleaner, without copying; an oversize line is cut."""
     _, places, data = lines.buffers()
     data = data or pa.py_buffer(b"")
     offsets = np.frombuffer(places, np.int32)[lines.offset : lines.offset + len(lines) + 1]

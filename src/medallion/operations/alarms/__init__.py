@@ -1,7 +1,7 @@
-"""Alarms: what is not as it usually is, found by rules over the warehouse and the home.
+"""Alarms: rules that compare the warehouse and the home with their own past.
 
-`look` evaluates the rules at one moment; `Watch` remembers what stands, so that each alarm is told
-once when it begins and once when it ends.
+`look` evaluates the rules at one moment. `Watch` remembers the active alarms, so that each is
+reported once when it begins and once when it ends.
 """
 
 from __future__ import annotations

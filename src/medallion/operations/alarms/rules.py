@@ -1,7 +1,7 @@
-"""The rules of the alarms. Each compares now with the past of the same home.
+"""The rules of the alarms. Each compares the present of a home with its past.
 
-Each has a floor under which it is silent: where little is sold, nothing can be told from chance.
-Where a home has no history, a rule that needs one raises nothing.
+Each rule needs a minimum of lines, because with few sales a change may be chance. A rule that needs
+more history than the home has raises no alarm.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from medallion.settings import Thresholds
 DEFAULTS = Thresholds()
 WEEK = timedelta(days=7)
 WEEKS = 4
-"""How many weeks before are the usual, at the same weekday and hour."""
+"""The number of past weeks that define what is usual, at the same weekday and hour."""
 FEWEST_WEEKS = 2
 SHIFTS = (timedelta(hours=-1), timedelta(), timedelta(hours=1))
-"""Times are UTC, and shops open by clocks that change by an hour twice a year: what would be usual
-an hour earlier or later is no alarm."""
+"""Shifts of the usual times. Times are UTC, but shops open by clocks that change by an hour twice a
+year: what would be usual an hour earlier or later is no alarm."""
 SPANS = (timedelta(minutes=10), timedelta(minutes=60))
-"""The last minutes whose sales are compared."""
+"""The lengths in minutes of the periods whose sales are compared."""
 PATIENCE = 1.5
-"""A silence lasts at least so many times what lies between two raw objects."""
+"""The least length of a silence, as a multiple of the usual time between two raw objects."""
 SPREAD, CHANCE = 0.12, 1.5
-"""The least spread: a share of the usual sales, and what chance makes of n lines: CHANCE / sqrt(n).
-CHANCE is the spread of the amounts of lines over their mean, with some room."""
+"""The least spread: a share of the usual sales, and the effect of chance on n lines, which is
+CHANCE / sqrt(n). CHANCE is the spread of the amounts of lines divided by their mean, with a
+margin."""
 RECENT, PAST = timedelta(minutes=15), timedelta(days=7)
-"""The arrivals that are looked at, and those before them that are the usual."""
+"""The period of recent arrivals, and the period before it that defines what is usual."""
 AUDIT = "audit"
 
 
 Weeks = list[tuple[int, float]]
-"""Lines and net sales of the same span of several weeks."""
+"""The lines and net sales of the same period in several weeks."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class _Moment:
-    """What the rules look at. Nothing that arrived after `now` counts. Times are UTC, naive."""
+    """The input of the rules: only what had arrived by `now`. Times are UTC, without a zone."""
 
     warehouse: Warehouse
     now: datetime
@@ -76,14 +77,14 @@ def look(
     without: Collection[str] = (),
     thresholds: Thresholds = DEFAULTS,
 ) -> list[Alarm]:
-    """Return what is wrong at a moment.
+    """Return the alarms at a moment.
 
     Args:
         warehouse: the warehouse.
         now: the time, with its zone.
         runner: the last heartbeat of the runner of the home, if there is one.
-        without: the rules that are left out, besides those that the thresholds leave out.
-        thresholds: from where on a rule speaks.
+        without: rules to leave out, besides those that are off in the thresholds.
+        thresholds: the limits of the rules.
     """
     built = relations(warehouse)
     moment = _Moment(warehouse, now.replace(tzinfo=None), newest(warehouse), runner, thresholds)
@@ -93,7 +94,7 @@ def look(
 
 
 def _silence(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of no sale for longer than the same time of any week before was without one."""
+    """Yield an alarm if there is no sale for longer than at the same time of any past week."""
     ((last,),) = moment.rows(
         "SELECT max(ts) FROM silver.purchases_silver WHERE ts > CAST(? AS TIMESTAMP) "
         "AND ts <= ingested_at AND ingested_at <= CAST(? AS TIMESTAMP)",
@@ -129,7 +130,7 @@ def _between_arrivals(moment: _Moment) -> timedelta:
 
 
 def _sales_far(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of net sales far from those of the same minutes of the last weeks, up or down."""
+    """Yield an alarm if net sales are far above or below the same minutes of the last weeks."""
     seen = set[str]()
     for span in SPANS:
         by_currency = _sales(moment, moment.now - span, moment.now, by_currency=True)
@@ -165,10 +166,10 @@ def _far(net: float, weeks: Weeks, thresholds: Thresholds) -> int:
 def _sales(
     moment: _Moment, first: datetime, last: datetime, *, by_currency: bool = False
 ) -> dict[str, tuple[tuple[int, float], dict[timedelta, Weeks]]]:
-    """Return lines and net sales of a span, and of the same span of weeks before, by shift.
+    """Return the lines and net sales of a period and of the same period of past weeks, by shift.
 
-    By currency, or for all together under the name "" (then only the lines mean anything). Without
-    the history of FEWEST_WEEKS there are no weeks.
+    They are by currency. The name "" stands for all currencies together; only its lines are
+    meaningful. With less history than FEWEST_WEEKS there are no weeks.
     """
     ((begun,),) = moment.rows("SELECT min(ts) FROM silver.purchases_silver")
     if begun is None:
@@ -203,7 +204,7 @@ def _sales(
 
 
 def _quarantine(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of a reason that takes a larger share of the lines than it used to."""
+    """Yield an alarm for a reason whose share of the lines has grown."""
     thresholds = moment.thresholds
     lines, reasons, past_lines, past_reasons = _arrivals(moment, "reasons")
     for (feed, reason), count in sorted(reasons.items()):
@@ -220,7 +221,7 @@ def _quarantine(moment: _Moment) -> Iterator[Alarm]:
 
 
 def _unknown_field(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of a field that the contract does not know, and that no line had before."""
+    """Yield an alarm for a field that the contract does not know and that no earlier line had."""
     lines, fields, past_lines, past_fields = _arrivals(moment, "unknown_fields")
     for (feed, field), count in sorted(fields.items()):
         is_new = past_lines[feed] and not past_fields[feed, field]
@@ -235,7 +236,7 @@ def _unknown_field(moment: _Moment) -> Iterator[Alarm]:
 
 
 def _arrivals(moment: _Moment, column: str) -> tuple[Counter[Any], ...]:
-    """Return lines by feed and counts by feed and name, of the recent arrivals and of the past."""
+    """Return lines by feed, and counts by feed and name, of recent arrivals and of earlier ones."""
     counts: tuple[Counter[Any], ...] = (Counter(), Counter(), Counter(), Counter())
     begin = moment.now - RECENT
     for feed, lines, names, is_recent in moment.rows(
@@ -255,7 +256,7 @@ def _arrivals(moment: _Moment, column: str) -> tuple[Counter[Any], ...]:
 
 
 def _late(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of many sales that are a day older than the median sale of their raw object."""
+    """Yield an alarm if many sales are a day older than the median sale of their raw object."""
     shares = moment.rows(
         "SELECT recent, count(*), count(CASE WHEN ts < middle - INTERVAL '1 day' THEN 1 END) FROM ("
         "SELECT ts, ingested_at > CAST(? AS TIMESTAMP) AS recent, "
@@ -281,7 +282,7 @@ def _late(moment: _Moment) -> Iterator[Alarm]:
 
 
 def _freshness(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of a runner that stands still, and of a layer that lacks what arrived before it."""
+    """Yield an alarm for a runner that is stalled, and for a layer that lacks older arrivals."""
     fresh = freshness(moment.clock, moment.runner, moment.now.replace(tzinfo=UTC))
     if fresh.state is State.STALLED:
         yield Alarm("freshness", "runner", f"the runner is stalled: {fresh.reason}")
@@ -289,7 +290,7 @@ def _freshness(moment: _Moment) -> Iterator[Alarm]:
         "FROM staging.purchases AS staged WHERE load_seq > (SELECT coalesce(max(load_seq), 0) "
         "FROM silver.purchases_silver) AND loaded_at <= CAST(? AS TIMESTAMP)"
     )
-    # A row that silver knows by an earlier copy adds nothing to it.
+    # Silver does not change for a copy of an event that it has already.
     unknown = (
         "AND NOT EXISTS (SELECT 1 FROM silver.purchases_silver AS known "
         "WHERE known.event_id = staged.event_id)"
@@ -311,7 +312,7 @@ def _behind(rows: int, age: timedelta) -> Alarm:
 
 
 def _audit(moment: _Moment) -> Iterator[Alarm]:
-    """Tell of broken checks of the audit, of those that read the warehouse alone."""
+    """Yield an alarm for each failed check of the audit, of those that read only the warehouse."""
     for check in warehouse_checks(moment.warehouse, {}):
         if not check.holds:
             yield Alarm(AUDIT, check.name, f"{check.name}: {check.offenders[0]}")

@@ -1,4 +1,4 @@
-"""The watch over a home: looks at it now and then, and tells each alarm once."""
+"""The watch over a home: looks at it repeatedly, and reports each alarm once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from medallion.platforms.local import sync
 from medallion.platforms.platform import Platform
 
 LOG, STANDING = "alarms.jsonl", ".alarms.json"
-"""The files of a home: every change, a line each; and the alarms that stand, for the next watch."""
+"""Files of a home: all changes, one a line; and the active alarms, for the next watch."""
 AUDIT_EVERY = timedelta(minutes=10)
-"""The audit reads all of silver, so not every look has it."""
+"""The time between two audits: an audit reads all of silver, so not every look includes it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Change:
 
 @dataclass
 class Watch:
-    """The alarms that stand in a home, kept from one look to the next and from watch to watch."""
+    """The active alarms of a home, remembered between looks and between watches."""
 
     platform: Platform
     standing: dict[tuple[str, str], Alarm] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Watch:
                 self._stand(Alarm(**kept))
 
     def look(self, now: datetime | None = None) -> list[Change]:
-        """Evaluate the rules; return what has begun and ended, after writing it to the home.
+        """Evaluate the rules, and write what began or ended to the home; return these changes.
 
         Raises:
             WarehouseError: the warehouse cannot be read.

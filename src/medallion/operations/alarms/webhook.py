@@ -1,4 +1,4 @@
-"""The webhook: tells somebody else of alarms by HTTP, as plain JSON or in the form of Slack."""
+"""The webhook: sends alarms by HTTP, as plain JSON or in the form of Slack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medallion.operations.alarms.watch import Change
 VARIABLE = "MEDALLION_WEBHOOK"
 """The environment variable with the address, which is a secret: it is never printed."""
 SLACK = "slack+"
-"""What an address begins with where Slack's form is wanted, as in slack+https://hooks..."""
+"""The prefix of an address that expects Slack's form, as in slack+https://hooks..."""
 TIMEOUT = 5.0
 RETRIES = urllib3.Retry(
     total=3,
@@ -28,7 +28,7 @@ RETRIES = urllib3.Retry(
 
 @dataclass(frozen=True)
 class Webhook:
-    """An address that is told of alarms."""
+    """An address that receives alarms."""
 
     url: str
     is_slack: bool = False
@@ -58,7 +58,7 @@ class Webhook:
     def tell(self, home: str, changes: Sequence[Change]) -> str:
         """Send changes in one request; return why it failed, or an empty text.
 
-        A failure does not stop the watch: the changes are in the log, too.
+        A failure does not stop the watch, because the changes are in the log too.
         """
         body = self._body(home, changes)
         try:

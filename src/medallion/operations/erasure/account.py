@@ -1,8 +1,8 @@
 """The erasure of an id from a Snowflake account, after its erasure from the lake.
 
-Rows are changed where they stand, so that they keep their place in the order of arrival. No
-statement names the id: Snowflake keeps the text of a statement for a year and its bound values for
-seven days (docs.snowflake.com/en/sql-reference/account-usage/query_history, and
+Rows are updated in place, so that they keep their position in the order of arrival. No statement
+contains the id: Snowflake keeps the text of a statement for a year and its bound values for seven
+days (docs.snowflake.com/en/sql-reference/account-usage/query_history, and
 .../functions/bind_values).
 """
 
@@ -43,7 +43,7 @@ _DIGITS = 4
 
 @dataclass(frozen=True)
 class Kept:
-    """Until when Snowflake keeps the content of before, and in how many tables."""
+    """The time until which Snowflake keeps the old content, and the number of tables with it."""
 
     time_travel_until: datetime
     tables: int
@@ -60,7 +60,7 @@ class AccountEraser:
         self._session, self._database, self._by = session, account.database, by
 
     def require_running(self) -> None:
-        """Raise WarehouseError when a pipe does not run: what it left out cannot be awaited."""
+        """Raise WarehouseError when a pipe is not running: its missing files would never arrive."""
         for pipe in PIPES:
             if (state := self._status(pipe)["executionState"]) != "RUNNING":
                 raise WarehouseError(
@@ -75,7 +75,7 @@ class AccountEraser:
         return any(task["state"] == "started" for task in tasks)
 
     def pause(self) -> None:
-        """Suspend the task and pause the pipes; wait for the end of what they have begun."""
+        """Suspend the task and pause the pipes; wait until what they have begun is finished."""
         self._run(f"ALTER TASK {self._database}.{TASK} SUSPEND")
         for pipe in PIPES:
             self._set_paused(pipe, True)
@@ -91,7 +91,7 @@ class AccountEraser:
         return newest
 
     def rewrite_landing(self, lake: Lake, raw_keys: Sequence[str]) -> int:
-        """Rewrite the rows that the pipes have loaded; return how many held the id."""
+        """Update the loaded rows that hold the id; return how many there were."""
         count = self._rewrite_purchases() + self._rewrite_quarantine()
         self._rewrite_receipts(lake, raw_keys)
         return count
@@ -99,7 +99,7 @@ class AccountEraser:
     def resume_pipes(self, newest: dict[str, str]) -> None:
         """Resume the pipes, and delete the copies that they load of rewritten objects.
 
-        A pipe knows a name for 14 days; an object that was loaded before that and is written again
+        A pipe remembers a name for 14 days. An object that was loaded earlier and is written again
         is loaded again (docs.snowflake.com/en/user-guide/data-load-snowpipe-intro).
 
         Args:
@@ -118,7 +118,7 @@ class AccountEraser:
             )
 
     def build(self) -> None:
-        """Build all models anew with the role that owns them."""
+        """Build all models again, with the role that owns them."""
         self._run(f"USE ROLE {TRANSFORMER}")
         try:
             self._run(
@@ -129,13 +129,13 @@ class AccountEraser:
             self._run(f"USE ROLE {ROLE}")
 
     def resume_task(self) -> None:
-        """Let the task run again when new rows have landed."""
+        """Resume the task, so that it runs when new rows have arrived."""
         self._run(f"ALTER TASK {self._database}.{TASK} RESUME")
 
     def places(self) -> Iterator[str]:
         """Yield the columns of all tables that still hold the id, as schema.table.column.
 
-        Views hold nothing of their own.
+        Views are skipped, because they store nothing.
         """
         columns = self._rows(
             "SELECT c.table_schema, c.table_name, c.column_name, c.data_type FROM "
@@ -153,7 +153,7 @@ class AccountEraser:
                     yield f"{table}.{column}".lower()
 
     def kept(self, now: datetime) -> Kept:
-        """Return until when Time Travel and Fail-safe keep what was changed or replaced."""
+        """Return until when Time Travel and Fail-safe keep changed and replaced rows."""
         tables = self._shown(f"SHOW TABLES IN DATABASE {self._database}")
         permanent = [table for table in tables if table["kind"] == "TABLE"]
         return Kept(
@@ -202,9 +202,9 @@ class AccountEraser:
         return count
 
     def _rewrite_receipts(self, lake: Lake, raw_keys: Sequence[str]) -> None:
-        """Give the receipts of rewritten raw objects the values that they have in the lake.
+        """Update the receipts of rewritten raw objects to the values that they have in the lake.
 
-        With the old checksum somebody could try ids until one fits.
+        From an old checksum somebody could find the id by trying.
         """
         for key, receipts in stored_receipts(lake, {}):
             for row in receipts:
@@ -226,7 +226,7 @@ class AccountEraser:
                     )
 
     def _holds(self, table: str, column: str, kind: str, has_source: bool) -> bool:
-        """Return whether a column holds the id: by the rules of the search in a home."""
+        """Return whether a column holds the id, by the same rules as the search in a home."""
         if kind == "BINARY":
             source = "source_file" if has_source else "NULL"
             rows = self._rows(f"SELECT {column}, {source} FROM {table} WHERE {column} IS NOT NULL")
@@ -243,7 +243,10 @@ class AccountEraser:
         return any(self._by.text(value) != value for (value,) in values)
 
     def _is_near(self, column: str) -> str:
-        """Return SQL for ids whose digest begins like that of the id: one in 65,536, or so."""
+        """Return SQL that is true for ids whose digest begins like that of the id.
+
+        These are about one in 65,536.
+        """
         digest = hashlib.sha256(self._by.customer.encode()).hexdigest()[:_DIGITS]
         return f"LEFT(SHA2({column}), {_DIGITS}) = '{digest}'"
 
@@ -284,7 +287,7 @@ class AccountEraser:
         return self._session.execute(sql, parameters)
 
     def _shown(self, sql: str) -> list[dict[str, Any]]:
-        """Return what SHOW lists, by column."""
+        """Return the rows of a SHOW statement, by column."""
         answer = self._run(sql)
         names = [name for (name,) in answer.description]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]

@@ -1,4 +1,4 @@
-"""The erasure of a customer, from the first search to the proof."""
+"""The erasure of a customer, from the first search to the final one."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ RECORDS = "erasures"
 class ForgetReport:
     """The result of an erasure; `left` names the places that still hold the id.
 
-    `landed_rows` are the rows in Snowflake that held it, and `kept` says until when Snowflake keeps
-    their old content.
+    `landed_rows` counts the rows in Snowflake that held it, and `kept` says until when Snowflake
+    keeps their old content.
     """
 
     pseudonym: str
@@ -61,9 +61,9 @@ def forget(
 ) -> ForgetReport:
     """Replace a customer's id by a random pseudonym in the lake, the warehouse and all snapshots.
 
-    In Snowflake the pipes and the task rest meanwhile; an act that is interrupted leaves them so.
-    Every count and sum stays the same. Old versions of objects in a bucket are deleted. Afterwards
-    nothing links the pseudonym to the id.
+    In Snowflake the pipes and the task are stopped meanwhile, and stay so if the erasure is
+    interrupted. Every count and sum stays the same. Old versions of objects in a bucket are
+    deleted. Afterwards nothing links the pseudonym to the id.
 
     Args:
         platform: the platform.
@@ -92,7 +92,7 @@ def _forget(
     if not act.is_resumed:
         _require_no_cluster_run(platform.lake)
         _require_no_old_copy(platform.home)
-        # Rewritten, a damaged object would pass for sound.
+        # A damaged object would look undamaged after it is rewritten.
         require_sound_bronze(platform.lake, "then forget")
         catch_up(platform)
     if account:
@@ -135,9 +135,9 @@ def _forget(
 
 
 def _require_no_cluster_run(lake: Lake) -> None:
-    """Raise LakeError when a run of a cluster is under way, which would publish the id later.
+    """Raise LakeError when a run of a cluster is under way, because it would publish the id later.
 
-    Empty objects are no sign of a run: they mark folders, or a register without content.
+    Empty objects do not count: they mark folders, or a register without content.
     """
     output = next((stored for stored in lake.list("tmp/") if stored.size), None)
     if output:
@@ -148,7 +148,7 @@ def _require_no_cluster_run(lake: Lake) -> None:
 
 
 def _nobody_writes(lake: Lake, raw: dict[str, Before]) -> dict[str, Before]:
-    """Return the raw objects that hold the id; raise LakeError when a producer writes one."""
+    """Return the raw objects that hold the id; raise LakeError when a producer is writing one."""
     if key := next((key for key in raw if lake.is_being_written(key)), None):
         raise LakeError(
             f"{key} is being written by another process, which would go on in the old file: stop "
@@ -168,7 +168,7 @@ def _require_no_old_copy(home: Path) -> None:
 
 @dataclass
 class _Act:
-    """The plan of an erasure in a file, by which an interrupted erasure can be finished.
+    """The plan of an erasure in a file, from which an interrupted erasure can be finished.
 
     The file holds the id only until the erasure has ended.
     """
@@ -215,7 +215,7 @@ class _Act:
         return cls(path, lake, Replacement.of(customer), {}, False)
 
     def rest(self, account: AccountEraser) -> None:
-        """Let the pipes and the task of an account rest; store first how they were."""
+        """Stop the pipes and the task of an account, after storing their state."""
         if self.was_task_started is None:
             account.require_running()
             self.was_task_started = account.is_task_started()
@@ -231,7 +231,7 @@ class _Act:
         self.store()
 
     def store(self) -> None:
-        """Store the plan, with the stamps of the objects that were rewritten."""
+        """Write the plan to disk, with the stamps of the objects that were rewritten."""
         plan = {
             "customer": self.replacement.customer,
             "pseudonym": self.replacement.pseudonym,

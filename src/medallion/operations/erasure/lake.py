@@ -36,7 +36,7 @@ from medallion.platforms.lake import Changed, Lake, LakeObject, batches
 from medallion.platforms.warehouse import literal
 
 TRIES = 5
-"""How often an object is rewritten again that changes meanwhile."""
+"""The number of times that an object is rewritten again because it changed meanwhile."""
 
 
 @dataclass
@@ -64,7 +64,10 @@ class Before:
 
 
 class LakeEraser:
-    """The erasure of one id from a lake, in steps that may be repeated; each object is replaced."""
+    """The erasure of one id from a lake, in steps that may be repeated.
+
+    Each object is replaced as a whole.
+    """
 
     def __init__(
         self,
@@ -73,13 +76,13 @@ class LakeEraser:
         stamps: dict[str, Stamp] | None = None,
         note: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin or go on.
+        """Begin an erasure, or continue one.
 
         Args:
             lake: the lake.
             replacement: the id and its pseudonym.
-            stamps: gets the stamps of rewritten bronze objects, for their receipts.
-            note: stores them, before each object is replaced.
+            stamps: receives the stamps of rewritten bronze objects, for their receipts.
+            note: stores these stamps; called before each object is replaced.
         """
         self._lake, self._by = lake, replacement
         self._stamps, self._note = {} if stamps is None else stamps, note
@@ -104,7 +107,7 @@ class LakeEraser:
         Lines that a producer appends meanwhile are kept.
 
         Raises:
-            LakeError: a producer goes on writing an object.
+            LakeError: a producer keeps writing an object.
         """
         for key in before:
             for _ in range(TRIES):
@@ -146,11 +149,11 @@ class LakeEraser:
         return count
 
     def _new_stamp(self, stored: Path, key: str, path: Path, before: Before) -> Stamp | None:
-        """Return the stamp for the receipt of the bytes that were searched.
+        """Return the stamp of the bytes that were searched, for the receipt.
 
-        Of an object that has grown since, it is that of the rewritten old part; the whole is a new
-        version, which the next run cleans. None where an object has other content by now, or was
-        rewritten before.
+        If the object has grown since, this is the stamp of the rewritten old part; the whole object
+        is a new version, which the next run cleans. None if the object has other content by now, or
+        was rewritten before.
         """
         if Stamp.of_file(stored) == before.stamp:
             return Stamp.of_file(path)
@@ -243,7 +246,7 @@ class LakeEraser:
                     self._lake.remove(key)
 
     def _resealed(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a receipt with a seal over its values and the stamps of rewritten outputs."""
+        """Return a receipt with a new seal over its values and the stamps of rewritten outputs."""
         stamps = stamps_of(row)
         if not stamps:
             return row

@@ -25,8 +25,8 @@ class Replacement:
 
     The id is the value of `customer_id`, trimmed as in the contract. An id of SHORTEST_TOKEN
     characters or more is also replaced as a whole word in fields that are not in the contract, and
-    anywhere in a line that is no JSON. Other fields of the contract stay: a basket with the same
-    number is not that customer. All other bytes of a line stay the same.
+    anywhere in a line that is not JSON. Other fields of the contract stay, because a basket with
+    the same number is not that customer. All other bytes of a line stay the same.
     """
 
     customer: str
@@ -106,7 +106,7 @@ class Replacement:
         return token if new == value else json.dumps(new, ensure_ascii=False)
 
     def _broken(self, raw: bytes) -> bytes:
-        """Return a line that is no JSON with the id replaced in its strings, then elsewhere."""
+        """Return a line that is not JSON with the id replaced in its strings, then elsewhere."""
         name = json.dumps(self.pseudonym).encode()
         raw = _MEMBER.sub(
             lambda m: m[1] + name if self.is_customer(m[2].decode("utf-8", "replace")) else m[0],

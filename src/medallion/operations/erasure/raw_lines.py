@@ -17,7 +17,7 @@ READ_ERRORS = (OSError, EOFError)
 def lines(path: Path, key: str, by: Replacement) -> Iterator[tuple[bytes, bool]]:
     """Yield the lines of an object with the id replaced, and whether each was changed.
 
-    Of a document they are those that its events become, under the same numbers.
+    For a JSON document, these are the lines of its events, with the same line numbers.
     """
     feed = feed_of(key)
     with open_unpacked(path, codec_of_file(path, key)) as stream:

@@ -25,7 +25,7 @@ PREFIXES = ("raw/", "bronze/", "tmp/")
 
 
 class Unsearchable(Exception):
-    """The content cannot be read."""
+    """The content of a file cannot be searched."""
 
 
 @dataclass
@@ -138,7 +138,8 @@ class Searcher:
     def _columns(self, db: duckdb.DuckDBPyConnection, schema: str, table: str) -> Iterator[str]:
         """Yield the columns of a relation that hold the id.
 
-        customer_id is compared with it, raw lines are searched as lines, other texts for the word.
+        customer_id is compared with the id, raw lines are searched as lines, and other texts for
+        the id as a word.
         """
         columns = dict(
             db.execute(
@@ -172,7 +173,7 @@ class Searcher:
 
 
 OTHER_IDS = ("event_id", "basket_id", "original_event_id", "product_id", "store_id")
-"""Columns of the contract in which the same characters identify something else."""
+"""Columns of the contract in which the same characters identify something other than a customer."""
 
 
 def _rows(db: duckdb.DuckDBPyConnection, query: str, *parameters: str) -> Iterator[tuple[Any, ...]]:

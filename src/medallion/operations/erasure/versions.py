@@ -18,7 +18,7 @@ def purge(lake: Lake, by: Replacement, before: dict[str, Before]) -> int:
     """Delete every old version that holds the id; return how many.
 
     Deletion markers of objects without any other version are deleted too. Versions that cannot be
-    read stay. This may be repeated.
+    read stay. The call may be repeated.
     """
     searcher = Searcher(by)
     old = ((version, path) for version, path in contents(lake) if not version.is_current)
@@ -44,7 +44,7 @@ def _holds(searcher: Searcher, version: Version, path: Path) -> bool:
 def _is_old_receipt(version: Version, path: Path, before: dict[str, Before]) -> bool:
     """Return whether a version is a receipt with the checksum of bytes that held the id.
 
-    With the new bytes and the old checksum, somebody could try ids until one fits.
+    From the new bytes and the old checksum, somebody could find the id by trying.
     """
     if not (version.key.startswith(RECEIPTS) and version.key.endswith(SUFFIXES)):
         return False

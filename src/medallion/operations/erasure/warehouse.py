@@ -34,9 +34,9 @@ SELECT (SELECT max(load_seq) FROM staging.purchases)
 
 
 def catch_up(platform: Platform) -> None:
-    """Build what waits in bronze, so that the totals before the erasure are of all lines.
+    """Build what waits in bronze, so that the totals before the erasure include all lines.
 
-    A warehouse that was never built stays so.
+    A warehouse that was never built is left unbuilt.
     """
     if not warehouse_path(platform.home).exists():
         return
@@ -52,9 +52,9 @@ def catch_up(platform: Platform) -> None:
 
 
 def rewrite_warehouse(platform: Platform) -> None:
-    """Build the warehouse from bronze in a new file, and swap it in when every total is the same.
+    """Build the warehouse from bronze in a new file, and swap it in if every total is the same.
 
-    The old file would keep the id in its free blocks.
+    The old file must go, because its free blocks would keep the id.
     """
     if not warehouse_path(platform.home).exists():
         return

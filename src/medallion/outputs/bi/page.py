@@ -1,4 +1,4 @@
-"""What the report page of every template shows."""
+"""The visuals of the report page of every template."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def read_model() -> Model:
 def build_model(
     definitions: Definitions, contracts: Mapping[str, list[dict[str, Any]]], views: set[str]
 ) -> Model:
-    """Return the semantic models that have metrics, and the models that these join.
+    """Return the semantic models that have metrics, and the models that they join.
 
     Args:
         definitions: the semantic models and metrics.

@@ -88,10 +88,10 @@ def _dimension(table: Table, field: Field) -> str:
 
 
 def _metric(table: Table, metric: Metric) -> str:
-    """Return a metric.
+    """Return a metric as a clause of a semantic view.
 
     Raises:
-        ValueError: it reads a column that has the name of another metric, and so would read that.
+        ValueError: it reads a column with the name of another metric; it would read that metric.
     """
     others = {other.name for other in table.metrics} - {metric.name}
     if clash := others & set(columns(metric.formula)):

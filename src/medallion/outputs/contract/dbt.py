@@ -22,7 +22,7 @@ from medallion.outputs.contract.tables import EDIT_NOTE, TABLES, Table, off_tota
 
 _WIDTH = 100
 _FRESH = ("purchases", "receipts")
-"""Tables that grow every day that a shop is open; the others may not change for weeks."""
+"""Tables that get rows every day that a shop is open; others may not change for weeks."""
 
 _HEAD = f"""\
 # {EDIT_NOTE}
@@ -113,7 +113,7 @@ def ops_columns() -> dict[str, str]:
 
 
 _NO_PAYLOAD = ("event_id", "corrected_at", "schema_version")
-"""The fields in which copies of an event may differ without contradicting each other."""
+"""The fields in which copies of an event may differ without a contradiction."""
 
 
 def _kept(field: Field) -> Column:

@@ -75,7 +75,7 @@ def page() -> str:
 
 
 def _by_end() -> str:
-    """Return the withdrawn currencies by the first day without them, the last of them first."""
+    """Return the withdrawn currencies by the first day without them, the latest day first."""
     codes: dict[date, list[str]] = {}
     for code, end in WITHDRAWN_CURRENCIES:
         codes.setdefault(end, []).append(code)

@@ -8,7 +8,8 @@ from medallion.contract import Column
 from medallion.outputs.contract.tables import TABLES, Table
 
 _SCAN = (("bronze_file", "VARCHAR"), ("scanned_at", "TIMESTAMP_LTZ(6)"))
-"""Columns that Snowpipe adds to a row: its bronze object, and when Snowpipe read that object.
+"""Columns that Snowpipe adds to a row: its bronze object, and the time at which Snowpipe read that
+object.
 
 The time has a zone: without one it would be the local time of the account."""
 

@@ -34,7 +34,7 @@ STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 
 
 _opened: list[Callable[[], Boards]] = []
-"""How the boards are opened, as `main` was told last."""
+"""The function that opens the boards, as it was last passed to `main`."""
 
 
 @st.cache_resource
@@ -44,7 +44,7 @@ def boards() -> Boards:
 
 
 def main(open_boards: Callable[[], Boards]) -> None:
-    """Draw the page, and draw it again whenever the source has something new."""
+    """Draw the page, and draw it again whenever the source has new data."""
     _opened[:] = [open_boards]
     st.set_page_config(page_title="Retail, live", page_icon="🛒", layout="wide")
     st.html(f"<style>{STYLE}</style>")
@@ -79,9 +79,9 @@ def main(open_boards: Callable[[], Boards]) -> None:
 
 
 def nothing_to_show(error: DashboardError) -> tuple[str, str]:
-    """Return a title and a sentence that say why there is nothing to show.
+    """Return a title and a sentence that explain why there is nothing to show.
 
-    A first build that is under way is told apart from a home in which nothing runs.
+    A first build under way is distinguished from a home in which nothing runs.
     """
     runner = boards().source.runner()
     if not isinstance(error, NothingYet):
@@ -97,8 +97,8 @@ def nothing_to_show(error: DashboardError) -> tuple[str, str]:
 def state(choice: Choice) -> str:
     """Return a text that changes whenever the page must be drawn again.
 
-    It covers all that the page depends on but the choices of the user, which redraw the page
-    anyway. Sales of a period change more rarely than what is live.
+    It covers everything that the page depends on except the choices of the user, which redraw the
+    page anyway. Sales of a period change more rarely than the live page.
     """
     now = datetime.now(UTC)
     try:
@@ -118,7 +118,7 @@ def state(choice: Choice) -> str:
 def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
     """Draw the header, and rerun the app when the page no longer shows the newest state.
 
-    Streamlit calls this at each refresh; mostly nothing has changed, and only the header is drawn.
+    Streamlit calls this at each refresh. Usually nothing has changed, and only the header is drawn.
     A page that the user holds is not drawn again, so that it can be read and copied.
     """
     if state(choice) != drawn and not st.session_state.get("hold"):
@@ -139,10 +139,10 @@ def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
 
 
 def choose(board: Board, now: datetime) -> Choice:
-    """Return what the user chose, and put it into the address.
+    """Return the choice of the user, and write it into the address.
 
-    What is new in the address comes first: a link shows the page that it was taken of. What the
-    controls say is in the state of the session already before they are drawn.
+    Changes of the address have priority: a link shows the page from which it was copied. The values
+    of the controls are in the session state before the controls are drawn.
     """
     choices, said = board.choices, st.session_state
     address = {name: st.query_params.get_all(name) for name in st.query_params}
@@ -161,7 +161,7 @@ def choose(board: Board, now: datetime) -> Choice:
         )
         if chosen.days:
             said["days"] = (chosen.days.first, chosen.days.last)
-    # Streamlit forgets what a control said that was not drawn the last time.
+    # Streamlit forgets the value of a control that was not drawn the last time.
     said.setdefault("compare", chosen.compare)
     period = said["period"]
     days = chosen.days if period == chosen.period else None
@@ -185,7 +185,7 @@ def choose(board: Board, now: datetime) -> Choice:
 
 
 def draw_controls(board: Board, choice: Choice, view: View, now: datetime) -> None:
-    """Draw the row of filters, with the buttons that hold the page and take its tables away."""
+    """Draw the row of filters, with the buttons that hold the page and download its tables."""
     choices, without = board.choices, choice.view in WITHOUT_FILTERS
     title, periods, compares, stores, categories, more = st.columns(
         [1, 1.6, 1.6, 1.6, 1.4, 0.8], vertical_alignment="bottom"
@@ -242,7 +242,7 @@ def draw_controls(board: Board, choice: Choice, view: View, now: datetime) -> No
 
 
 def take_away(controls: DeltaGenerator, view: View, choice: Choice) -> None:
-    """Draw the buttons that hold the page and that take its tables away as CSV."""
+    """Draw the buttons that hold the page and that download its tables as CSV."""
     controls.toggle("Hold", key="hold", help="Stop redrawing the page, to read or to copy")
     with controls.popover("CSV", help="Take the tables of this page away, with the numbers seen"):
         for table in view.tables:

@@ -1,4 +1,4 @@
-"""The newest board of a source, and its pages: each is made once, for all visitors."""
+"""The newest board of a source, and its pages, each drawn once for all visitors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from medallion.outputs.dashboard.targets import OF_TODAY, against_targets
 
 
 class Boards:
-    """A source, and its newest board as soon as somebody asks for it."""
+    """A source, and its newest board once a visitor has asked for it."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -39,19 +39,19 @@ class Boards:
 
 @cache
 def boards_of(home: Path) -> Boards:
-    """Return the boards of a home, the same ones at each call."""
+    """Return the boards of a home; every call returns the same ones."""
     return Boards(PublishedSnapshots(home))
 
 
 def prepare(home: Path) -> None:
-    """Make the page that a visitor without a link will see first; without sales, nothing."""
+    """Draw the page that a visitor without a link sees first; do nothing without sales."""
     with suppress(DashboardError):
         board, now = boards_of(home).newest(), datetime.now(UTC)
         draw(board, Choice(period=board.choices.default_period(now)), now, None)
 
 
 def draw(board: Board, choice: Choice, now: datetime, audit: LastAudit | None) -> views.View:
-    """Return the view of a choice; `audit` is the last one of the home."""
+    """Return the view of a choice; `audit` is the last audit of the home."""
     if choice.view == "sales" and choice.period == TODAY:
         return board.kept((choice, board.choices.is_today(now)), lambda: _live(board, choice, now))
     return board.kept((choice, audit), lambda: views.view_of(board, choice, audit))

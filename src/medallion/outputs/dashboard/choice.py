@@ -1,4 +1,4 @@
-"""What a user has chosen, as the address of the page holds it: a link shows the same page."""
+"""The choice of a user, as the address of the page holds it: a link shows the same page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VIEWS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """The view, the period, and the filters. Without stores, a category or an hour all count.
+    """The view, the period, and the filters. Without stores, a category or an hour, all count.
 
     - `days`: the days of the period `range`.
     - `sort`: the table and the column that orders it, as `stores.net_sales`; `-` before it turns
@@ -58,7 +58,7 @@ class Choice:
         return self.but(period=RANGE, days=days, hour=hour, compare=compare)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of the address, without those that say nothing."""
+        """Return the parameters of the address, without those that have their default."""
         days = self.days if self.period == RANGE else None
         parts = {
             "view": self.view if self.view != "sales" else None,

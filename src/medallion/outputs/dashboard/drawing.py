@@ -21,7 +21,7 @@ Series = Sequence[Decimal | None]
 
 
 def sparkline(series: Series, before: Series, *, bars: bool = False) -> str:
-    """Return a small chart of a figure over that of the week before."""
+    """Return a small chart of a figure, with that of the week before behind it."""
     length = max(len(series), len(before), 2)
     top = max((float(v) for v in (*series, *before) if v), default=0.0) or 1.0
     old, new = _points(before, length, top), _points(series, length, top)
@@ -65,9 +65,9 @@ def _shape(kind: str, outline: list[tuple[float, float]]) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A bar of a chart with its amount, that of the comparison, and where a click leads.
+    """A bar of a chart with its amount, the amount of the comparison, and the target of a click.
 
-    `label` says in full what it is of, `short` stands below the axis.
+    `label` says in full what the bar shows, `short` stands below the axis.
     """
 
     key: str
@@ -79,10 +79,10 @@ class Column:
 
 
 def chart(title: str, columns: Sequence[Column], currency: str, before: str) -> str:
-    """Return a bar for each column, a line over it for the comparison, and an axis.
+    """Return a chart: a bar for each column, a line over it for the comparison, and an axis.
 
-    A bar lies below zero where more was returned than sold. Unknown amounts are not drawn. Each bar
-    says its amounts in a sentence: to screen readers always, to others under the pointer or focus.
+    A bar is below zero if more was returned than sold. Unknown amounts are not drawn. A sentence
+    gives the amounts of each bar: always to screen readers, to others under the pointer or focus.
 
     Args:
         title: what the chart shows.

@@ -1,4 +1,4 @@
-"""The values that one page of the dashboard shows."""
+"""The values of one page of the dashboard."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """What arrived in raw/ on a day, over all stores.
+    """The arrivals of a day in raw/, over all stores.
 
     Late events arrived more than a day after the sale. `history_events` did so too, but in objects
     that hold history: they do not count as late.
@@ -84,7 +84,7 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that one page shows.
+    """The values of one page.
 
     - `is_compared`: whether anything was sold a week before.
     - `lags`: the seconds from the arrival of the last batch in raw/ until it was in each layer.
@@ -119,7 +119,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a user can choose from: stores are names by id, `day` is the newest day with sales."""
+    """The options of a user: stores are names by id, `day` is the newest day with sales."""
 
     time_zone: str
     day: date | None

@@ -1,7 +1,7 @@
 """The live page as HTML.
 
-Text from data is escaped, and stands in a <bdi>, so that its direction of writing does not affect
-the text around it. Numbers stand in the text in full.
+Text from data is escaped and put into a <bdi>, so that its direction of writing does not affect the
+text around it. Numbers are in the text in full.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from medallion.outputs.dashboard.views import View, card, comparison, mover, tar
 def live(
     shown: Snapshot, choice: Choice, now: datetime, targets: Sequence[AgainstTarget] = ()
 ) -> View:
-    """Return the live page but its header; `targets` are those of the day."""
+    """Return the live page without its header; `targets` are those of the day."""
     is_today = shown.is_today(now)
     categories = _list("categories", "Category", shown.categories, shown, "order", choice)
     products = _list("products", "Product", shown.products, shown, "unit", choice)
@@ -73,7 +73,7 @@ def live(
 
 
 def message(title: str, sentence: str) -> str:
-    """Return a page that only says why there is nothing to show."""
+    """Return a page that only explains why there is nothing to show."""
     return (
         f'<div class="board"><div class="card message"><h2>{escape(title)}</h2>'
         f"<div>{escape(sentence)}</div></div></div>"
@@ -93,7 +93,7 @@ def _when(shown: Snapshot, now: datetime) -> str:
 
 
 def _sold_by_now(shown: Snapshot) -> Decimal | None:
-    """Return the part of its day that a week before had sold at this time."""
+    """Return the share of its day that the day a week before had sold at this time."""
     whole = sum((before for *_, before in shown.hours if before is not None), Decimal(0))
     (revenue,) = [figure for figure in shown.figures if figure.metric == "reporting_net_sales"]
     return None if revenue.before is None or whole <= 0 else revenue.before / whole

@@ -1,6 +1,6 @@
 """Periods of the dashboard in the 4-5-4 retail calendar, and the periods they are compared with.
 
-Days are store-local. A period that is not over ends today, and is compared with as many days.
+Days are store-local. An unfinished period ends today, and is compared with the same number of days.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ COMPARISONS = {
     NOTHING: "Nothing",
 }
 EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
-"""First and last day that can be chosen."""
+"""The first and the last day that can be chosen."""
 
 _DAY = timedelta(days=1)
 _WEEK = timedelta(days=7)
 _MONTHS = (0, 4, 9, 13)
-"""Weeks of a quarter that lie before each of its months, and all of them."""
+"""The weeks of a quarter before each of its months, and the number of all its weeks."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Period:
         return (self.last - self.first).days + 1
 
     def moved(self, by: timedelta) -> Period:
-        """Return as many days, later by a number of days."""
+        """Return a period of the same length, moved by a number of days."""
         return Period(self.first + by, self.last + by)
 
     def starting(self, first: date) -> Period:
-        """Return as many days from another first day."""
+        """Return a period of the same length from another first day."""
         return self.moved(first - self.first)
 
 
@@ -132,7 +132,7 @@ def grain(of: Period) -> str:
 
 
 def parts(of: Period, unit: str) -> Iterator[Period]:
-    """Yield the days, weeks or months of a period; the first and the last may be cut."""
+    """Yield the days, weeks or months of a period; the first and the last may be incomplete."""
     first = of.first
     while first <= of.last:
         last = first if unit == "day" else min(unit_of(first, unit).last, of.last)

@@ -28,7 +28,7 @@ Sums = dict[str, Any]
 
 
 class Query:
-    """The parts of SQL that select what a choice covers."""
+    """The parts of SQL that select the sales of a choice."""
 
     def __init__(self, choice: Choice, day: date) -> None:
         self.day = day
@@ -59,14 +59,14 @@ def net_sales(when: str) -> str:
 
 
 def without_unknown(sums: Sums, amounts: Iterable[str] = REPORTING) -> Sums:
-    """Return the sums; amounts become None where lines were sold but none has an exchange rate."""
+    """Return the sums; amounts are None if lines were sold but none has an exchange rate."""
     if not sums["lines"] or sums["unconverted_lines"] < sums["lines"]:
         return sums
     return sums | dict.fromkeys(amounts)
 
 
 def reason(kind: str, sums: Sums, currency: str) -> str:
-    """Return why an amount is unknown; an empty text where it is known."""
+    """Return why an amount is unknown; an empty text if it is known."""
     return text.unknown_because(without_unknown(sums), currency) if kind == "money" else ""
 
 
@@ -81,7 +81,7 @@ def metric_of(metric: str, sums: Sums) -> Decimal | None:
 def figure_of(metric: str, now: Sums, before: Sums, currency: str = "") -> Figure:
     """Return an amount or a rate as a figure, from the sums of now and of a week before.
 
-    With a currency, the figure says why an amount is unknown.
+    With a currency, the figure also says why an amount is unknown.
     """
     why = reason("money", now, currency) if currency else ""
     return Figure(

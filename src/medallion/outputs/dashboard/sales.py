@@ -35,7 +35,7 @@ MOVED = "abs(coalesce(now.reporting_net_sales, 0) - coalesce(before.reporting_ne
 RETURNED = "coalesce(now.reporting_returns, 0)"
 """Orders of a list, as SQL: by net sales, their change, or returns."""
 OTHERS = ""
-"""The key of the entry that sums up what a list leaves out."""
+"""The key of the entry with the sum of everything that a list leaves out."""
 _NOTHING: Sums = dict.fromkeys(("transactions", *COUNTS), 0) | dict.fromkeys(AMOUNTS, Decimal(0))
 _NOTHING |= dict.fromkeys(COSTS)
 
@@ -172,8 +172,8 @@ class PeriodSales:
     def series(self) -> list[tuple[Period, int | None, Entry]]:
         """Return the sales of each bar of the period: its days, its hour, and both sums.
 
-        A comparison of more days than the period has its last days in bars of their own, which have
-        no sales now.
+        If the comparison has more days than the period, its last days get bars of their own,
+        without current sales.
         """
         if self.grain == "hour":
             hours = {int(entry.key): entry for entry in self._entries("sales_hour")}
@@ -192,7 +192,7 @@ class PeriodSales:
         return {divmod(int(entry.key), 24): entry for entry in self._entries(key)}
 
     def days_of_weekdays(self) -> dict[int, int]:
-        """Return how many of the days of the period are of each day of the week."""
+        """Return for each day of the week how many days of the period are on it."""
         days = [self.period.first + timedelta(days=n) for n in range(min(self.period.days, 7))]
         whole, rest = divmod(self.period.days, 7)
         return {(d.weekday() + 1) % 7: whole + (n < rest) for n, d in enumerate(days)}
@@ -230,7 +230,7 @@ class PeriodSales:
         return [*entries, self._others(key, entries)] if len(entries) == MOST_ROWS else entries
 
     def _others(self, key: str, entries: list[Entry]) -> Entry:
-        """Return the sums of all values of a key that are not among the entries."""
+        """Return the sum of all values of a key that have no entry."""
         (row,) = self._db.execute(
             f"SELECT any_value(sums) FILTER (NOT is_before), any_value(sums) FILTER (is_before) "
             f"FROM (SELECT is_before, {self._sums} FROM sales WHERE CAST({key} AS VARCHAR) "

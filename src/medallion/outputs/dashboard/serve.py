@@ -21,7 +21,7 @@ def _end_with_input() -> None:
 
 
 if __name__ == "__main__":
-    # To judge a foreign origin, Streamlit would ask a server outside for this machine's address.
+    # To check a foreign origin, Streamlit would ask an outside server for this machine's address.
     net_util.get_external_ip = net_util.get_internal_ip = lambda: None
     # A server that outlived a killed parent would still hold the port at the next start.
     threading.Thread(target=_end_with_input, daemon=True).start()

@@ -17,7 +17,7 @@ from medallion.errors import DashboardError
 
 ADDRESS = "127.0.0.1"
 NAMES = (ADDRESS, "localhost")
-"""The names of this machine. A page from elsewhere whose name leads here is not served."""
+"""The names of this machine. Requests for other names that lead here are refused."""
 
 _SECONDS_TO_START, _SECONDS_TO_STOP = 30, 2
 _THEMES = {

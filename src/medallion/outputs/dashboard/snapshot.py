@@ -1,7 +1,7 @@
-"""What the pages show: the values of the live page, and access to the sales of any period.
+"""The content of the pages: the values of the live page, and the sales of any period.
 
 Every metric is computed as dbt/models/marts/metrics.yml defines it, from sums of its measures.
-Amounts are in the reporting currency, and None (unknown) where no line has an exchange rate to it.
+Amounts are in the reporting currency, and None (unknown) if no line has an exchange rate to it.
 Days and hours are those of the reporting time zone.
 """
 
@@ -38,7 +38,7 @@ from medallion.outputs.dashboard.text import UNKNOWN, named
 
 T = TypeVar("T")
 MOST_KEPT = 100
-"""Views of a board that are kept."""
+"""The number of views of a board that are kept."""
 WEEK = timedelta(days=7)
 CARDS = (
     ("reporting_net_sales", "Revenue", "money"),
@@ -91,7 +91,7 @@ class Board:
         )
 
     def kept(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what was made of this board under a key, or make it."""
+        """Return the value kept under a key, or compute and keep it."""
         with self._lock:
             if key not in self._kept:
                 if len(self._kept) >= MOST_KEPT:
@@ -127,7 +127,7 @@ class Board:
 
     @contextmanager
     def sales(self, choice: Choice) -> Iterator[PeriodSales]:
-        """Give the sales of the period of a choice, while no other visitor uses the connection."""
+        """Yield the sales of the period of a choice, while no other visitor uses the connection."""
         days = [day for p in self.periods(choice) if p for day in (p.first, p.last)]
         with self._lock:
             self._register("dim_products")
@@ -346,9 +346,9 @@ class Board:
 
     @cached_property
     def arrivals(self) -> Arrivals | None:
-        """What arrived on the last day on which anything arrived.
+        """The arrivals of the last day with any.
 
-        Days after the newest load are left out: nothing can have arrived on them yet.
+        Days after the newest load are left out, because nothing can have arrived on them yet.
         """
         rows = self.rows(
             "SELECT * FROM live_arrivals WHERE arrival_day <= "

@@ -46,17 +46,17 @@ class Relations:
 
 
 class More(Protocol):
-    """The relations of one moment that are read when a view needs them."""
+    """The relations of one moment that are read only when a view needs them."""
 
     sales_version: str
-    """A text that changes when the sales do: they change more rarely than what is live."""
+    """A text that changes when the sales do, which is rarer than changes of the live page."""
 
     def table(self, name: str) -> pa.Table:
         """Return a relation; raise DashboardError when there is none."""
         ...
 
     def sales(self, db: duckdb.DuckDBPyConnection, first: date, last: date) -> str:
-        """Return all sales of these days, and maybe of others, as SQL for a connection."""
+        """Return SQL of all sales of these days, and possibly of others, for a connection."""
         ...
 
     def of_all_sales(self, db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
@@ -68,7 +68,7 @@ class Source(Protocol):
     """A place that holds the relations of the dashboard."""
 
     refresh: float
-    """Seconds between two requests of the browser; rarer requests cost less in Snowflake."""
+    """Seconds between two requests of the browser; fewer requests cost less in Snowflake."""
 
     def version(self) -> str:
         """Return the newest version; raise DashboardError when there is none."""
@@ -90,8 +90,8 @@ class Source(Protocol):
 class PublishedSnapshots:
     """The published Parquet snapshots of a home.
 
-    Snapshots never change, and the oldest are removed when newer ones come. A reader whose snapshot
-    was removed while it read takes the newest instead.
+    Snapshots never change; the oldest are removed when newer ones are published. A reader whose
+    snapshot is removed while it reads takes the newest one instead.
     """
 
     refresh = 0.5

@@ -1,4 +1,4 @@
-"""Tables: as HTML that sorts by links, and as CSV with the numbers seen."""
+"""Tables as HTML that can be sorted by links, and as CSV with the digits shown."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from medallion.outputs.dashboard.choice import Choice
 from medallion.outputs.export import FORMULA
 
 MOST_ROWS = 1000
-"""How many rows a table has at most, beside that of all others."""
+"""The most rows of a table, not counting the row of all others."""
 NUMBERS = ("money", "count", "ratio", "share", "change")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `kind` is one of NUMBERS, "text", or "aligned": a text that stands like a number.
+    """A column; `kind` is one of NUMBERS, "text", or "aligned": a text aligned like a number.
 
-    `unit` is that of a count or ratio.
-
-    A count is followed by its unit in a list, which has no visible heads.
+    `unit` is the unit of a count or ratio. In a list, which has no visible column heads, a count is
+    followed by its unit.
     """
 
     key: str
@@ -78,7 +77,7 @@ class Table:
     others: Row | None = None
 
     def sorted(self, sort: str) -> list[Row]:
-        """Return all rows in the order of a choice; what is unknown comes last."""
+        """Return all rows in the order of a choice; unknown values come last."""
         place = self._sorted_by(sort)
         if place is None:
             return list(self.rows)
@@ -92,10 +91,10 @@ class Table:
         return known + unknown
 
     def html(self, choice: Choice) -> str:
-        """Return the table, or without rows the sentence `nothing`.
+        """Return the table, or the sentence `nothing` if it has no rows.
 
-        The page's CSS changes the display of table elements, which takes away their roles; so each
-        role is written out.
+        The page's CSS changes the display of table elements, which removes their roles for screen
+        readers. So each role is written explicitly.
         """
         if not self.rows:
             return f'<div class="empty">{escape(self.nothing)}</div>'
@@ -119,7 +118,7 @@ class Table:
         return f"{scroll}{table}</div>{more}"
 
     def csv(self, sort: str) -> str:
-        """Return all rows as CSV, in the order seen.
+        """Return all rows as CSV, in the order shown.
 
         Texts that a spreadsheet would run as a formula get an apostrophe in front.
         """

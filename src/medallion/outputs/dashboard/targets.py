@@ -1,8 +1,8 @@
 """Sales against targets: of stores, over the store-days that have a target.
 
-A target is of a whole store and day, so a choice of a category or an hour has none. Sales of
-store-days without a target do not count, nor do store-days of which either amount has no exchange
-rate; the latter are counted.
+A target is for a whole store and day, so a category or an hour has none. Sales of store-days
+without a target do not count. Neither do store-days with an amount that has no exchange rate; these
+are counted.
 """
 
 from __future__ import annotations
@@ -97,9 +97,10 @@ def total_of(stores: Sequence[AgainstTarget]) -> AgainstTarget:
 def facts(
     stores: Sequence[AgainstTarget], currency: str, sold_by_now: Decimal | None = None
 ) -> list[tuple[str, str, str]]:
-    """Return what the first card says: label, value and note of each fact.
+    """Return the facts of the first card: label, value and note of each.
 
-    With `sold_by_now`, the usual part of a day at this time, it says what that makes of the target.
+    `sold_by_now` is the usual share of a day at this time; with it, a fact shows that share of the
+    target.
     """
     total, below = total_of(stores), [store for store in stores if store.difference < 0]
     left_out = f"{text.counted(total.left_out, 'store-day')} without a rate left out"

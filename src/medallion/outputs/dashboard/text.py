@@ -15,7 +15,7 @@ _TENTH, _HUNDREDTH = Decimal("0.1"), Decimal("0.01")
 _SIZES = ((Decimal(10**9), "B"), (Decimal(10**6), "M"), (Decimal(10**3), "k"))
 ABSENT = "–"
 UNKNOWN = "(unknown)"
-"""The value of an attribute in the dbt models where no source names it."""
+"""The value of an attribute in the dbt models if no source gives it."""
 
 
 def smallest_unit(currency: str) -> Decimal:
@@ -117,7 +117,7 @@ def exact(kind: str, number: Decimal | None, unit: str) -> str:
 
 
 def unknown_because(sums: Mapping[str, Any], currency: str) -> str:
-    """Return why the amounts of sums are unknown; an empty text where they are known."""
+    """Return why the amounts of sums are unknown; an empty text if they are known."""
     if sums["reporting_net_sales"] is not None:
         return ""
     return f"none of {sums['lines']:,} lines has a rate to {currency}"
@@ -159,7 +159,7 @@ def date_clock(at: datetime) -> str:
 
 
 def named(words: str, reason: str) -> str:
-    """Return a name from data; – and the reason where there is none."""
+    """Return a name from data; – with the reason if there is none."""
     return f"{ABSENT} ({reason})" if words == UNKNOWN else words
 
 

@@ -1,6 +1,6 @@
 """The views of a period: sales, stores, products, customers, hours and data quality, as HTML.
 
-Each view gives its cards and its tables; the tables can be taken away as CSV.
+Each view returns its cards and its tables; the tables can be downloaded as CSV.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class View:
 
 
 class Cards:
-    """The cards of a view while they are put together."""
+    """The cards of a view while it is built."""
 
     def __init__(self, choice: Choice) -> None:
         self._choice = choice
@@ -107,7 +107,7 @@ def card(title: str, body: str, size: str = "", small: str = "") -> str:
 
 
 def view_of(board: Board, choice: Choice, audit: LastAudit | None = None) -> View:
-    """Return the view that a choice names, of a period; `audit` is the last one of the home."""
+    """Return the view of a period that a choice names; `audit` is the last audit of the home."""
     if choice.view == "quality":
         return replace(_quality(board, choice, audit), when=WITHOUT_FILTERS["quality"])
     if choice.view == "customers":
@@ -118,7 +118,7 @@ def view_of(board: Board, choice: Choice, audit: LastAudit | None = None) -> Vie
 
 
 def _when(sales: PeriodSales) -> str:
-    """Return the days that are shown and what they are compared with, as HTML."""
+    """Return the days that are shown and the comparison, as HTML."""
     period, before, hour = sales.period, sales.compared, sales.choice.hour
     of_hour = "" if hour is None else f", {hour:02}:00–{hour:02}:59"
     shown = f"<b>{text.days(period.first, period.last)}</b>{of_hour}, days of each store"
@@ -585,7 +585,7 @@ def _quality(board: Board, choice: Choice, audit: LastAudit | None) -> View:
 
 
 def _audit_state(audit: LastAudit | None) -> str:
-    """Return when the last audit was, and what came of it."""
+    """Return the time and the result of the last audit."""
     if audit is None:
         return ""
     count = len(audit.checks)
@@ -654,7 +654,7 @@ def _figure(
 
 
 def comparison(kind: str, value: Decimal | None, before: Decimal | None, currency: str) -> str:
-    """Return how a figure compares with the one before, as HTML; nothing where that is unknown."""
+    """Return how a figure compares with the one before, as HTML; empty if that is unknown."""
     if value is None or not before:
         return "&nbsp;"
     if kind == "share":
@@ -715,7 +715,7 @@ def _movers(sales: PeriodSales, currency: str) -> Table:
 
 
 def mover(lines: Any, change: Decimal | None) -> str:
-    """Return how a product moved: what did not sell at all is told from what sold less."""
+    """Return how a product moved; no sales at all are distinguished from fewer sales."""
     if not lines:
         return "not sold"
     return "new" if change is None else text.change(change)
@@ -757,7 +757,7 @@ def _list(
 
 
 def _link(label: str, key: str, choice: Choice) -> str:
-    """Return where a row leads: to the products of a category, to the hours of a store."""
+    """Return the target of a row's link: products of a category, or hours of a store."""
     if label == "Category":
         return choice.but(view="sales", category=key, sort="").link
     if label == "Store":

@@ -1,4 +1,4 @@
-"""The client: the warehouse as the process that holds it shows it to others."""
+"""The client: reads a warehouse through the process that holds it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Batch = list[tuple[Any, ...]]
 
 @dataclass
 class HeldAnswer:
-    """The result of a query, as DuckDB itself would give it."""
+    """The result of a query, in the same form as from DuckDB itself."""
 
     description: list[tuple[str]]
     batches: Iterator[Batch]
@@ -57,12 +57,12 @@ class HeldWarehouse:
         return HeldAnswer([(name,) for name in first.column_names], self._decoded(tables))
 
     def read(self, sql: str) -> Result:
-        """Run a query of a user; its rows come as they are found."""
+        """Run a query of a user; its rows are returned as they are computed."""
         answer = self.execute(sql)
         return Result([name for (name,) in answer.description], answer.batches)
 
     def tables(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[pa.Table]:
-        """Yield the rows of a query as tables of Arrow; the first one has the columns alone."""
+        """Yield the rows of a query as Arrow tables; the first table has only the columns."""
         question = json.dumps({"sql": sql, "parameters": list(parameters)})
         try:
             self._messages.send_bytes(question.encode())
@@ -79,7 +79,7 @@ class HeldWarehouse:
             yield self._decoder.execute("FROM rows_of_the_answer").fetchall()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._messages.close()
         self._decoder.close()
 

@@ -24,9 +24,9 @@ _TABLE_FUNCTIONS = re.compile(
     "|generate_series|json_each|json_tree|pg_timezone_names|range|repeat|repeat_row|test_all_types"
     "|unnest"
 )
-"""The table functions that reach nothing but the warehouse and their own arguments."""
+"""The table functions that access only the warehouse and their own arguments."""
 _FORBIDDEN = frozenset(("json_serialize_plan", "write_log"))
-"""Other functions that reach further: json_serialize_plan opens the files of a query in a text."""
+"""Other functions that access more: json_serialize_plan opens the files of a query in a text."""
 
 
 def require_question(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -60,7 +60,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _forbidden(connection: duckdb.DuckDBPyConnection, node: dict[str, Any]) -> str:
-    """Return what a node of the tree reaches outside of the warehouse; nothing if it does not."""
+    """Return what a node of the tree accesses outside of the warehouse; "" for nothing."""
     if node.get("type") == "BASE_TABLE":
         path = node["qualified_name"]["path"]
         return "" if _is_relation(connection, path) else f"reading {'.'.join(path)!r}"
@@ -72,9 +72,9 @@ def _forbidden(connection: duckdb.DuckDBPyConnection, node: dict[str, Any]) -> s
 
 
 def _is_relation(connection: duckdb.DuckDBPyConnection, path: list[str]) -> bool:
-    """Return whether a name can be no file: DuckDB reads `gold.csv` where there is no such table.
+    """Return whether a name cannot be a file: DuckDB reads `gold.csv` if there is no such table.
 
-    A name without its schema has no point, and so no ending of a file.
+    A name without its schema has no point, and so no file suffix.
     """
     if not all(re.fullmatch(r"\w+", part) for part in path):
         return False

@@ -31,9 +31,9 @@ from medallion.platforms.warehouse import find_everywhere
 ROWS, END, REFUSAL = b"R", b"Z", b"E"
 ROWS_AT_A_TIME = 5_000
 QUESTION_SECONDS = 60.0
-"""Seconds that a query may compute, without those that its reader takes."""
+"""Seconds that a query may compute, not counting the time of its reader."""
 CLIENT_SECONDS = 3600.0
-"""Seconds that a client may keep its snapshot; the warehouse keeps old rows for as long."""
+"""Seconds that a client may keep its snapshot; the warehouse keeps old rows as long."""
 MEMORY = 512 << 20
 """Bytes that the memory of the warehouse may grow by during a query."""
 CLIENTS = 16
@@ -43,14 +43,14 @@ LOOK_EVERY = 0.05
 _MEMORY = """
 SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory()
 WHERE tag NOT IN ('BASE_TABLE', 'METADATA', 'IN_MEMORY_TABLE', 'EXTERNAL_FILE_CACHE')"""
-"""What queries hold, without the cached blocks of tables, which the warehouse can drop."""
+"""The memory that queries use, without the cached blocks of tables, which can be dropped."""
 
 
 @contextmanager
 def answering(home: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Answer the questions of other processes of this user while the block lasts.
 
-    Where the file system has no sockets, nobody is answered.
+    On a file system without sockets, no questions are answered.
     """
     listener = _listen(home)
     if listener is None:
@@ -65,7 +65,7 @@ def answering(home: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[Non
 
 
 def _listen(home: Path) -> socket.socket | None:
-    """Return a socket that takes connections of the owner; one that a kill has left is replaced."""
+    """Return a socket for the owner; a socket that a killed process has left is replaced."""
     listener = socket.socket(socket.AF_UNIX)
     try:
         (home / SOCKET).unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def _listen(home: Path) -> socket.socket | None:
 
 @dataclass
 class _Question:
-    """A query that is being computed: its cursor, and what it has used so far."""
+    """A query that is being computed: its cursor, and the resources that it has used so far."""
 
     cursor: duckdb.DuckDBPyConnection
     client: Connection
@@ -117,7 +117,7 @@ class _Server:
         self.own = [_started(self._accept), _started(self._watch)]
 
     def close(self) -> None:
-        """Stop every question, and take no more."""
+        """Stop every question, and accept no more."""
         self.ended.set()
         for thread in self.own:
             thread.join()
@@ -147,7 +147,7 @@ class _Server:
         name = threading.get_ident()
         self.clients[name] = client, time.monotonic() + CLIENT_SECONDS
         cursor = self.connection.cursor()
-        # The socket stays ours, to hang up; the messages have a descriptor of their own.
+        # This object keeps the socket to close it; the messages use a copy of the descriptor.
         messages = Connection(os.dup(client.fileno()))
         try:
             cursor.execute("SET enable_progress_bar = false")
@@ -189,7 +189,7 @@ class _Server:
     def _batches(self, question: _Question, sql: str, parameters: list[Any]) -> Iterator[pa.Table]:
         """Yield the rows of a query: first a table without rows, which has the columns.
 
-        One question is computed at a time, whatever their readers do.
+        Only one question is computed at a time, however slowly the clients read.
         """
         with self.turn, question.computing():
             question.memory_before = self._memory()
@@ -210,7 +210,7 @@ class _Server:
         return int(held)
 
     def _watch(self) -> None:
-        """Interrupt what takes too long or too much, and what nobody waits for."""
+        """Interrupt queries that take too long or too much memory, or whose client is gone."""
         while not self.ended.wait(LOOK_EVERY):
             now = time.monotonic()
             for client, deadline in list(self.clients.values()):
@@ -236,7 +236,7 @@ class _Server:
 
 
 class _Refused(Exception):
-    """A client has been told why its query is refused."""
+    """A query was refused, and its client was told why."""
 
 
 def _started(work: Callable[..., None], *arguments: Any) -> threading.Thread:
@@ -253,7 +253,7 @@ def _arrow(table: pa.Table) -> bytes:
 
 
 def _has_gone(client: Connection) -> bool:
-    """Return whether the other end is closed. A client that waits for its answer sends nothing."""
+    """Return whether the client is gone; a client that waits for its answer sends nothing."""
     with suppress(OSError):
         return client.poll()
     return True
