@@ -26,6 +26,8 @@ test: setup  ## all tests, two files at a time
 chaos: setup  ## every byte flipped, every file cut, every command stopped at every step (hours)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.crashes
+soak: setup  ## `up` killed again and again beside careless producers, a bad disk and a bad network
+	$(BIN)/python -m tests.soak $(or $(MINUTES),10) $(SEED)
 check: setup  ## format, lint, types, import law, docs; changes nothing
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
 bench: setup  ## the project beside its peers, into docs/benchmarks.md (20 minutes on two quiet cores)
@@ -43,4 +45,4 @@ lock:  ## resolve the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra test -c requirements-mcp.lock -c requirements-dashboard.lock $(LOCK) -o requirements-test.lock
 	for peer in dlt spark plots; do uv pip compile benchmarks/apart/$$peer.in $(LOCK) -o benchmarks/apart/$$peer.lock; done
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-.PHONY: run live setup test chaos check bench site release lock
+.PHONY: run live setup test chaos soak check bench site release lock

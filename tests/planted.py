@@ -188,9 +188,9 @@ FAULTS = (
     ),
     Fault(
         "one transaction of rows and ledger",
-        f"{SOURCE}/layers/staging.py",
-        '            self._db.execute("ROLLBACK")\n',
-        '            self._db.execute("COMMIT")\n',
+        f"{SOURCE}/platforms/warehouse.py",
+        '            connection.execute("ROLLBACK")\n',
+        '            connection.execute("COMMIT")\n',
         f"{DURABLE}::test_rows_are_counted_where_no_checksum_is",
     ),
     Fault(

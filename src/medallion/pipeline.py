@@ -225,12 +225,22 @@ def stream(
         _follow(advance, stop.is_set)
     else:
         failure: list[BaseException] = []
+        abandoned = threading.Event()
+
+        def ended() -> bool:
+            return stop.is_set() or abandoned.is_set()
+
         thread = threading.Thread(
-            target=_produce, args=(producer, pipeline, stop, failure), daemon=True
+            target=_produce, args=(producer, pipeline, ended, failure), daemon=True
         )
         thread.start()
-        _follow(advance, lambda: stop.is_set() or not thread.is_alive())
-        thread.join()
+        try:
+            _follow(advance, lambda: stop.is_set() or not thread.is_alive())
+        except BaseException:
+            abandoned.set()
+            raise
+        finally:
+            thread.join()
         if failure:
             raise failure[0]
     if not stop.is_set():
@@ -246,15 +256,18 @@ def _follow(advance: Callable[[], BatchReport], ended: Callable[[], bool]) -> No
 
 
 def _produce(
-    producer: Producer, pipeline: Pipeline, stop: threading.Event, failure: list[BaseException]
+    producer: Producer,
+    pipeline: Pipeline,
+    ended: Callable[[], bool],
+    failure: list[BaseException],
 ) -> None:
     try:
-        while not (producer.done or stop.is_set()):
+        while not (producer.done or ended()):
             wait = producer.due()
             if producer.report().lines - pipeline.lines_taken > BACKLOG:
                 wait = IDLE
             if wait > 0:
-                stop.wait(min(wait, 0.1))
+                time.sleep(min(wait, IDLE))
             else:
                 producer.step()
         producer.finish()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -38,6 +39,23 @@ class Duration(click.ParamType[float]):
         if not match:
             self.fail(f"{value!r} is no duration: write 90, 90s, 15m or 2h", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
+
+
+_ARENA_MAX = -8
+"""The number of this parameter in malloc.h of the GNU C library."""
+
+
+def share_heap() -> None:
+    """Let all threads use one heap where the address space is limited.
+
+    The GNU C library would reserve 64 MiB for each thread, whatever it needs.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    import ctypes  # which nobody else needs
+
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        mallopt(_ARENA_MAX, 1)
 
 
 class Ending:

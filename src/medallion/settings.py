@@ -194,7 +194,7 @@ def read_file(path: Path) -> SettingsFile:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return SettingsFile()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is no TOML that can be read: {error}") from error
     tables: dict[str, dict[str, Any]] = {}
     for table, keys in TABLES.items():

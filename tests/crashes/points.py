@@ -154,7 +154,7 @@ class Processes:
 def processes(folder: Path) -> Iterator[Processes]:
     """Start the server of forks with the shim, which needs a C compiler."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "src")))
-    environment = os.environ | {"LD_PRELOAD": str(shim()), "PYTHONPATH": path}
+    environment = os.environ | {"LD_PRELOAD": str(preloadable(SHIM)), "PYTHONPATH": path}
     command = [sys.executable, "-m", "tests.crashes.server"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -169,14 +169,14 @@ def compiler() -> str | None:
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
-def shim() -> Path:
-    """Return the compiled shim."""
+def preloadable(source: Path) -> Path:
+    """Return the library that a C file becomes."""
 
     def compile(folder: Path) -> None:
-        options = ["-shared", "-fPIC", "-O1", "-o", folder / "shim.so", SHIM, "-ldl"]
+        options = ["-shared", "-fPIC", "-O1", "-o", folder / "preload.so", source, "-ldl"]
         subprocess.run([compiler() or "cc", *options], check=True)
 
-    return made("crash-shim", SHIM.read_bytes(), compile) / "shim.so"
+    return made(f"preload-{source.stem}", source.read_bytes(), compile) / "preload.so"
 
 
 def arrive(home: Path) -> None:

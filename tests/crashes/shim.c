@@ -3,7 +3,11 @@
  *
  *     cc -shared -fPIC -O1 -o shim.so shim.c -ldl        LD_PRELOAD=shim.so
  *
- * Nothing is counted until arm() is called. */
+ * Nothing is counted until arm() is called.
+ *
+ * A disk that fails now and then needs no call: DISK names the folder, and WEATHER a file of three
+ * 32-bit numbers that may be changed at any time: of a million changes so many end with an I/O
+ * error, so many take 20 ms longer; and whether the disk is full. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,8 +18,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -40,6 +47,31 @@ void arm(const char *where, long number, char kind, int reports, int leaves) {
 
 long counted(void) { return changes; }
 
+static const volatile struct { uint32_t errors, slow, full; } *weather;
+
+__attribute__((constructor)) static void look_out(void) {
+    const char *where = getenv("DISK"), *path = getenv("WEATHER");
+    int file = where && path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *weather, PROT_READ, MAP_SHARED, file, 0);
+    if (page == MAP_FAILED) return;
+    weather = page;
+    arm(where, 0, 'k', -1, -1);
+}
+
+static uint32_t one_of_a_million(void) {
+    static _Thread_local unsigned state;
+    if (!state) state = (unsigned)getpid() ^ (unsigned)(uintptr_t)&state;
+    return (uint32_t)((double)rand_r(&state) / ((double)RAND_MAX + 1) * 1e6);
+}
+
+/* The error that the weather brings to one change, or 0. */
+static int misfortune(int grows) {
+    if (!weather) return 0;
+    if (one_of_a_million() < weather->slow) usleep(20000);
+    if (one_of_a_million() < weather->errors) return EIO;
+    return weather->full && grows ? ENOSPC : 0;
+}
+
 static void die(void) {
     kill(getpid(), SIGKILL);
     for (;;) pause();
@@ -58,6 +90,11 @@ static enum verdict step(const char *kind, const char *path, int grows) {
         dprintf(report, "%s\t%d\t%s\n", kind, grows, path + folder_size);
         while (read(leave, &answer, 1) < 0 && errno == EINTR) continue;
         pthread_mutex_unlock(&asking);
+    }
+    int bad = misfortune(grows);
+    if (bad) {
+        errno = bad;
+        return FAIL;
     }
     if (!fatal || number < fatal) return GO_ON;
     if (fault == 'f') {

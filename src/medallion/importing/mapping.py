@@ -123,6 +123,8 @@ def load_mapping(path: Path) -> Mapping:
         raise SettingsError(f"there is no mapping file {path}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"the mapping {path} cannot be read: {error}") from error
+    except RecursionError:
+        raise SettingsError(f"the mapping {path} cannot be read: it is nested too deeply") from None
     except SettingsError as error:
         raise SettingsError(f"{path.name}: {error}") from None
 

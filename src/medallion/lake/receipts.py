@@ -167,14 +167,25 @@ def read_receipts(stream: BinaryIO, key: str) -> list[dict[str, Any]]:
     """
     data = b"".join(iter(lambda: stream.read(1 << 20), b""))
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
-        rows: list[dict[str, Any]] = table.to_pylist()
+        file = pq.ParquetFile(pa.BufferReader(data))
+        _require_few_rows(file.metadata, len(data))
+        rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
         for row in rows:
             require_whole(row)
     except Exception as error:  # Damaged Parquet makes Arrow raise nearly anything.
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Damaged(f"{key} is damaged, a receipt that cannot be read: {why}") from error
     return rows
+
+
+def _require_few_rows(metadata: pq.FileMetaData, size: int) -> None:
+    """Raise Damaged when a file of `size` bytes cannot have as many rows as it says.
+
+    Arrow would ask for memory for all of them.
+    """
+    groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+    if sum(groups) != metadata.num_rows or not all(0 <= rows <= size for rows in groups):
+        raise Damaged("its numbers of rows cannot be")
 
 
 def require_whole(row: Mapping[str, Any]) -> None:
@@ -187,6 +198,8 @@ def require_whole(row: Mapping[str, Any]) -> None:
     if strange := row.keys() - COLUMNS.keys():
         raise Damaged(f"it has {', '.join(sorted(strange))}")
     outputs, stamps = outputs_of(row), stamps_of(row)
+    if not all(isinstance(rows, int) for rows in outputs.values()):
+        raise Damaged("its outputs have no numbers of rows")
     if row.get(SEAL) is None:
         return
     if stamps.keys() != outputs.keys() or sealed(row, stamps)[SEAL] != row[SEAL]:

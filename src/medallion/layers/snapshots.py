@@ -12,7 +12,7 @@ import duckdb
 
 from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.local import make_folder, sync
-from medallion.platforms.warehouse import literal
+from medallion.platforms.warehouse import literal, transaction
 
 POINTER = "CURRENT"
 """The file in gold/ that names the folder of the newest snapshot."""
@@ -48,8 +48,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     shutil.rmtree(hidden := gold / ".new", ignore_errors=True)
     hidden.mkdir()
     old, checksums = _known_checksums(before), dict[str, str]()
-    warehouse.execute("BEGIN")
-    try:
+    with transaction(warehouse):
         for relation, is_changed in relations.items():
             name = relation.rpartition(".")[2]
             kept = [file for file in old if not is_changed and file.partition(".")[0] == name]
@@ -69,8 +68,6 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
                     path.unlink()
                     _share(before / file, path)
                 sync(path)
-    finally:
-        warehouse.execute("COMMIT")
     _write_checksums(hidden, checksums)
     sync(hidden)
     hidden.rename(folder)

@@ -24,7 +24,7 @@ from medallion.lake.receipts import (
 )
 from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.lake import Lake
-from medallion.platforms.warehouse import Warehouse
+from medallion.platforms.warehouse import Warehouse, transaction
 from medallion.settings import Reporting
 
 TABLES: dict[str, dict[str, Type]] = {
@@ -319,8 +319,7 @@ class Loader:
         tables: dict[str, list[str]] = {}
         for key in expected:
             tables.setdefault(table_of(key), []).append(key)
-        self._db.execute("BEGIN")
-        try:
+        with transaction(self._db):
             ((seq,),) = self._db.execute(_NEXT_SEQ).fetchall()
             now = datetime.now(UTC).replace(tzinfo=None)
             for table, keys in tables.items():
@@ -328,10 +327,6 @@ class Loader:
             self._require_receipts(batch, seq)
             self._book(expected, seq, now)
             superseded = self._db.execute(SUPERSEDE, {"seq": seq}).fetchall()
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
         return len(set(superseded))
 
     def _insert(

@@ -20,6 +20,7 @@ from medallion.errors import SettingsError, TransformError, did_you_mean
 from medallion.platforms.kept import kept_or_made
 from medallion.platforms.local import make_folder
 from medallion.platforms.snowflake import require_extra
+from medallion.platforms.warehouse import transaction
 from medallion.settings import DBT_PROJECT, dbt_project
 
 EMBEDDED, SNOWFLAKE = "local", "snowflake"
@@ -103,12 +104,10 @@ class Transformer:
         report = TransformReport()
         for name, statements in self._statements[select].items():
             started = time.monotonic()
-            warehouse.execute("BEGIN")
             try:
-                warehouse.execute(statements)
-                warehouse.execute("COMMIT")
+                with transaction(warehouse):
+                    warehouse.execute(statements)
             except duckdb.Error as error:
-                warehouse.execute("ROLLBACK")
                 raise TransformError(f"{name} failed: {_first_line(error)}") from error
             report.models[name] = time.monotonic() - started
         return report

@@ -107,17 +107,28 @@ def _explain(error: Exception) -> None:
     """Exit with one line for an error that somebody can mend; raise all others."""
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         _leave_reader_alone()
-    if not isinstance(error, _MENDABLE):
+    is_memory = _is_out_of_memory(error)
+    if not (is_memory or isinstance(error, _MENDABLE)):
         raise error
     message = one_line(error) if isinstance(error, duckdb.Error) else " ".join(str(error).split())
-    if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
-        message = f"out of memory; {NOTHING_LOST}, with more memory or less beside it ({message})"
+    if is_memory:
+        detail = f" ({message})" * bool(message)
+        message = f"out of memory; {NOTHING_LOST}, with more memory or less beside it{detail}"
     elif isinstance(error, OSError) and not isinstance(error, MedallionError):
         message = f"{message}; when that is mended, the same command goes on from here"
     click.echo(f"error: {visible(message)}", err=True)
     for name in getattr(error, "names", ()):
         click.echo(f"  {visible(name)}", err=True)
     sys.exit(getattr(error, "exit_code", UNUSABLE))
+
+
+_REFUSED_MEMORY = ("can't start new thread", "failed to map segment")
+"""What Python says where a thread or a library gets no memory, as RuntimeError or ImportError."""
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    is_named = isinstance(error, MemoryError | duckdb.OutOfMemoryException)
+    return is_named or any(text in str(error) for text in _REFUSED_MEMORY)
 
 
 def _leave_reader_alone() -> None:
