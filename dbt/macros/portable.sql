@@ -54,25 +54,31 @@ cast(
 )
 {%- endmacro %}
 
-{#- rate * amount and amount / rate, rounded half away from zero to 4 digits after the point. A
-    rate is greater than 0 and has 8 digits after the point, an amount up to 12. DuckDB takes a
-    quarter of a microsecond to round a decimal of more than 18 digits, and three to divide one. So
-    its answer is that of floating-point numbers, corrected by the exact rest; amounts that are too
-    large for that are rounded as anywhere else. -#}
+{#- `amount`, which has `scale` digits after the point, as `type`, rounded half away from zero.
+    DuckDB takes 0.4 microseconds to round a decimal of more than 18 digits, and hardly any for one
+    of 18. So an amount that fits into 18 digits gets no more than those. -#}
+{% macro rounded(amount, scale, type) -%}
+{{ return(adapter.dispatch('rounded', 'medallion')(amount, scale, type)) }}
+{%- endmacro %}
+
+{% macro default__rounded(amount, scale, type) %}cast({{ amount }} as {{ type }}){% endmacro %}
+
+{% macro duckdb__rounded(amount, scale, type) -%}
+case
+        when abs({{ amount }}) < {{ 10 ** (18 - scale) }}
+            then cast(cast({{ amount }} as decimal(18,{{ scale }})) as {{ type }})
+        else cast({{ amount }} as {{ type }})
+    end
+{%- endmacro %}
+
+{#- rate * amount, rounded half away from zero to 4 digits after the point. A rate has 8 of them, an
+    amount 4. -#}
 {% macro times_rate(rate, amount) -%}
-{{ return(adapter.dispatch('times_rate', 'medallion')(rate, amount)) }}
+{{ rounded(rate ~ ' * ' ~ amount, 12, 'decimal(20,4)') }}
 {%- endmacro %}
 
-{% macro default__times_rate(rate, amount) -%}
-cast(round({{ rate }} * {{ amount }}, 4) as decimal(20,4))
-{%- endmacro %}
-
-{% macro duckdb__times_rate(rate, amount) -%}
-{%- set estimate = 'cast(' ~ rate ~ ' as double) * cast(' ~ amount ~ ' as double)' -%}
-{%- set rest = rate ~ ' * ' ~ amount ~ ' - ' ~ whole_steps(estimate) -%}
-{{ rounded_by_rest(estimate, rest, '1', default__times_rate(rate, amount)) }}
-{%- endmacro %}
-
+{#- amount / rate, rounded half away from zero to 4 digits after the point. A rate is greater than 0
+    and has 8 digits after the point, an amount up to 12. -#}
 {% macro by_rate(amount, rate) -%}
 {{ return(adapter.dispatch('by_rate', 'medallion')(amount, rate)) }}
 {%- endmacro %}
@@ -81,23 +87,18 @@ cast(round({{ rate }} * {{ amount }}, 4) as decimal(20,4))
 cast({{ divide(amount ~ ' * 100000000', rate ~ ' * 100000000') }} as decimal(38,4))
 {%- endmacro %}
 
+{#- DuckDB takes three microseconds to divide a decimal of more than 18 digits. So the quotient is
+    that of floating-point numbers, one step of 0.0001 up or down where the exact rest is more than
+    half a step, or half a step away from zero. A quotient that is too large for that is divided as
+    any other. -#}
 {% macro duckdb__by_rate(amount, rate) -%}
 {%- set estimate = 'cast(' ~ amount ~ ' as double) / cast(' ~ rate ~ ' as double)' -%}
-{%- set rest = amount ~ ' - ' ~ whole_steps(estimate) ~ ' * ' ~ rate -%}
-{{ rounded_by_rest(estimate, rest, rate, default__by_rate(amount, rate)) }}
-{%- endmacro %}
-
-{#- An estimate with 4 digits after the point. -#}
-{% macro whole_steps(estimate) %}cast({{ estimate }} as decimal(18,4)){% endmacro %}
-
-{#- The estimate, one step of 0.0001 up or down where the rest is more than half a step, or half a
-    step away from zero. A step of the rest is `size` * 0.0001. -#}
-{% macro rounded_by_rest(estimate, rest, size, otherwise) -%}
-{%- set twice = '2 * (' ~ rest ~ ')' -%}
-{%- set step = size ~ ' * 0.0001' -%}
+{%- set steps = 'cast(' ~ estimate ~ ' as decimal(18,4))' -%}
+{%- set twice = '2 * (' ~ amount ~ ' - ' ~ steps ~ ' * ' ~ rate ~ ')' -%}
+{%- set step = rate ~ ' * 0.0001' -%}
 case
         when abs({{ estimate }}) < 1e11 then cast(
-            {{ whole_steps(estimate) }}
+            {{ steps }}
             + case
                 when {{ twice }} > {{ step }} or ({{ twice }} = {{ step }} and {{ estimate }} > 0)
                     then 0.0001
@@ -106,7 +107,7 @@ case
                 else 0
             end as decimal(20,4)
         )
-        else {{ otherwise }}
+        else {{ default__by_rate(amount, rate) }}
     end
 {%- endmacro %}
 

@@ -20,7 +20,7 @@ with lines as (
         products.price as list_price,
         products.currency as cost_currency,
         {{ if_money(
-            'products.cost * ' ~ wide_quantity('silver.signed_quantity'), 'decimal(20,6)'
+            'products.cost * ' ~ wide_quantity('silver.signed_quantity'), 11, 'decimal(20,6)'
         ) }} as cost_in_its_currency,
         nullif(
             case when products.currency = silver.currency then rates.rate else cost_rates.rate end,
@@ -73,7 +73,7 @@ converted as (
         *,
         case
             when fx_rate is not null
-                then {{ if_money('cost_rate * cost_in_its_currency', 'decimal(28,12)') }}
+                then {{ if_money('cost_rate * cost_in_its_currency', 14, 'decimal(28,12)') }}
         end as reporting_cost
     from lines
 
@@ -85,7 +85,8 @@ costed as (
         *,
         case
             when reporting_cost is null then null
-            when cost_currency = currency then cast(round(cost_in_its_currency, 4) as decimal(38,4))
+            when cost_currency = currency
+                then {{ rounded('cost_in_its_currency', 6, 'decimal(38,4)') }}
             else {{ by_rate('reporting_cost', 'fx_rate') }}
         end as cost_amount
     from converted
@@ -149,7 +150,7 @@ select
     {{ times_rate('fx_rate', paid_back) }} as reporting_returns,
     {{ times_rate('fx_rate', 'net_amount') }} as reporting_net_sales,
     {{ times_rate('fx_rate', 'net_tax_amount') }} as reporting_tax,
-    cast(case when is_cost_known then round(reporting_cost, 4) end as decimal(20,4))
+    case when is_cost_known then {{ rounded('reporting_cost', 12, 'decimal(20,4)') }} end
         as reporting_cost_of_sales,
     case when is_cost_known then {{ times_rate('fx_rate', 'net_amount') }} end
         as reporting_costed_net_sales,
@@ -175,7 +176,8 @@ from known
 {#- Whether an amount of a line is one that the contract can hold as money. -#}
 {% macro is_money(amount) %}abs({{ amount }}) < 100000000000000{% endmacro %}
 
-{#- An amount of a line as `type`, or NULL where the contract cannot hold it as money. -#}
-{% macro if_money(amount, type) -%}
-case when {{ is_money(amount) }} then cast({{ amount }} as {{ type }}) end
+{#- An amount of a line, which has `scale` digits after the point, as `type`, or NULL where the
+    contract cannot hold it as money. -#}
+{% macro if_money(amount, scale, type) -%}
+case when {{ is_money(amount) }} then {{ rounded(amount, scale, type) }} end
 {%- endmacro %}

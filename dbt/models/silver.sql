@@ -143,7 +143,7 @@ lines as (
 
     select
         * exclude (bronze_id, bronze_file, direction),
-        cast(price * {{ wide_quantity('quantity') }} as decimal(38,6)) as list_amount,
+        {{ rounded('price * ' ~ wide_quantity('quantity'), 11, 'decimal(38,6)') }} as list_amount,
         cast(total_amount + discount_amount as decimal(20,4)) as gross_amount,
         cast(direction * quantity as decimal(18,5)) as signed_quantity,
         cast(direction * total_amount as decimal(20,4)) as net_amount,

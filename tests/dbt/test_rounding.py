@@ -7,6 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import duckdb
+import pytest
 from jinja2 import Environment
 
 from medallion.layers.staging import TABLES
@@ -34,7 +35,7 @@ def test_a_cost_is_rounded_alike_in_both_warehouses() -> None:
         scales += re.findall(r",(\d+)\)", TABLES[feed][name].snowflake)
     cost_scale, rate_scale = map(int, scales)
     model = (ROOT / "dbt" / "macros" / "sales_lines.sql").read_text()
-    (cast,) = re.findall(r"if_money\('cost_rate \* cost_in_its_currency', '(.*?)'\)", model)
+    (cast,) = re.findall(r"if_money\('cost_rate \* cost_in_its_currency', 14, '(.*?)'\)", model)
     by_rule = to_digits(product(COST, cost_scale, RATE, rate_scale), 4)
     sql = f"round(CAST({RATE}::DECIMAL(18,8) * {COST}::DECIMAL(18,6) AS {{}}), 4)"
     assert duckdb.sql(f"SELECT {sql.format(cast)}").fetchall() == [(by_rule,)]
@@ -56,15 +57,14 @@ def macros() -> Any:
 
 
 def test_products_and_quotients_of_rates_are_exact() -> None:
-    """DuckDB's answer is corrected by the exact rest: halves go away from zero, whatever the size
-    and the sign."""
+    """Halves go away from zero, whatever the size and the sign."""
     module = macros()
     halves = [Decimal(n) / 10000 for n in range(-21, 22, 2)]
     amounts = [Decimal(str(a)).quantize(Decimal("0.0001")) for a in AMOUNTS]
     amounts += [-a for a in amounts] + halves
     pairs = [(a, Decimal(r)) for a in amounts for r in RATES]
     rows = ", ".join(f"({a}::DECIMAL(18,4), {r}::DECIMAL(20,8))" for a, r in pairs)
-    product, quotient = module.duckdb__times_rate("r", "a"), module.duckdb__by_rate("b", "r")
+    product, quotient = module.times_rate("r", "a"), module.duckdb__by_rate("b", "r")
     results = duckdb.sql(
         "WITH t AS (SELECT *, CAST(a * 0.00001 AS DECIMAL(28,12)) AS b "
         f"FROM (VALUES {rows}) t(a, r))"
@@ -74,3 +74,21 @@ def test_products_and_quotients_of_rates_are_exact() -> None:
     for a, r, b, multiplied, divided in results:
         assert multiplied is None or multiplied == to_digits(a * r, 4), (a, r)
         assert divided == to_digits(b / r, 4), (b, r)
+
+
+@pytest.mark.parametrize(("scale", "digits"), [(6, 4), (11, 6), (12, 4), (14, 12)])
+def test_rounding_is_the_same_in_few_digits_and_in_many(scale: int, digits: int) -> None:
+    """Amounts around the greatest that has 18 digits, halves and their neighbours, both signs."""
+    last = Decimal(1).scaleb(-scale)
+    half = Decimal(5).scaleb(-digits - 1)
+    limit = Decimal(10) ** (18 - scale)
+    amounts = [
+        sign * (base + near)
+        for sign in (1, -1)
+        for base in (Decimal(0), Decimal(1), limit - 1, limit - last, limit, 10 * limit)
+        for near in (Decimal(0), half - last, half, half + last, last)
+    ]
+    rows = ", ".join(f"({amount:f}::DECIMAL(38,{scale}))" for amount in amounts)
+    sql = macros().rounded("a", scale, f"DECIMAL(28,{digits})")
+    results = duckdb.sql(f"SELECT a, {sql} FROM (VALUES {rows}) t(a)").fetchall()
+    assert results == [(amount, to_digits(amount, digits)) for amount in amounts]
