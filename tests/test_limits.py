@@ -198,7 +198,7 @@ def test_a_stream_goes_on_while_the_clock_jumps_and_waits_while_the_disk_is_full
     waits, goes_on, stopped = err.splitlines()
     assert "the disk is full" in waits and "No space left" in waits, err
     assert "goes on" in goes_on and "nothing is lost" in stopped, err
-    result = cli(home, *RUN)
+    result = cli(home, "audit")
     assert result.exit_code == 0 and "checks hold" in result.stdout, result.output
     assert no_leftovers(home)
     events = cli(home, "query", "SELECT event_id FROM purchases_silver ORDER BY 1", "--json")
