@@ -319,7 +319,7 @@ def _with_room(act: Callable[[], object], pipeline: Pipeline, ended: Callable[[]
         try:
             act()
             return
-        except OSError as error:
+        except Exception as error:
             if ended() or not is_disk_full(error):
                 raise
         wait_for_room(pipeline.home, ended)
