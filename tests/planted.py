@@ -236,6 +236,13 @@ FAULTS = (
         "tests/test_simulation.py::test_what_a_full_disk_refuses_is_written_when_there_is_room",
     ),
     Fault(
+        "the log of the warehouse stays short",
+        f"{SOURCE}/pipeline.py",
+        "        shorten_log(self.home, self.warehouse)\n",
+        "",
+        "tests/test_live.py::test_micro_batches_leave_what_a_full_refresh_makes",
+    ),
+    Fault(
         "the lock of the home",
         f"{SOURCE}/platforms/home.py",
         "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",

@@ -21,6 +21,7 @@ from medallion.layers.transform import Transformer, TransformReport
 from medallion.platforms.heartbeat import WAITS_FOR_ROOM, Heartbeat
 from medallion.platforms.local import wait_for_room
 from medallion.platforms.platform import Platform
+from medallion.platforms.warehouse import shorten_log
 from medallion.simulation import Producer
 
 IDLE, IDLE_TO_LOOK = 0.05, 20
@@ -141,6 +142,7 @@ class Pipeline:
             self._build(LIVE, report)
         elif report.changes or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
+        shorten_log(self.home, self.warehouse)
         return report
 
     def _is_resting(self) -> bool:
