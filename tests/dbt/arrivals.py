@@ -10,7 +10,7 @@ from typing import Any
 TODAY = datetime.fromisoformat("2026-06-20 12:00:00")
 PRODUCTS, STORES, CURRENCIES = ("P1", "P2", "P3"), ("S1", "S2"), ("USD", "EUR", "GBP")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Pacific/Kiritimati", "no/zone")
-FEEDS = ("products", "stores", "fx_rates", "purchases", "quarantine", "settings")
+FEEDS = ("products", "stores", "fx_rates", "targets", "purchases", "quarantine", "settings")
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,7 @@ def arrivals(rng: Random) -> list[Arrival]:
     if order != "any":
         loads.sort(key=lambda feed: (feed == "purchases") == (order == "master data first"))
     ids = _Ids(rng)
-    history = [_arrival(rng, ids, feed) for feed in loads]
-    # Targets come beside other feeds.
-    own = Random(rng.getstate()[1][0])
-    ids = _Ids(own)
-    for arrival in own.sample(history, own.randrange(3)):
-        for table, rows in _arrival(own, ids, "targets").tables.items():
-            arrival.tables[table] = arrival.tables.get(table, []) + rows
-    return history
+    return [_arrival(rng, ids, feed) for feed in loads]
 
 
 def _arrival(rng: Random, ids: _Ids, feed: str) -> Arrival:

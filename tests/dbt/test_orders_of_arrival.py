@@ -132,6 +132,12 @@ WINDOWS = {
         sold("old", "2026-01-01", "2026-06-20"),
         sold("old", "2026-07-01", "2026-06-19"),
     ],
+    "a clock that ran ahead was set back": [
+        sold("old", "2026-05-10", "2026-06-21"),
+        sold("newest", "2026-06-20", "2026-06-21"),
+        sold("ahead", "2027-04-15", "2027-05-01", loaded="2027-05-01"),
+        sold("late", "2026-05-20", "2026-06-21"),
+    ],
     "a sale of today after those of last year": [
         sold("old", "2025-01-01", "2026-06-20"),
         sold("new", "2026-06-20", "2026-06-20"),

@@ -58,19 +58,33 @@ sold as (
 
 ),
 
--- The newest load that took away the last sale in a currency, or its last rate.
+rated as (
+
+    select
+        currency,
+        min(load_seq) as load_seq
+    from fx_rates
+    group by currency
+
+),
+
+-- The newest load that took away the last sale in a currency, or its last rate. A currency that
+-- came back later counts too: what was converted without it is converted again.
 left_currencies as (
 
-    select max(withdrawn_seq) as load_seq
+    select max(lost.withdrawn_seq) as load_seq
     from (
-        select withdrawn_seq
+        select sales_before.withdrawn_seq, sold.load_seq as back_seq
         from (
             {{ withdrawn_rows('purchases', ['currency']) }}
         ) as sales_before
-        where currency not in (select currency from sold)
+        left join sold on sales_before.currency = sold.currency
         union all
-        select withdrawn_seq from withdrawn where currency not in (select currency from fx_rates)
+        select withdrawn.withdrawn_seq, rated.load_seq
+        from withdrawn
+        left join rated on withdrawn.currency = rated.currency
     ) as lost
+    where lost.back_seq is null or lost.back_seq > lost.withdrawn_seq
 
 ),
 
