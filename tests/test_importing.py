@@ -430,6 +430,74 @@ def test_reader_options_apply(tmp_path: Path, take: Import) -> None:
     assert [e["total_amount"] for e in imported] == [2469, Decimal("0.2")]
 
 
+@pytest.mark.parametrize(
+    ("decimal", "thousands", "numbers", "others"),
+    [
+        (",", ".", {"1.234,50": "1234.50", "1234,5": "1234.5"}, ["1.5", "12.34", "1.23.4,5"]),
+        (",", "", {"0,5": "0.5", "7": "7"}, ["1.234", "1.234,50"]),
+        (".", ",", {"1,234,567.5": "1234567.5", "12,34,567": "1234567"}, ["1,5", "1,234,5"]),
+        (".", "'", {"1'234.50": "1234.50"}, ["1'5", "'5"]),
+        (".", "", {"1e2": "1e2", " 7 ": " 7 "}, ["1_000", "0x10", "NaN", "1,5"]),
+    ],
+)
+def test_a_number_in_another_form_than_the_mapping_says_is_rejected(
+    tmp_path: Path,
+    take: Import,
+    decimal: str,
+    thousands: str,
+    numbers: dict[str, str],
+    others: list[str],
+) -> None:
+    """A separator at the wrong place makes no other number of it, as written or in a sum."""
+    rows = [f"e{i};2026-01-01T10:00:00Z;7;p;{n};2" for i, n in enumerate([*numbers, *others])]
+    options = f'delim = ";"\ndecimal_separator = "{decimal}"\nthousands = "{thousands}"'
+    options = options if thousands or decimal != "." else 'delim = ";"'
+    fields = FIELDS | {"tax_amount": "price * 1"}
+    take(write(tmp_path / "a.csv", HEADER, *rows), mapping(tmp_path, fields, options=options))
+    imported = events(tmp_path / "home")
+    right, wrong = imported[: len(numbers)], imported[len(numbers) :]
+    assert [e["price"] for e in right] == list(numbers.values())
+    assert [e["tax_amount"] for e in right] == [Decimal(n) for n in numbers.values()]
+    assert [e["tax_amount"] for e in wrong] == [{"price": n} for n in others]
+    assert clean(LocalLake(tmp_path / "home"), workers=1).accepted == len(numbers)
+
+
+def test_a_rounded_number_rounds_no_other(tmp_path: Path, take: Import) -> None:
+    """Beside round() in a CASE or coalesce(), a number keeps its decimals."""
+    fields = FIELDS | {
+        "price": "CASE shop WHEN '7' THEN price * 1 ELSE round(price, 0) END",
+        "tax_amount": "coalesce(price * 1, floor(qty))",
+        "total_amount": "greatest(price * 1, ceil(qty))",
+    }
+    take(
+        write(tmp_path / "a.csv", HEADER, ROW, ROW.replace(";7;", ";8;")), mapping(tmp_path, fields)
+    )
+    seven, eight = events(tmp_path / "home")
+    assert (seven["price"], eight["price"]) == (Decimal("12.5"), Decimal(13))
+    assert seven["tax_amount"] == seven["total_amount"] == Decimal("12.5")
+
+
+def test_marks_and_line_ends_change_nothing(tmp_path: Path, take: Import) -> None:
+    """Byte order marks, CR LF beside LF, and CR alone, in large files too: the same events."""
+    rows = [ROW.replace("e1", f"é{i}") for i in range(25_000)]
+    text = "".join(f"{line}\n" for line in [HEADER, *rows])
+    late = text[: len(text) // 2] + text[len(text) // 2 :].replace("\n", "\r\n")
+    (tmp_path / "utf16.csv").write_bytes(text.encode("utf-16"))
+    (tmp_path / "utf8.csv").write_bytes(text.encode("utf-8-sig"))
+    (tmp_path / "mixed.csv").write_bytes(late.encode())
+    (tmp_path / "cr.csv").write_bytes(text.replace("\n", "\r").encode())
+    report = take(sorted(tmp_path.glob("*.csv")), mapping(tmp_path, FIELDS))
+    assert (report.rows, report.total.broken, report.failures) == (4 * 25_000, 0, ())
+    lines = Counter(raw_lines(tmp_path / "home"))
+    assert len(lines) == 25_000 and set(lines.values()) == {4}
+    row = dict(zip(HEADER.split(";"), ROW.split(";"), strict=True))
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        (tmp_path / f"{encoding}.json").write_bytes(json.dumps([row, row]).encode(encoding))
+    how = mapping(tmp_path, FIELDS | {"event_id": "file"}, "json", "")
+    report = take(sorted(tmp_path.glob("*.json")), how)
+    assert (report.rows, report.total.broken, report.failures) == (6, 0, ())
+
+
 def test_packed_files_and_patterns_are_read(tmp_path: Path, take: Import) -> None:
     """gzip and zstd, whatever the name says; a pattern stands for its files, each once."""
     text = f"{HEADER}\n{ROW}\n".encode()
@@ -443,7 +511,8 @@ def test_packed_files_and_patterns_are_read(tmp_path: Path, take: Import) -> Non
 
 
 def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, take: Import) -> None:
-    """Truncated and damaged archives give nothing and are named; the good file is whole."""
+    """Truncated and damaged archives, an empty file and one of another format give nothing and are
+    named; the good file is whole."""
     packed = gzip.compress("\n".join([HEADER, *[ROW] * 9999, ""]).encode())
     damaged = bytearray(packed)
     damaged[len(packed) // 2] ^= 0xFF
@@ -454,6 +523,12 @@ def test_a_broken_file_does_not_stop_the_others(tmp_path: Path, take: Import) ->
     assert [Path(f.path).name for f in report.failures] == ["cut.csv", "flip.csv"]
     assert all(f.reason for f in report.failures)
     assert (report.rows, len(raw_lines(tmp_path / "home"))) == (1, 1)
+    write(tmp_path / "json.csv", '{"id":1,"at":2}')
+    (tmp_path / "empty.csv").touch()
+    for name, reason in (("json", "is no header of a CSV file: {"), ("empty", "it is empty")):
+        how = mapping(tmp_path, FIELDS, options='delim = ","' if name == "json" else 'delim = ";"')
+        (failure,) = take(tmp_path / f"{name}.csv", how).failures
+        assert reason in failure.reason
     parquet = write(tmp_path / "no.parquet", "this is no Parquet file")
     report = take([parquet], mapping(tmp_path, FIELDS, "parquet", ""))
     assert report.failures[0].path == str(parquet)

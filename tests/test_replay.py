@@ -104,7 +104,8 @@ def states(cli: Cli, home: Path) -> dict[str, int]:
 
 
 def test_lines_are_mended_and_sent_once(shop: Path, cli: Cli, query: Query) -> None:
-    """A preview writes nothing; sent lines keep what was not changed, and their origin."""
+    """A preview writes nothing; sent lines keep what was not changed, and their origin. Where a
+    change fails, the line stays rejected: its member is not dropped."""
     assert states(cli, shop) == {"open": 6, "mended": 0, "waived": 0}
     before = sorted(p for p in (shop / "raw").rglob("*"))
     replay = ("quarantine", "replay", "--reason", "bad_price", "--set", DECIMAL_COMMA)
@@ -112,6 +113,8 @@ def test_lines_are_mended_and_sent_once(shop: Path, cli: Cli, query: Query) -> N
     assert "would send 2 lines" in preview.stdout and "--send" in preview.stdout
     assert '"price":"2.50"' in preview.stdout and "total_mismatch" in preview.stdout
     assert sorted(p for p in (shop / "raw").rglob("*")) == before
+    unsure = json.loads(cli(shop, *replay, "--set", "tax_amount=number(price)", "--json").stdout)
+    assert unsure["refused"] == {"bad_price": 1, "bad_tax_amount": 3} and unsure["sent"] == 0
     report = json.loads(cli(shop, *replay, "--send", "--json").stdout)
     assert report["sent"] == 2 and len(report["objects"]) == 2
     assert report["refused"] == {"bad_price": 1, "total_mismatch": 1}
@@ -138,6 +141,8 @@ def test_a_whole_line_is_set_and_a_member_removed(shop: Path, cli: Cli, query: Q
     """`raw` mends what is no JSON; NULL removes a member; bytes that are no text stay."""
     replay = ("quarantine", "replay", "--set", "raw=replace(raw, 'NaN', '2.5')", "--send")
     assert "sent       1 lines" in cli(shop, *replay).stdout
+    no_text = ("quarantine", "replay", "--reason", "malformed_json", "--set", "price='1'")
+    assert "would send 0 lines" in cli(shop, *no_text).stdout
     total = ("quarantine", "replay", "--set", "total_amount=NULL", "--set", DECIMAL_COMMA, "--send")
     assert "sent       3 lines" in cli(shop, *total).stdout
     assert cli(shop, "run", "--events", "0").exit_code == 0

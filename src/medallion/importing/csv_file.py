@@ -18,7 +18,13 @@ from medallion.importing.source import (
     UnreadableSource,
     broken_text,
 )
-from medallion.importing.streams import BLOCK, copy_as_utf8, open_plain
+from medallion.importing.streams import (
+    BLOCK,
+    copy_as_utf8,
+    copy_with_line_feeds,
+    marked_encoding,
+    open_plain,
+)
 from medallion.lake.codecs import create_packed
 
 if TYPE_CHECKING:
@@ -50,7 +56,7 @@ _OWN = (
 detection of types, which is switched off."""
 
 _DELIMITERS = ",;\t|"
-_ATTEMPTS = 3
+_REPAIRS = 2
 _HEADER_BYTES = 1 << 20
 
 
@@ -67,7 +73,8 @@ class CsvFile:
         self, con: duckdb.DuckDBPyConnection, path: Path, format_: FileFormat, scratch: Path
     ) -> None:
         self.con, self.path, self.scratch = con, path, scratch
-        self.broken, self.scans = 0, 0
+        self.broken, self.scans, self.repairs = 0, 0, 0
+        self.has_line_feeds = False
         self.stem = path.name.split(".")[0]
         self.mark = f"\x01{secrets.token_hex(8)}:"
         self.options = {_SAME.get(name, name): v for name, v in format_.options.items()}
@@ -84,6 +91,8 @@ class CsvFile:
         if "names" in self.options and "header" not in self.options:
             self.dialect["header"] = False
         head = self._head()
+        if not head:
+            raise UnreadableSource("it is empty: a CSV file begins with a header")
         if "delim" not in self.dialect:
             self.dialect["delim"] = _delimiter(head, str(self.dialect["quote"]))
         self.names = self._names(head)
@@ -110,7 +119,9 @@ class CsvFile:
         return f"{query} FROM {reader}", columns
 
     def repair(self, failed: bool) -> bool:
-        if failed or not self.scans:
+        if failed:
+            return self._unify_line_ends()
+        if not self.scans:
             return False
         rejected = self.con.execute(
             f"SELECT line_byte_position - 1, any_value(csv_line), string_agg(error_message, '; ') "
@@ -118,8 +129,9 @@ class CsvFile:
         ).fetchall()
         if not rejected:
             return False
-        if self.scans >= _ATTEMPTS:
+        if self.repairs == _REPAIRS:
             raise UnreadableSource(f"the rows do not fit the header: {rejected[0][2]}")
+        self.repairs += 1
         target = self.scratch / f"{self.stem}-mended-{self.scans}.csv.zst"
         _replace(self.path, target, rejected, self._marked)
         self.path, self.broken = target, self.broken + len(rejected)
@@ -134,15 +146,24 @@ class CsvFile:
         return f"{function}({literal(str(path))}{named})"
 
     def _transcode(self) -> None:
-        encoding = self.options.pop("encoding", "utf-8")
-        if encoding.lower().replace("-", "") == "utf8":
-            return
+        encoding = self.options.pop("encoding", None) or marked_encoding(self.path) or "utf-8"
+        if encoding.lower().replace("-", "").removesuffix("sig") == "utf8":
+            return  # the reader skips the mark
         target = self.scratch / f"{self.stem}-utf8.csv.zst"
         try:
             copy_as_utf8(self.path, target, encoding)
         except (LookupError, UnicodeDecodeError) as error:
             raise UnreadableSource(f"encoding {encoding}: {error}") from None
         self.path = target
+
+    def _unify_line_ends(self) -> bool:
+        """Copy the file with line feeds, once: the reader takes only one kind of line end."""
+        if self.has_line_feeds:
+            return False
+        target = self.scratch / f"{self.stem}-lines.csv.zst"
+        copy_with_line_feeds(self.path, target)
+        self.path, self.has_line_feeds = target, True
+        return True
 
     def _head(self) -> bytes:
         """Return the first row, without the lines that are skipped."""
@@ -159,6 +180,8 @@ class CsvFile:
                 ):
                     break
         if len(row) >= _HEADER_BYTES:
+            if b"\r" in row and self._unify_line_ends():
+                return self._head()
             raise UnreadableSource("the first row has no end: is this a CSV file?")
         return row.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
 
@@ -190,7 +213,11 @@ class CsvFile:
             options |= {"header": True, "normalize_names": True}
             described = self.con.execute(f"DESCRIBE FROM {self._call('read_csv', path, options)}")
             return [row[0] for row in described.fetchall()]
-        row = self.con.execute(f"FROM {self._call('read_csv', path, options)}").fetchone()
+        try:
+            row = self.con.execute(f"FROM {self._call('read_csv', path, options)}").fetchone()
+        except duckdb.Error:
+            shown = head[:80].decode("utf-8", "replace").strip()
+            raise UnreadableSource(f"the first row is no header of a CSV file: {shown}") from None
         return list(row or ())
 
     def _types(self) -> dict[str, str]:

@@ -23,7 +23,10 @@ _FORBIDDEN = {
     "DEFAULT": "DEFAULT",
 }
 _ARITHMETIC = ("+", "-", "*", "/", "//", "%")
-_NUMERIC = ("unit_price", "number", "abs", "round", "ceil", "floor", "sign", "trunc")
+_NARROWING = ("round", "ceil", "floor", "trunc")
+"""Functions whose result has fewer decimals than a number, as a type of its own. Beside another
+number in a CASE or coalesce(), DuckDB would round that one to them."""
+_NUMERIC = ("unit_price", "number", "abs", "sign", *_NARROWING)
 _SAME_TYPE = ("nullif", "greatest", "least", "ifnull", "coalesce")
 _NUMBER_LITERALS = ("INTEGER", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT", "BIGINT", "NUMERIC")
 ALLOCATE, TOTAL = "allocate", "total"
@@ -290,12 +293,13 @@ def _mark_function(node: Any, function: str, use: str, bound: set[str]) -> Any:
         marked[1] = _mark(arguments[1], "instant", bound)
         if arguments[0].get("class") != "CONSTANT":
             marked[0] = _call("known_zone", marked[0])
-    return node | {
+    called = node | {
         "arguments": [
             argument | {"expression": expression}
             for argument, expression in zip(node["arguments"], marked, strict=True)
         ]
     }
+    return _call("number", called) if function in _NARROWING else called
 
 
 def _call(function: str, argument: Any) -> Any:

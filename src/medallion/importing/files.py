@@ -283,7 +283,7 @@ def scanned(
         lines = work.lines(file, source, counts)
         try:
             taken = take(lines)
-        except duckdb.Error:
+        except FAILURES:
             if not source.repair(failed=True):
                 raise
         else:

@@ -308,7 +308,9 @@ def _as_written(value: Value, kind: str, formats: Formats) -> tuple[str, str, st
         sql = instant(text, formats)
         return sql, "TIMESTAMP", lost(sql, text)
     if kind in ("decimal", "integer") and (is_text or base(value.type) in NUMBERS):
-        text = plain_number(text, formats)
+        if formats.changes_numbers:
+            number = plain_number(text, formats)
+            return number, "VARCHAR", lost(number, text)
     elif not is_text and base(value.type) not in NUMBERS and kind != "text":
         return None
     if value.written:

@@ -10,7 +10,7 @@ import duckdb
 from medallion.errors import SettingsError
 from medallion.importing.expressions import Reference
 from medallion.importing.mapping import Join
-from medallion.importing.readers import open_source
+from medallion.importing.readers import SourceFile, open_source
 from medallion.importing.render import quoted
 from medallion.importing.rows import Lookup, Scope
 from medallion.importing.source import BROKEN, Column, UnreadableSource, value_of
@@ -58,27 +58,16 @@ class LookupFiles:
         link.symlink_to(path.resolve())
         check_packed(link)
         source = open_source(con, link, join.format, self.scratch)
-        query, columns = source.rows(scan=True)
         table, prefix = f"join{number}", f"j{number}"
-        renamed = _renamed(columns, prefix)
-        keys = []
-        for i, name in enumerate(join.on):
-            place = find(source.structure, (name,))
-            if place is None:
-                raise SettingsError(f"on in [source.join.{join.name}]: {path.name} has no {name}")
-            column = columns if isinstance(columns, Column) else columns[str(place[0])]
-            rest = place if isinstance(columns, Column) else ()
-            value = value_of(column, rest, Reference(place), source.formats)
-            keys.append(f"CAST({value.sql} AS VARCHAR) AS k{i}")
-        own = [columns] if isinstance(columns, Column) else list(columns.values())
-        selected = [f"{c.sql} AS {prefix}{c.sql}" for c in own]
-        con.execute(
-            f"CREATE TABLE {table} AS SELECT {', '.join([*keys, *selected])}, {quoted(BROKEN)} "
-            f"FROM ({query})"
-        )
+        try:
+            columns = _create(con, table, prefix, join, path, source)
+        except duckdb.Error:
+            if not source.repair(failed=True):
+                raise
+            columns = _create(con, table, prefix, join, path, source)
         self._require_sound(con, table, path, join, source.repair(failed=False))
         con.execute(f"ALTER TABLE {table} DROP COLUMN {quoted(BROKEN)}")
-        return Lookup(table, Scope(renamed, source.structure), source.formats)
+        return Lookup(table, Scope(_renamed(columns, prefix), source.structure), source.formats)
 
     def _require_sound(
         self, con: duckdb.DuckDBPyConnection, table: str, path: Path, join: Join, rejected: bool
@@ -95,6 +84,34 @@ class LookupFiles:
                 f"{path.name}, which is joined, has several rows with {', '.join(join.on)} = "
                 f"{', '.join(map(str, twice))}; a join needs one"
             )
+
+
+def _create(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    prefix: str,
+    join: Join,
+    path: Path,
+    source: SourceFile,
+) -> Column | dict[str, Column]:
+    """Create the table of a second file: its key as k<i>, and its columns with the prefix."""
+    query, columns = source.rows(scan=True)
+    keys = []
+    for i, name in enumerate(join.on):
+        place = find(source.structure, (name,))
+        if place is None:
+            raise SettingsError(f"on in [source.join.{join.name}]: {path.name} has no {name}")
+        column = columns if isinstance(columns, Column) else columns[str(place[0])]
+        rest = place if isinstance(columns, Column) else ()
+        value = value_of(column, rest, Reference(place), source.formats)
+        keys.append(f"CAST({value.sql} AS VARCHAR) AS k{i}")
+    own = [columns] if isinstance(columns, Column) else list(columns.values())
+    selected = [f"{c.sql} AS {prefix}{c.sql}" for c in own]
+    con.execute(
+        f"CREATE TABLE {table} AS SELECT {', '.join([*keys, *selected])}, {quoted(BROKEN)} "
+        f"FROM ({query})"
+    )
+    return columns
 
 
 def _renamed(columns: Column | dict[str, Column], prefix: str) -> Column | dict[str, Column]:

@@ -16,7 +16,7 @@ from medallion.errors import SettingsError, did_you_mean
 from medallion.importing.expressions import Expression, Reference, parse, parse_tree
 
 FORMATS = ("csv", "json", "parquet")
-LINES_VERSION = "mapping 2"
+LINES_VERSION = "mapping 3"
 """A part of the name of every object. Increase it when the same source would give other lines."""
 
 TOP = ("feed", "source", "define", "fields", "events")

@@ -24,7 +24,13 @@ from medallion.importing.source import (
     UnreadableSource,
     broken_text,
 )
-from medallion.importing.streams import copy_with_numbers_as_strings, nesting, open_plain
+from medallion.importing.streams import (
+    copy_as_utf8,
+    copy_with_numbers_as_strings,
+    marked_encoding,
+    nesting,
+    open_plain,
+)
 from medallion.importing.structure import Structure, merged, of_arrow
 from medallion.lake.codecs import create_packed
 
@@ -173,6 +179,7 @@ class JsonFile:
             self.options.get("dateformat", self.options.get("date_format")),
             self.options.get("timestampformat", self.options.get("timestamp_format")),
         )
+        self._transcode()
         self._require_shallow()
         self.structure = self._structure()
 
@@ -196,6 +203,16 @@ class JsonFile:
         self.path, self.broken = _without_bad_lines(self.path, self.scratch)
         self.exact = Path()
         return self.broken > 0
+
+    def _transcode(self) -> None:
+        """Copy a file with a byte order mark to UTF-8 without one."""
+        if encoding := marked_encoding(self.path):
+            target = self.scratch / f"{self.path.name.split('.')[0]}-utf8.json.zst"
+            try:
+                copy_as_utf8(self.path, target, encoding)
+            except UnicodeDecodeError as error:
+                raise UnreadableSource(f"encoding {encoding}: {error}") from None
+            self.path = target
 
     def _require_shallow(self) -> None:
         """Turn lines that are nested too deep for DuckDB into broken rows.

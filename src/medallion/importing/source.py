@@ -42,6 +42,10 @@ class Formats:
     decimal: str = "."
     thousands: str = ""
 
+    @property
+    def changes_numbers(self) -> bool:
+        return self.decimal != "." or bool(self.thousands)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -136,12 +140,22 @@ def lost(sql: str, text: str) -> str:
 
 
 def plain_number(text: str, formats: Formats) -> str:
-    """Return SQL of a number with a decimal point and without thousands separators."""
-    if formats.thousands:
-        text = f"replace({text}, {literal(formats.thousands)}, '')"
+    """Return SQL of a number with a decimal point and without thousands separators.
+
+    It is NULL for a text that is not a number in these formats. Thousands may be grouped by three
+    digits, or by two before the last three, as in India: 12,34,567.
+    """
+    thousands, point = re.escape(formats.thousands), re.escape(formats.decimal)
+    whole = r"\d+"
+    if thousands:
+        whole = rf"(\d+|\d{{1,3}}({thousands}\d{{2,3}})*{thousands}\d{{3}})"
+    form = rf"\s*[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?\s*"
+    plain = text
+    if thousands:
+        plain = f"replace({plain}, {literal(formats.thousands)}, '')"
     if formats.decimal != ".":
-        text = f"replace({text}, {literal(formats.decimal)}, '.')"
-    return text
+        plain = f"replace({plain}, {literal(formats.decimal)}, '.')"
+    return f"CASE WHEN regexp_full_match({text}, {literal(form)}) THEN {plain} END"
 
 
 def instant(text: str, formats: Formats) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +13,15 @@ import numpy as np
 from medallion.lake.codecs import codec_of_file, create_packed, open_unpacked
 
 BLOCK = 4 << 20
+UTF8_MARKED = "utf-8-sig"
+# The mark of UTF-32 begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: UTF8_MARKED,
+}
 _OPENING, _CLOSING = list(b"[{"), list(b"]}")
 _QUOTE, _BACKSLASH, _MINUS = 0x22, 0x5C, 0x2D
 
@@ -34,13 +44,34 @@ def check_packed(path: Path) -> None:
                 pass
 
 
+def marked_encoding(path: Path) -> str | None:
+    """Return the encoding that the byte order mark of a file says; None if it has no mark."""
+    with open_plain(path) as file:
+        start = file.read(4)
+    return next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+
+
 def copy_as_utf8(source: Path, target: Path, encoding: str) -> None:
     """Copy a file to UTF-8; raise UnicodeDecodeError if it is not in the encoding."""
+    if encoding == UTF8_MARKED:
+        with open_plain(source) as file, create_packed(target) as out:
+            file.read(len(codecs.BOM_UTF8))
+            shutil.copyfileobj(file, out, BLOCK)  # rows that are not UTF-8 are found later
+        return
     decoder = codecs.getincrementaldecoder(encoding)()
     with open_plain(source) as file, create_packed(target) as out:
         while block := file.read(BLOCK):
             out.write(decoder.decode(block).encode())
         out.write(decoder.decode(b"", final=True).encode())
+
+
+def copy_with_line_feeds(source: Path, target: Path) -> None:
+    """Copy a file with a line feed for each CR LF, and for each CR alone."""
+    with open_plain(source) as file, create_packed(target) as out:
+        while block := file.read(BLOCK):
+            if block.endswith(b"\r"):
+                block += file.read(1)
+            out.write(block.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
 
 
 def copy_with_numbers_as_strings(source: Path, target: Path) -> None:

@@ -15,7 +15,8 @@ from medallion.contract import Feed
 from medallion.errors import SettingsError, did_you_mean
 from medallion.importing.engine import engine
 from medallion.importing.expressions import Expression, Reference, parse
-from medallion.importing.render import json_text, quoted
+from medallion.importing.render import json_text, literal, quoted
+from medallion.importing.source import TEXT, Column, Formats, lost, value_of
 from medallion.platforms.warehouse import one_line
 
 WHOLE_LINE = "raw"
@@ -26,7 +27,9 @@ class Mender:
     """Changes of the lines of one feed by expressions, each over the line as it was rejected.
 
     An expression reads members of the line as texts, and `raw`, the whole line. Its result becomes
-    the member. NULL removes the member, and so does an expression that fails on a line.
+    the member; NULL removes it. Where an expression fails, or a member that it reads as a number is
+    none, the member becomes an object of what was read, as in an import: no field accepts one, so
+    that the line stays rejected.
     """
 
     def __init__(
@@ -82,24 +85,36 @@ class Mender:
         )
         self._con.register("lines", table)
         used = list(dict.fromkeys(r for e in changes.values() for r in e.references))
-        named = {reference: f"c{number}" for number, reference in enumerate(used)}
-        inner = ", ".join(f"{_read(r)} AS {column}" for r, column in named.items())
-        selected = [
-            self._written(name, f"TRY({e.sql(named)})", inner or "1", rendered)
-            for name, e in changes.items()
-        ]
-        answer = self._run(f"SELECT {', '.join(selected)} FROM (SELECT {inner or '1'} FROM lines)")
+        read = [value_of(Column(quoted(r.name), TEXT), (), r, Formats()) for r in used]
+        inner = ", ".join(
+            f"{value.sql} AS c{n}, {quoted(r.name)} AS t{n}"
+            for n, (r, value) in enumerate(zip(used, read, strict=True))
+        )
+        source = f"(SELECT {inner or '1'} FROM lines)"
+        selected = [self._written(name, e, used, source, rendered) for name, e in changes.items()]
+        answer = self._run(f"SELECT {', '.join(selected)} FROM {source}")
         self._con.unregister("lines")
-        return dict(zip(changes, map(list, zip(*answer, strict=True)), strict=True))
+        return {name: [row[n] for row in answer] for n, name in enumerate(changes)}
 
-    def _written(self, name: str, sql: str, inner: str, rendered: bool) -> str:
+    def _written(
+        self, name: str, expression: Expression, used: list[Reference], source: str, rendered: bool
+    ) -> str:
+        """Return SQL of the value of an expression, as JSON text or as it is."""
+        places = {r: used.index(r) for r in expression.references}
+        sql = expression.sql({r: f"c{n}" for r, n in places.items()})
         if not rendered:
-            return f"CAST({sql} AS VARCHAR)"
+            return f"TRY(CAST({sql} AS VARCHAR))"
         if name not in self._types:
-            rows = self._run(f"DESCRIBE SELECT {sql} AS x FROM (SELECT {inner} FROM lines)")
+            rows = self._run(f"DESCRIBE SELECT TRY({sql}) AS x FROM {source}")
             self._types[name] = rows[0][1]
         (field,) = [f for f in self._feed.fields if f.name == name]
-        return json_text(sql, self._types[name], field)
+        tried = f"TRY(struct_pack(v := {sql}))"
+        fails = [lost(f"c{n}", f"t{n}") for n in places.values()] + [f"{tried} IS NULL"]
+        texts = ", ".join(f"{literal(r.name)}, t{n}" for r, n in places.items())
+        return (
+            f"CASE WHEN {' OR '.join(fails)} THEN CAST(json_object({texts}) AS VARCHAR) "
+            f"ELSE {json_text(f'{tried}.v', self._types[name], field)} END"
+        )
 
     def _run(self, sql: str) -> list[tuple[str, ...]]:
         try:
@@ -183,10 +198,3 @@ def _as_text(value: str | None) -> str | None:
     if value is None or value == "null":
         return None
     return str(json.loads(value)) if value.startswith('"') else value
-
-
-def _read(reference: Reference) -> str:
-    column = quoted(reference.name)
-    if reference.use == "number":
-        return f"TRY(number({column}))"
-    return f"TRY_CAST({column} AS TIMESTAMP)" if reference.use == "instant" else column
