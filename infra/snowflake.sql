@@ -744,10 +744,14 @@ WHERE pipes.pipe_catalog = 'RETAIL'
 UNION ALL
 SELECT 'clustering' AS service, table_name AS name, start_time, credits_used
 FROM SNOWFLAKE.ACCOUNT_USAGE.AUTOMATIC_CLUSTERING_HISTORY
+WHERE database_name = 'RETAIL'
+UNION ALL
+SELECT 'alert' AS service, alert_name AS name, start_time, credits_used::NUMBER(38,9)
+FROM SNOWFLAKE.ACCOUNT_USAGE.SERVERLESS_ALERT_HISTORY
 WHERE database_name = 'RETAIL';
 
--- The monthly budget of everything: warehouses, and of the database its pipes and clustering. It sends
--- an e-mail when the month will probably cost more, and stops nothing
+-- The monthly budget of everything: warehouses, and of the database its pipes, clustering and alerts. It
+-- sends an e-mail when the month will probably cost more, and stops nothing
 -- (docs.snowflake.com/en/user-guide/budgets/custom-budget).
 USE ROLE ACCOUNTADMIN;
 USE SCHEMA RETAIL.MONITORING;

@@ -39,7 +39,7 @@ from medallion.layers.staging import TABLES
 from medallion.platforms import s3
 from tests.conftest import ROOT
 from tests.s3_here import S3, emulator
-from tests.snowflake import standin, tools
+from tests.snowflake import dbt_here, standin
 
 SCRIPT = ROOT / "infra" / "snowflake.sql"
 PAGE = ROOT / "docs" / "snowflake.md"
@@ -114,14 +114,9 @@ class World:
         """Runs dbt on the account in a process of its own; what it printed."""
         options = ["--project-dir", project, "--target-path", self.folder / "target"]
         options += ["--log-path", self.folder / "logs"]
-        done = subprocess.run(
-            [str(part) for part in (tools.python(), "-m", "dbt.cli.main", *arguments, *options)],
-            env=self.process | variables,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        return done.stdout
+        code, output = dbt_here.run((*arguments, *options), self.process | variables)
+        assert code == 0, output[-8000:]
+        return output
 
     def deploy(self, project: Path | None = None) -> None:
         """Puts the files of the dbt project that are in git, or another project, into the account,

@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from tests.snowflake.account_here import (
     statements,
     world,
 )
+from tests.snowflake.standin import HOST
 from tests.snowflake.standin.dbt_projects import VERSIONS, check_version
 
 GRAMMAR = Path(__file__).with_name("grammar.py")
@@ -50,6 +53,24 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with world(tmp_path_factory.mktemp("script")) as account:
         account.run_script()
         yield account
+
+
+def test_a_statement_that_is_sent_again_runs_once(account: World) -> None:
+    """The client does so when it has waited for a minute. It gets the first answer."""
+    with account.server.connect(role="SYSADMIN", warehouse="RETAIL_BI_WH") as connection:
+        cursor = connection.cursor()
+        cursor.execute("CREATE TABLE RETAIL.CONTROL.SENT (n NUMBER(38,0))")
+        url = f"http://{HOST}:{account.server.port}/queries/v1/query-request?requestId=sent-twice"
+        body = json.dumps({"sqlText": "INSERT INTO RETAIL.CONTROL.SENT SELECT 1"}).encode()
+        headers = {"Authorization": f'Snowflake Token="{connection.rest.token}"'}
+        with ThreadPoolExecutor() as threads:
+            requests = [urllib.request.Request(url, body, headers) for _ in range(3)]
+            answers = [
+                json.load(answer) for answer in threads.map(urllib.request.urlopen, requests)
+            ]
+        assert answers[0]["success"] and answers == answers[:1] * 3
+        assert cursor.execute("SELECT * FROM RETAIL.CONTROL.SENT").fetchall() == [(1,)]
+        cursor.execute("DROP TABLE RETAIL.CONTROL.SENT")
 
 
 def test_grammar_of_the_script(account: World, tmp_path: Path) -> None:

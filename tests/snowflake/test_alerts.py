@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
-from medallion.outputs.snowflake_alerts import RULES, main, script
+from medallion.operations.alarms.rules import RECENT
+from medallion.outputs.snowflake_alerts import RULES, SCHEDULE, main, script
 from medallion.settings import ALARM_RULES, Thresholds
 from tests.conftest import ROOT
-from tests.snowflake import tools
+from tests.snowflake import runbook, tools
 from tests.snowflake.account_here import World, rendered, statements, world
 
 SCRIPT = ROOT / "infra" / "alerts.sql"
@@ -188,6 +189,11 @@ def test_script_is_what_the_thresholds_say() -> None:
     assert tuple(RULES) == ALARM_RULES
 
 
+def test_nothing_falls_between_two_looks() -> None:
+    """An alert may start up to five minutes late: `RECENT` reaches back to the look before."""
+    assert timedelta(minutes=int(SCHEDULE.split()[0]) + 5) <= RECENT
+
+
 def test_thresholds_of_a_settings_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each threshold changes the script; a rule that is off stays suspended."""
     usual = script(Thresholds())
@@ -317,13 +323,28 @@ def test_every_grant_is_needed(account: World, shop: Shop, lost: str) -> None:
         account.run_script(SCRIPT.read_text())
 
 
+@pytest.mark.usefixtures("restored")
+def test_an_alert_that_fails_is_shown_by_the_page(account: World, shop: Shop) -> None:
+    """It sends nothing; its run is in the history, for its owner and not for whoever watches."""
+    (block,) = runbook.blocks()["An alert that fails"]
+    run(account, *shop.planted("quarantine")[:2])
+    with account.session("ACCOUNTADMIN") as cursor:
+        cursor.execute("REVOKE USAGE ON INTEGRATION RETAIL_ALARMS FROM ROLE RETAIL_TRANSFORMER")
+    assert due(account)["quarantine"][0] == "ACTION_FAILED"
+    newest = runbook.follow(account, block)[-1][0]
+    assert newest[:2] == ("ALARM_QUARANTINE", "ACTION_FAILED") and "RETAIL_ALARMS" in str(newest[2])
+    others = block.replace("ROLE RETAIL_TRANSFORMER", "ROLE RETAIL_MONITOR")
+    assert runbook.follow(account, others.replace("TRANSFORM_WH", "BI_WH"))[-1] == []
+    account.run_script(SCRIPT.read_text())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        ("SCHEDULE = '15 MINUTE'", "SCHEDULE = '0 MINUTE'"),
-        ("SCHEDULE = '15 MINUTE'", "SCHEDULE = '11521 MINUTE'"),
-        ("SCHEDULE = '15 MINUTE'", ""),
-        ("SCHEDULE = '15 MINUTE'", "SHEDULE = '15 MINUTE'"),
+        ("SCHEDULE = '10 MINUTE'", "SCHEDULE = '0 MINUTE'"),
+        ("SCHEDULE = '10 MINUTE'", "SCHEDULE = '11521 MINUTE'"),
+        ("SCHEDULE = '10 MINUTE'", ""),
+        ("SCHEDULE = '10 MINUTE'", "SHEDULE = '15 MINUTE'"),
         ("IF (EXISTS (SELECT", "IF (SELECT"),
         ("CREATE OR ALTER ALERT", "CREATE OR ALTER ALERTS"),
     ],

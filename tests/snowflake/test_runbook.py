@@ -118,6 +118,7 @@ def test_all_is_well(shop: Shop) -> None:
     assert {row[0]: row[2] for row in fresh}["purchases"] == shop.sold
     assert len(pipes) == len(FEEDS) + 2 and {row[1] for row in pipes} == {"RUNNING"}
     assert failed_loads == failed_runs == credits_used == []
+    assert shop.follow("An alert that fails")[-1] == []
     assert shop.state() == shop.whole()
 
 

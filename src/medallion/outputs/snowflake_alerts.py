@@ -31,8 +31,9 @@ from medallion.operations.alarms.rules import (
 )
 from medallion.settings import Thresholds, read_file
 
-SCHEDULE = f"{RECENT.seconds // 60} MINUTE"
-"""As often as the arrivals of one look end where those of the next begin."""
+SCHEDULE = f"{2 * RECENT.seconds // 3 // 60} MINUTE"
+"""More often than `RECENT` is long: an alert may start late, but never early, and nothing that
+arrived may fall between two looks (docs.snowflake.com/en/sql-reference/sql/create-alert)."""
 DAILY = "USING CRON 0 5 * * * UTC"
 """For a rule that reads all of staging."""
 

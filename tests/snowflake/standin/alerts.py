@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from tests.snowflake.standin.account import (
     ACCOUNT,
@@ -40,11 +41,21 @@ LONGEST = 11_520
 CONTENT_TYPES = {"text/plain", "text/html", "application/json"}
 
 
+class Run(NamedTuple):
+    """One evaluation of an alert; what a failed one ended with, or what was sent."""
+
+    name: str
+    state: str
+    outcome: Any
+    at: datetime
+
+
 class Alerts:
     """The alerts of an account; they fall due when the world says so."""
 
     def __init__(self, standin: Any) -> None:
         self._standin, self._account = standin, standin.account
+        self._runs: list[Run] = []
 
     def run(self, session: Session, sql: str) -> str:
         """CREATE ALERT and ALTER ALERT."""
@@ -102,11 +113,26 @@ class Alerts:
         Returns, by name, the state that ALERT_HISTORY would show, and what was sent or the error:
         condition and action are looked at only now.
         """
-        return {
+        done = {
             name: self._evaluate(name, thing)
             for (kind, name), thing in list(self._account.things.items())
             if kind == "ALERT" and thing.state.get("started")
         }
+        now = self._standin.loader.now()
+        self._runs += [Run(name, state, problem, now) for name, (state, problem) in done.items()]
+        return done
+
+    def history(self, role: str, since: datetime, limit: int) -> list[Run]:
+        """Return the newest runs, as ALERT_HISTORY shows them: to ACCOUNTADMIN and to the owners
+        (docs.snowflake.com/en/sql-reference/functions/alert_history)."""
+        runs = [
+            run
+            for run in reversed(self._runs)
+            if run.at >= since
+            and ("ALERT", run.name) in self._account.things
+            and role in ("ACCOUNTADMIN", self._account.things["ALERT", run.name].owner)
+        ]
+        return runs[:limit]
 
     def _evaluate(self, name: str, thing: Thing) -> tuple[str, Any]:
         warehouse = thing.properties.get("WAREHOUSE", "").upper()

@@ -24,9 +24,23 @@ _integer_precision = fakesnow.transforms.integer_precision
 _create_table_as = fakesnow.transforms.create_table_as
 _transform = fakesnow.cursor.FakeSnowflakeCursor._transform
 
-parsed = lru_cache(maxsize=8)(fakesnow.dialect.parse_one)
-"""The tree of a statement, to look at and not to change: fakesnow's server and the stand-in read
-the same text one after the other. Raises a syntax error."""
+_STATEMENTS = 256
+"""How many statements are kept, read and translated: scripts and dbt run the same ones again."""
+
+
+@lru_cache(maxsize=_STATEMENTS)
+def parsed(text: str) -> exp.Expr:
+    """Return the tree of a statement, to look at and not to change: the stand-in, fakesnow's server
+    and its cursor read the same text one after the other. Raise a syntax error."""
+    tree: exp.Expr = fakesnow.dialect.parse_one(text)
+    tree.meta["text"] = text
+    return tree
+
+
+_translations: dict[tuple[str, str | None, str | None], exp.Expr] = {}
+"""Statements for DuckDB by text, database and schema."""
+_TRANSLATED_ONCE = (exp.Query, exp.Create, exp.Insert, exp.Update, exp.Delete)
+"""Whose translation depends on nothing else. The others are rare, or change the session."""
 
 _SAME = (exp.Paren, exp.Neg, exp.Abs, exp.Nullif, exp.Coalesce)
 _WIDER = (exp.Add, exp.Sub, exp.Mod)
@@ -140,7 +154,26 @@ def _described(node: exp.Expr, connection: Any) -> exp.Expr:
     return created
 
 
+def _parsed_to_change(text: str) -> exp.Expr:
+    """Return the tree of a statement for fakesnow's cursor, which changes what it translates."""
+    tree = parsed(text)
+    return tree if isinstance(tree, _TRANSLATED_ONCE) else tree.copy()
+
+
 def _as_the_account(self: Any, expression: exp.Expr, params: Any) -> exp.Expr:
+    """Translate a statement for DuckDB, or return the translation of an equal one."""
+    text = expression.meta.get("text")
+    if text is None or params or not isinstance(expression, _TRANSLATED_ONCE):
+        return _translated(self, expression, params)
+    key = (text, self._conn.database, self._conn.schema)
+    if key not in _translations:
+        if len(_translations) >= _STATEMENTS:
+            _translations.clear()
+        _translations[key] = _translated(self, expression.copy(), params)
+    return _translations[key]
+
+
+def _translated(self: Any, expression: exp.Expr, params: Any) -> exp.Expr:
     transformed: exp.Expr = _transform(self, expression.transform(_first_texts, copy=False), params)
     kept = dict(transformed.args)
     changed = transformed.transform(_md5, copy=False)
@@ -152,10 +185,9 @@ def _as_the_account(self: Any, expression: exp.Expr, params: Any) -> exp.Expr:
 
 
 def _described_columns(self: Any) -> list[Any]:
-    """The columns of the last result. fakesnow parses the statement again to ask for them."""
-    self._duck_conn.execute(f"DESCRIBE {self._last_sql}", self._last_params)
-    rows: list[Any] = self._duck_conn.fetchall()
-    return rows
+    """The columns of the last result, which DuckDB still knows. fakesnow plans the statement again
+    to ask for them."""
+    return [(name, str(kind), *[None] * 4) for name, kind, *_ in self._duck_conn.description]
 
 
 def _whole_numbers(node: exp.Expr) -> exp.Expr:
@@ -184,8 +216,11 @@ def apply() -> Any:
     fakesnow.cursor.FakeSnowflakeCursor._transform = _as_the_account
     fakesnow.cursor.FakeSnowflakeCursor._describe_last_sql = _described_columns
     fakesnow.server.parse_one = parsed
+    fakesnow.cursor.parse_one = _parsed_to_change
     engine = fakesnow.instance.FakeSnow(
         create_database_on_connect=False, create_schema_on_connect=False
     )
+    # One statement runs at a time, on few rows.
+    engine.duck_conn.execute("SET threads = 1")
     fakesnow.server.shared_fs = engine
     return engine

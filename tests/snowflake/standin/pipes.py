@@ -36,7 +36,8 @@ _RESUME = re.compile(
     r"SELECT\s+SYSTEM\$PIPE_FORCE_RESUME\s*\(\s*'([^']+)'\s*(?:,\s*'([^']*)'\s*)?\)", re.I
 )
 DAYS_OF_A_REFRESH = 7
-_SECONDS_OF_REST = 1.0
+_SECONDS_OF_REST = 20.0
+"""Between two looks at the queues that nobody asked for; each look is a request for each pipe."""
 
 
 class Pipes:

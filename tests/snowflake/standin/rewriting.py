@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
+from tests.snowflake.standin.account import refusal
 from tests.snowflake.standin.dbt_projects import VERSIONS
 from tests.snowflake.standin.session import Session, rows_sql
 
@@ -20,6 +22,12 @@ _RECENT = re.compile(
 _GRAPHS = re.compile(
     r"TABLE\(\s*(\w+)\.INFORMATION_SCHEMA\.CURRENT_TASK_GRAPHS\(\s*ROOT_TASK_NAME\s*=>\s*'(\w+)'"
     r"\s*\)\s*\)",
+    re.I,
+)
+_ALERTS = re.compile(
+    r"TABLE\(\s*\w+\.INFORMATION_SCHEMA\.ALERT_HISTORY\(\s*SCHEDULED_TIME_RANGE_START\s*=>\s*"
+    r"DATEADD\('day',\s*-(\d+),\s*CURRENT_TIMESTAMP\(\)\)\s*(?:,\s*RESULT_LIMIT\s*=>\s*(\d+)\s*)?\)"
+    r"\s*\)",
     re.I,
 )
 _HISTORY = re.compile(r"\bSNOWFLAKE\.ACCOUNT_USAGE\.COPY_HISTORY\b", re.I)
@@ -37,6 +45,9 @@ def rewritten(standin: Any, session: Session, sql: str) -> str:
     sql = re.sub(r"\bCURRENT_ROLE\(\)", f"'{session.role}'", sql, flags=re.I)
     versions = json.dumps([{"dbt_version": version} for version in VERSIONS])
     sql = re.sub(r"SYSTEM\$SUPPORTED_DBT_VERSIONS\(\)", f"'{versions}'", sql, flags=re.I)
+    sql = _ALERTS.sub(
+        lambda match: _alerts(standin, session, int(match[1]), int(match[2] or 100)), sql
+    )
     sql = _GRAPHS.sub(lambda match: _graphs(standin, session, match[2]), sql)
     # COPY_HISTORY shows only tables on which the role (of a view: its owner) holds a privilege
     # (docs.snowflake.com/en/sql-reference/account-usage/copy_history).
@@ -55,6 +66,19 @@ def _recent(session: Session, table: str) -> str:
         f"(SELECT * FROM SNOWFLAKE.ACCOUNT_USAGE.ALL_COPIES WHERE full_name = '{name}' "
         f"AND standin_sees('{session.role}', full_name))"
     )
+
+
+def _alerts(standin: Any, session: Session, days: int, limit: int) -> str:
+    """ALERT_HISTORY: the runs of alerts within some days, at most seven."""
+    if days > 7:
+        raise refusal("the time range is not within the last 7 days")
+    columns = ["name", "state", "sql_error_message", "scheduled_time"]
+    since = standin.loader.now() - timedelta(days=days)
+    rows = [
+        [run.name.split(".")[-1], run.state, run.outcome if "FAILED" in run.state else None, run.at]
+        for run in standin.alerts.history(session.role, since, limit)
+    ]
+    return f"({rows_sql(columns, rows)}) AS runs"
 
 
 def _graphs(standin: Any, session: Session, root: str) -> str:

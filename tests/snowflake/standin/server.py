@@ -5,6 +5,7 @@ python -m tests.snowflake.standin.server PORT AWS_ENDPOINT
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import logging
@@ -31,6 +32,8 @@ from tests.snowflake.standin.session import Session
 
 LOCK = threading.Lock()
 """Held by whatever runs a statement: a session, a pipe, a task."""
+ANSWERS_KEPT = 64
+"""More than there are clients at a time."""
 
 
 class Server:
@@ -40,6 +43,7 @@ class Server:
         engine = fixes.apply()
         self.standin = Standin(engine, Account(), Aws(endpoint), LOCK)
         self._sessions: dict[str, Session] = {}
+        self._answers: dict[str, asyncio.Task[JSONResponse]] = {}
 
     async def login(self, request: Request) -> JSONResponse:
         body = await _body(request)
@@ -69,7 +73,16 @@ class Server:
         return JSONResponse(answer)
 
     async def query(self, request: Request) -> JSONResponse:
-        body = await _body(request)
+        """Answer a statement. The client sends it again when no answer comes within a minute, under
+        the same id: it must not run twice, nor make whoever waits wait longer."""
+        name, body = request.query_params["requestId"], await _body(request)
+        if name not in self._answers:
+            while len(self._answers) >= ANSWERS_KEPT:
+                del self._answers[next(iter(self._answers))]
+            self._answers[name] = asyncio.create_task(self._run(request, body))
+        return await asyncio.shield(self._answers[name])
+
+    async def _run(self, request: Request, body: dict[str, Any]) -> JSONResponse:
         try:
             token = fakes.to_token(request)
             fakes.to_conn(token)
