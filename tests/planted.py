@@ -67,8 +67,8 @@ FAULTS = (
     Fault(
         "fsync of a snapshot's files",
         f"{SOURCE}/layers/snapshots.py",
-        "            sync(path)\n    finally:",
-        "    finally:",
+        "                sync(path)\n    _write_checksums",
+        "    _write_checksums",
         CUT,
     ),
     Fault(
@@ -194,11 +194,60 @@ FAULTS = (
         f"{DURABLE}::test_rows_are_counted_where_no_checksum_is",
     ),
     Fault(
+        "the key of the ledger",
+        f"{SOURCE}/layers/staging.py",
+        "        self._loaded = {key for (key,) in rows}\n",
+        "        self._loaded = set[str]()\n",
+        "tests/test_end_to_end.py::test_a_second_run_adds_up_and_a_third_changes_nothing",
+    ),
+    Fault(
+        "one row per event",
+        "dbt/models/silver.sql",
+        "order by {{ order_of_copies() }}, load_seq\n    ) = 1",
+        "order by {{ order_of_copies() }}, load_seq\n    ) >= 1",
+        "tests/test_end_to_end.py::test_gold_and_quarantine_equal_the_answer_key",
+    ),
+    Fault(
+        "the order of the reasons",
+        f"{SOURCE}/cleaning/exact.py",
+        "missing, bad, rule, decided in self._rules:",
+        "missing, bad, rule, decided in sorted(self._rules, key=lambda r: r.name != 'price'):",
+        "tests/conformance/test_conformance.py::test_case[order.currency_before_price-exact]",
+    ),
+    Fault(
+        "conditional write of a receipt in a bucket",
+        f"{SOURCE}/platforms/s3.py",
+        'self._put_if(body, key, checksum, IfNoneMatch="*") or keeps_first',
+        "self._put_if(body, key, checksum) or keeps_first",
+        "tests/test_s3.py::test_of_two_runners_the_first_receipt_stays",
+    ),
+    Fault(
+        "conditional write of the register",
+        f"{SOURCE}/platforms/register.py",
+        'self._explained("write", *_CHANGED), self._header(*condition):',
+        'self._explained("write", *_CHANGED):',
+        "tests/glue/test_register.py::test_only_who_saw_the_last_state_changes_it",
+    ),
+    Fault(
+        "what a full disk refuses is written later",
+        f"{SOURCE}/simulation/producer.py",
+        "            self._lake.put(key, stored)\n            del self._unwritten[0]\n",
+        "            del self._unwritten[0]\n            self._lake.put(key, stored)\n",
+        "tests/test_simulation.py::test_what_a_full_disk_refuses_is_written_when_there_is_room",
+    ),
+    Fault(
+        "the log of the warehouse stays short",
+        f"{SOURCE}/pipeline.py",
+        "        shorten_log(self.home, self.warehouse)\n",
+        "",
+        "tests/test_live.py::test_micro_batches_leave_what_a_full_refresh_makes",
+    ),
+    Fault(
         "the lock of the home",
         f"{SOURCE}/platforms/home.py",
         "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "        pass",
-        "tests/test_end_to_end.py",
+        "tests/test_end_to_end.py::test_of_two_runners_on_one_home_one_works_and_one_says_so",
     ),
     Fault(
         "read errors are no verdict",
@@ -227,6 +276,13 @@ FAULTS = (
         '    "enable_external_access = false",\n'
         "    \"disabled_filesystems = 'LocalFileSystem'\",\n",
         "",
+        "tests/test_doors.py::test_without_the_rule_a_query_reaches_no_file_either",
+    ),
+    Fault(
+        "a query is one that reads relations",
+        f"{SOURCE}/platforms/warehouse.py",
+        "        require_question(connection, sql)\n        answer",
+        "        answer",
         "tests/test_doors.py::test_a_query_reaches_nothing_but_relations",
     ),
     Fault(
@@ -266,15 +322,25 @@ def outcome(copy: Path, fault: Fault) -> str:
         return "NOT PLANTED: the code has changed"
     path.write_text(text.replace(fault.old, fault.new))
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", fault.test],
-            cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy / "src")},
-            capture_output=True,
-        )
+        code = run_tests(copy, fault.test)
     finally:
         path.write_text(text)
-    return {0: "SURVIVES", 1: "red"}.get(done.returncode, f"NOT RUN: pytest {done.returncode}")
+    return {0: "SURVIVES", 1: "red"}.get(code, f"NOT RUN: pytest {code}")
+
+
+def run_tests(copy: Path, *tests: str, longest: float | None = None) -> int | None:
+    """Run tests in a copy of the project up to the first that fails; return pytest's exit code.
+
+    None stands for tests that take longer than so many seconds.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    try:
+        return subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, timeout=longest
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def main() -> int:

@@ -132,3 +132,16 @@ def test_a_query_reaches_nothing_but_relations(
     assert result.stderr.rstrip("\n").count("\n") == 0, result.stderr
     assert "planted-secret" not in result.output and os.environ["HOME"] not in result.stdout
     assert {p: p.stat().st_mtime_ns for p in built.rglob("*") if p.name != ".lock.json"} == before
+
+
+@pytest.mark.parametrize("attempt", [a for a in ATTEMPTS if "{file}" in a or "{folder}" in a])
+def test_without_the_rule_a_query_reaches_no_file_either(
+    built: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: str
+) -> None:
+    """The connection of a command is closed by itself: the rule may have a gap."""
+    monkeypatch.setattr("medallion.platforms.warehouse.require_question", lambda *_: None)
+    secret, before = tmp_path / "secret.csv", set(built.rglob("*"))
+    secret.write_text("a\nplanted-secret\n")
+    result = cli(built, "query", attempt.format(file=secret, folder=built))
+    assert "planted-secret" not in result.output
+    assert set(built.rglob("*")) == before

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -440,6 +443,81 @@ def test_a_clock_that_steps_back_keeps_the_order_of_arrival(tmp_path: Path) -> N
     for e in written:
         if e["event_type"] == "return":
             assert instant(e["ts"]) > times[e["original_event_id"]]
+
+
+@pytest.mark.parametrize("faults", [0.0, 0.1])
+def test_a_clock_that_jumps_by_centuries_costs_no_centuries_of_reference_rows(
+    tmp_path: Path, faults: float
+) -> None:
+    """After each jump, ahead or back, the reference feeds describe the sales of that time."""
+    clock, ahead = Clock(), timedelta()
+    lake = LocalLake(tmp_path)
+    options = SimulationOptions(rate=200.0, tick=1.0, faults=faults, compression="none")
+    producer = Producer(lake, options, now=lambda: clock.now() + ahead, clock=clock)
+    years, rows = (0, 173, 0, -20, 0, 1), list[int]()
+    for year in years:
+        ahead = timedelta(days=365.25 * year)
+        for _ in range(3):
+            clock.sleep(1)
+            assert producer.step()
+            rows.append(producer.report().reference_rows)
+        today = (clock.now() + ahead).date().isoformat()
+        rates = {(rate["currency"], rate["ts"][:10]) for rate in events(tmp_path, "fx_rates")}
+        assert {(currency, today) for currency, _ in rates} <= rates
+    jumps = [after - before for before, after in pairwise([0, *rows])]
+    assert max(jumps) < 6 * jumps[0]
+    assert not any(more for place, more in enumerate(jumps) if place % 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SimulationOptions(events=2_000, faults=0.1, compression="none"),
+        SimulationOptions(rate=100.0, duration=20, faults=0.1, compression="none"),
+    ],
+    ids=["history", "stream"],
+)
+def test_what_a_full_disk_refuses_is_written_when_there_is_room(
+    options: SimulationOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines, their order and the answer key are those of a disk that was never full."""
+
+    def produced(home: Path, puts_that_fail: float) -> tuple[list[bytes], dict[str, Any]]:
+        clock, chance, put = Clock(), Random(5), LocalLake.put
+
+        def put_perhaps(lake: LocalLake, key: str, data: bytes) -> None:
+            if chance.random() < puts_that_fail:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            put(lake, key, data)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalLake, "put", put_perhaps)
+            producer = Producer(
+                LocalLake(home), options, answers=home / "answers", now=clock.now, clock=clock
+            )
+
+            def try_until_written(act: Callable[[], object]) -> None:
+                while True:
+                    try:
+                        act()
+                        return
+                    except OSError:
+                        pass
+
+            while not producer.done:
+                if wait := producer.due():
+                    clock.sleep(wait)
+                try_until_written(producer.step)
+            try_until_written(producer.finish)
+            path = producer.close().answer_key
+        assert path
+        return [line for feed in FEEDS for line in objects(home, feed).values()], {
+            name: value for name, value in json.loads(path.read_text()).items() if name != "run"
+        }
+
+    refused, sound = produced(tmp_path / "refused", 0.5), produced(tmp_path / "sound", 0.0)
+    assert refused == sound
+    assert len(sound[0]) > 20
 
 
 def test_a_run_stops_between_objects(tmp_path: Path) -> None:

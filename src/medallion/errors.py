@@ -22,6 +22,8 @@ A bad line is never an error: it is a row of the quarantine.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable, Sequence
 
 SHOWN = 20
@@ -86,6 +88,19 @@ class LossError(MedallionError):
     def __init__(self, message: str, names: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.names = tuple(names)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether an error, or one that caused it, says that a disk has no room left.
+
+    DuckDB and dbt pass on only the text of the system.
+    """
+    texts = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT)]
+    while error is not None:
+        if any(text in str(error) for text in texts):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def shortened(names: Iterable[str]) -> tuple[str, ...]:

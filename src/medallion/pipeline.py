@@ -5,22 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-import duckdb
-
 from medallion.cleaning import plain
 from medallion.contract import PURCHASES
+from medallion.errors import is_disk_full
 from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, Sweep, clean
 from medallion.layers.losses import require_no_smaller_snapshot
 from medallion.layers.snapshots import publish
 from medallion.layers.staging import Loader, LoadReport, take_over
 from medallion.layers.transform import Transformer, TransformReport
-from medallion.platforms.heartbeat import Heartbeat
+from medallion.platforms.heartbeat import WAITS_FOR_ROOM, Heartbeat
+from medallion.platforms.local import wait_for_room
 from medallion.platforms.platform import Platform
+from medallion.platforms.warehouse import shorten_log
 from medallion.simulation import Producer
 
 IDLE, IDLE_TO_LOOK = 0.05, 20
@@ -80,19 +81,25 @@ class BatchReport:
 class Pipeline:
     """All stages of one home, for the runner that holds it."""
 
-    def __init__(
-        self, platform: Platform, warehouse: duckdb.DuckDBPyConnection, heartbeat: Heartbeat
-    ) -> None:
-        self.home, self.lake, self.warehouse = platform.home, platform.lake, warehouse
+    def __init__(self, platform: Platform, heartbeat: Heartbeat) -> None:
+        self.home, self.lake = platform.home, platform.lake
         self.heartbeat = heartbeat
-        self._sweep = Sweep(self.lake)
-        take_over(warehouse, platform.reporting)
-        self._loader = Loader(self.lake, warehouse)
-        self._transformer = Transformer(self.home)
-        self._marts_built: float | None = None
-        self._marts_due = False
-        self._last_rows = 0.0
+        self._platform = platform
         self.lines_taken = 0
+        self._open()
+
+    def _open(self) -> None:
+        with ExitStack() as opened:
+            self.warehouse = opened.enter_context(self._platform.warehouse())
+            take_over(self.warehouse, self._platform.reporting)
+            self._sweep = Sweep(self.lake)
+            self._loader = Loader(self.lake, self.warehouse)
+            self._transformer = Transformer(self.home)
+            opened.callback(self._transformer.close)
+            self._marts_built: float | None = None
+            self._marts_due = False
+            self._last_rows = 0.0
+            self._opened = opened.pop_all()
 
     def advance(
         self,
@@ -135,6 +142,7 @@ class Pipeline:
             self._build(LIVE, report)
         elif report.changes or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
+        shorten_log(self.home, self.warehouse)
         return report
 
     def _is_resting(self) -> bool:
@@ -166,9 +174,27 @@ class Pipeline:
             self.heartbeat.at("")
             seconds[name] = time.monotonic() - started
 
+    def wait_for_room(self, ended: Callable[[], bool]) -> None:
+        """Wait until a full disk may have room again, or the stream ends; open everything anew.
+
+        After a commit that failed, DuckDB answers nothing before its file is opened again.
+        """
+        self.heartbeat.at(WAITS_FOR_ROOM)
+        self.close()
+        while True:
+            wait_for_room(self.home, ended)
+            try:
+                self._open()
+            except Exception as error:
+                if ended() or not is_disk_full(error):
+                    raise
+            else:
+                self.heartbeat.at("")
+                return
+
     def close(self) -> None:
-        """Close everything that is kept open between two passes."""
-        self._transformer.close()
+        """Close the warehouse, and everything that is kept open between two passes."""
+        self._opened.close()
 
 
 @contextmanager
@@ -185,13 +211,9 @@ def open_pipeline(
         HomeBusy: another runner holds the home.
     """
     plain.load(notice)
-    with platform.lock() as heartbeat, platform.warehouse() as warehouse:
-        pipeline = Pipeline(platform, warehouse, heartbeat)
-        try:
-            yield pipeline
-            warehouse.execute("CHECKPOINT")
-        finally:
-            pipeline.close()
+    with platform.lock() as heartbeat, closing(Pipeline(platform, heartbeat)) as pipeline:
+        yield pipeline
+        pipeline.warehouse.execute("CHECKPOINT")
 
 
 def stream(
@@ -202,11 +224,13 @@ def stream(
     report: Callable[[BatchReport], None] = lambda _: None,
     progress: Callable[[Receipt], None] = lambda _: None,
     stage: Callable[[str], None] = lambda _: None,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> dict[str, str]:
     """Run the pipeline until the producer is done and all its events are in gold.
 
     Without a producer it runs until `stop` is set. After `stop` it ends with the current batch: the
-    rest stays in raw/ for the next start.
+    rest stays in raw/ for the next start. While a disk is full it waits; `notice` is called with a
+    message when it begins to wait, and when it goes on.
 
     Returns:
         The objects that the last batch could not process, with the reasons.
@@ -216,7 +240,22 @@ def stream(
 
     def advance(build: str | Build | None = Build.DUE) -> BatchReport:
         nonlocal failures
-        batch = pipeline.advance(build=build, progress=progress, stage=stage)
+        is_waiting = False
+        while True:
+            try:
+                batch = pipeline.advance(build=build, progress=progress, stage=stage)
+            except Exception as error:
+                if stop.is_set() or not is_disk_full(error):
+                    raise
+                if not is_waiting:
+                    why = " ".join(str(error).split())
+                    notice(f"the disk is full, the stream waits until there is room: {why}")
+                is_waiting = True
+                pipeline.wait_for_room(stop.is_set)
+            else:
+                break
+        if is_waiting:
+            notice("there is room on the disk again, the stream goes on")
         failures = batch.failures
         report(batch)
         return batch
@@ -269,8 +308,20 @@ def _produce(
             if wait > 0:
                 time.sleep(min(wait, IDLE))
             else:
-                producer.step()
-        producer.finish()
-        producer.close()
+                _with_room(producer.step, pipeline, ended)
+        _with_room(producer.finish, pipeline, ended)
+        _with_room(producer.close, pipeline, ended)
     except BaseException as error:
         failure.append(error)
+
+
+def _with_room(act: Callable[[], object], pipeline: Pipeline, ended: Callable[[], bool]) -> None:
+    """Let the producer act; after an error of a full disk try again when there may be room."""
+    while True:
+        try:
+            act()
+            return
+        except Exception as error:
+            if ended() or not is_disk_full(error):
+                raise
+        wait_for_room(pipeline.home, ended)

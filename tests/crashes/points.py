@@ -117,11 +117,13 @@ class Processes:
         """Return the home that commands have prepared; it is made once, and never changed."""
         name = repr(before)
         if name not in self._starts:
-            home = self._folder / f"start-{len(self._starts)}"
-            arrive(home)
-            for step in before:
-                outcome = self.do(step, home)
+            home = self._folder / f"start-{len(before)}-{len(self._starts)}"
+            if before:
+                shutil.copytree(self.start(before[:-1]), home, symlinks=True)
+                outcome = self.do(before[-1], home)
                 assert outcome.code == 0, outcome.said
+            else:
+                arrive(home)
             self._starts[name] = home
         return self._starts[name]
 
@@ -264,7 +266,7 @@ class Trial:
                 return f"{' '.join(step)} ends with {outcome.code}:\n{outcome.said}"
         if self.scenario.after[-1] == FORGET and not is_forgotten:
             return f"the id was still there:\n{outcome.said}"
-        if RUN in self.scenario.after:
+        if RUN in self.scenario.after[:-1]:  # As the last command it has made an audit.
             outcome = self._run.do(["audit"], home)
             if outcome.code != 0:
                 return f"the audit does not hold:\n{outcome.said}"

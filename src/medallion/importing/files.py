@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from medallion.errors import SettingsError
+from medallion.errors import SettingsError, is_disk_full
 from medallion.importing.engine import engine, record_batches
 from medallion.importing.expressions import Reference
 from medallion.importing.lines import Plan
@@ -110,7 +111,9 @@ class Import:
             self.con.execute("DROP TABLE rows")
 
     def fail(self, file: InputFile, error: BaseException) -> None:
-        """Record that a file is not imported."""
+        """Record that a file is not imported; raise an error of a full disk, which is not its."""
+        if is_disk_full(error):
+            raise error
         text = str(error).strip().split("\n")[0] or type(error).__name__
         text = text.replace(str(file.link), file.path.name)
         self.failures.append(Failure(str(file.path), text))
@@ -126,7 +129,7 @@ class Import:
             counts.left_out[reason] += rows
         (total, skipped) = self.con.execute("SELECT count(*), count(skip) FROM rows").fetchall()[0]
         # A byte for each row, on disk: the rows of a file may be more than fit into memory.
-        taken = np.memmap(self.scratch / "taken", bool, "w+", shape=(total + 1,))
+        taken = np.memmap(_zeros(self.scratch / "taken", total + 1), bool, "r+")
         yield from self._counted(plan.broken_query(), "", counts, taken)
         for i, event in enumerate(self.mapping.events):
             yield from self._counted(plan.line_query(i, "rows"), event.name, counts, taken)
@@ -288,6 +291,13 @@ def scanned(
                 return taken, counts
         finally:
             lines.close()
+
+
+def _zeros(path: Path, size: int) -> Path:
+    """Make a file of so many zero bytes; a full disk is an error now, and no signal later."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+    return path
 
 
 def _identity(path: Path, work: Import) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from medallion.platforms.heartbeat import Runner, read_runner
+from medallion.platforms.heartbeat import WAITS_FOR_ROOM, Runner, read_runner
 
 QUIET = 60.0
 """Seconds after which a stream without a new batch is idle."""
@@ -138,6 +138,9 @@ def _state(last_batch: float | None, runner: Runner | None, now: datetime) -> tu
     if silent > SILENT:
         return State.STALLED, f"no sign of life from the runner for {duration(silent)}"
     at_it = (now - runner.stage_since).total_seconds()
+    if runner.stage == WAITS_FOR_ROOM:
+        full = f"the disk is full, for {duration(at_it)}"
+        return State.STALLED, f"{full}; the runner goes on when there is room"
     if runner.stage and at_it > BUSY:
         state = State.STALLED if at_it > STUCK else State.CATCHING_UP
         return state, f"at {runner.stage} for {duration(at_it)}"

@@ -16,6 +16,8 @@ from medallion.errors import SettingsError
 HEARTBEAT_FILE = ".lock.json"
 EVERY = 1.0
 """Seconds between two heartbeats."""
+WAITS_FOR_ROOM = "a full disk"
+"""The stage of a runner that waits until there is room on the disk again."""
 
 
 @dataclass(frozen=True)

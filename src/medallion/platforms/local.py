@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,10 @@ from medallion.platforms.watch import Entry, FolderWatch
 
 _NAME_BYTES = 100
 """The number of bytes of a name that its temporary file keeps, to leave room for a number."""
+
+_MORE_ROOM, _LONGEST_WAIT = 1 << 20, 30.0
+"""A full disk is tried again when so many more bytes are free, or after so many seconds: where a
+quota is full, nobody sees what is free."""
 
 
 class LocalLake:
@@ -339,3 +344,12 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def wait_for_room(folder: Path, ended: Callable[[], bool]) -> None:
+    """Wait until the full disk of a folder is worth another try, or until `ended`."""
+    free, deadline = shutil.disk_usage(folder).free, time.monotonic() + _LONGEST_WAIT
+    while time.monotonic() < deadline and not ended():
+        time.sleep(0.2)
+        if shutil.disk_usage(folder).free >= free + _MORE_ROOM:
+            return

@@ -19,6 +19,9 @@ WAREHOUSE_FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 """The search path for unqualified names."""
 
+LOG_BYTES = 64 << 20
+"""The length of the log of the warehouse up to which a stream leaves it as it is."""
+
 _REMEDY = (
     "if the file is damaged, remove it and its .wal, and 'medallion run --events 0' makes it again "
     "from bronze"
@@ -194,6 +197,18 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def shorten_log(home: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    """Write what is in the log of the warehouse into its file, if the log is long.
+
+    DuckDB keeps these rows in memory until then. While another transaction writes, nothing is done.
+    """
+    path = warehouse_path(home)
+    log = path.with_name(path.name + ".wal")
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        with suppress(duckdb.TransactionException):
+            connection.execute("CHECKPOINT")
 
 
 def find_everywhere(connection: duckdb.DuckDBPyConnection) -> None:

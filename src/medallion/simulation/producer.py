@@ -28,7 +28,7 @@ from medallion.simulation.spoiler import Spoiler, accepted, usable
 from medallion.simulation.world import World
 
 LOOK_BACK_MS = 31 * 86_400_000
-"""The age of the oldest reference rows when there are late events."""
+"""The age of the oldest reference rows when there are late events, or when the clock has jumped."""
 AHEAD_MS = 31 * 86_400_000
 """How far ahead of the purchases a run over the past writes the reference feeds, to write few
 objects."""
@@ -62,7 +62,6 @@ class Producer:
         self._opened = self._named = now().astimezone(UTC)
         begin = options.begins(self._opened)
         self._begin, self._end = _ms(begin), _ms(self._opened)
-        self._described = self._begin
         self._world, identity = the_world(), _identity(options, begin)
         self.run = f"{_stamp(self._opened)}-{options.seed}-{token or secrets.token_hex(4)}"
         source = np.random.SeedSequence([options.seed, *identity])
@@ -82,6 +81,7 @@ class Producer:
         self._per_object = options.object_lines
         self._tally = Tally()
         self._objects = self._bytes = 0
+        self._unwritten: list[tuple[str, bytes, Tally | None]] = []
         self._rows: dict[str, int] = {}
         self._started = self._written = clock()
         self._path = answers / f"{self.run}.json" if answers else None
@@ -99,20 +99,23 @@ class Producer:
     def step(self) -> int:
         """Write the next object of purchases, and before it the reference rows up to its time.
 
+        After an error of the lake, the next call writes first what this one could not write.
+
         Returns:
             The lines of the object; 0 when none are due.
         """
+        self._write()
         pieces = self._pieces()
         if not pieces:
             return 0
-        if pieces[-1].end > self._described:
-            self._describe(pieces[-1].end)
+        self._describe(pieces)
         tally = Tally()
         chunks = [self._spoiler.turn(tally)]
         for piece in pieces:
             chunks += self._lines(piece, tally)
         chunks.append(self._spoiler.repeats(pieces[-1].end, tally))
         self._put("purchases", b"".join(chunks), tally)
+        self._write()
         if self._clock() - self._written > KEY_EVERY:
             self._write_key(finished=False)
         return tally.lines
@@ -123,6 +126,7 @@ class Producer:
         rest = self._spoiler.rest(tally)
         if rest:
             self._put("purchases", rest, tally)
+        self._write()
 
     def close(self) -> SimulationReport:
         """Write the answer key; return the final report."""
@@ -173,27 +177,40 @@ class Producer:
         self._shoppers.remember(both[0], usable(None if kinds is None else kinds[: len(both[0])]))
         return chunks
 
-    def _describe(self, until: int) -> None:
-        """Write the reference rows up to a time or later, before purchases refer to them."""
+    def _describe(self, pieces: list[Piece]) -> None:
+        """Put the reference rows up to the end of some pieces or later, before their purchases."""
+        start, until = pieces[0].start, pieces[-1].end
+        if self._reference.covers(until):
+            return
         if self._backfill:
             until = max(until, min(until + AHEAD_MS, self._end))
-        self._described = until
-        since = self._begin - (LOOK_BACK_MS if self._options.faults else 0)
+        since = start - LOOK_BACK_MS
+        if start >= self._begin:  # The clock was not set back.
+            since = max(since, self._begin - (LOOK_BACK_MS if self._options.faults else 0))
         for feed, rows in self._reference.until(since, until).items():
             self._put(feed, b"\n".join(rows) + b"\n", None)
             self._rows[feed] = self._rows.get(feed, 0) + len(rows)
 
     def _put(self, feed: str, data: bytes, tally: Tally | None) -> None:
+        """Name an object; `_write` writes it."""
         # Names never go back in time, even if the clock does: they are in the order of arrival.
         now = self._named = max(self._named, self._now().astimezone(UTC))
         codec = None if self._options.compression == "none" else self._options.compression
         stored = packed(data, codec)
         name = f"{_stamp(now)}-{self.run.split('-', 1)[1]}-{self._objects:08d}.ndjson"
-        self._lake.put(raw_key(feed, now, name + SUFFIXES.get(codec or "", "")), stored)
+        key = raw_key(feed, now, name + SUFFIXES.get(codec or "", ""))
+        self._unwritten.append((key, stored, tally))
         self._objects += 1
-        self._bytes += len(stored)
-        if tally:
-            self._tally.add(tally)
+
+    def _write(self) -> None:
+        """Write the objects that have a name, in their order."""
+        while self._unwritten:
+            key, stored, tally = self._unwritten[0]
+            self._lake.put(key, stored)
+            del self._unwritten[0]
+            self._bytes += len(stored)
+            if tally:
+                self._tally.add(tally)
 
     def _write_key(self, finished: bool) -> None:
         self._written = self._clock()

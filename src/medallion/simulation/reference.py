@@ -25,7 +25,7 @@ AMBITION = range(90, 115)
 
 
 class Reference:
-    """The reference rows of one run, each written once, as time goes on.
+    """The reference rows of one run, as time goes on: each once, unless the clock jumps.
 
     Args:
         world: the retailer.
@@ -35,32 +35,41 @@ class Reference:
     def __init__(self, world: World, daily_lines: float | None = None) -> None:
         self._world, self._daily_lines = world, daily_lines
         self._targets_set = 0
-        self._written: int | None = None
+        self._covered: tuple[int, int] | None = None
 
     def until(self, since: int, instant: int) -> dict[str, Rows]:
         """Return by feed the rows between the last call and an instant, in ms.
 
-        The first call also returns all rows that are valid at `since`.
+        The first call also returns all rows that are valid at `since`; so does a call whose times
+        lie before or after all that is covered: after a jump of the clock by centuries, the rows
+        of all the time between would not fit into memory, and nobody asks for them.
         """
         book = self._world.prices
         rows: dict[str, Rows] = {}
-        if self._written is None:
+        if self._covered is None or since > self._covered[1] or instant < self._covered[0]:
             rows["stores"] = list(self._stores())
             rows["products"] = list(self._products(*book.current(since)))
             day = since // DAY_MS - 1
-            self._written = self._targets_set = since
+            first, written = since, since
+            self._targets_set = since
         else:
-            rows["products"], day = [], self._written // DAY_MS
-        if instant > self._written:
-            rows["products"] += self._products(*book.changes(self._written, instant))
-            self._written = instant
-        days = range(day + 1, self._written // DAY_MS + 1)
+            first, written = self._covered
+            rows["products"], day = [], written // DAY_MS
+        if instant > written:
+            rows["products"] += self._products(*book.changes(written, instant))
+            written = instant
+        self._covered = first, written
+        days = range(day + 1, written // DAY_MS + 1)
         rows["fx_rates"] = list(self._rates(days))
         if self._daily_lines is not None and days:
             # The first day of some stores is a day behind UTC, and the last a day ahead.
-            first = days.start - 1 if day == self._targets_set // DAY_MS - 1 else days.start + 1
-            rows["targets"] = list(self._targets(range(first, days.stop + 1), self._daily_lines))
+            begin = days.start - 1 if day == self._targets_set // DAY_MS - 1 else days.start + 1
+            rows["targets"] = list(self._targets(range(begin, days.stop + 1), self._daily_lines))
         return {feed: lines for feed, lines in rows.items() if lines}
+
+    def covers(self, instant: int) -> bool:
+        """Return whether the rows for an instant have been returned."""
+        return self._covered is not None and self._covered[0] <= instant <= self._covered[1]
 
     def _stores(self) -> Iterator[bytes]:
         for store in self._world.stores:

@@ -197,7 +197,9 @@ def up(
         )
         address = f"dashboard at {served.url}" if served else "no dashboard"
         console.print(f"streaming into {platform.lake.url}; {address}; Ctrl-C stops", markup=False)
-        failures = stream(pipeline, producer, stop, report=view, progress=tally.add)
+        failures = stream(
+            pipeline, producer, stop, report=view, progress=tally.add, notice=say_aside
+        )
         tally.failures = failures | unreadable(pipeline.lake)
         if current_ending().exit_code is None:
             print_layers(layers(pipeline.lake, pipeline.warehouse))

@@ -18,7 +18,7 @@ import pyarrow as pa
 from medallion import __version__
 from medallion.cli.printing.report import say
 from medallion.cli.printing.text import visible
-from medallion.errors import MedallionError, SettingsError
+from medallion.errors import MedallionError, SettingsError, is_disk_full
 from medallion.layers.staging import require_current
 from medallion.platforms.platform import Platform
 from medallion.platforms.warehouse import Warehouse, one_line
@@ -114,7 +114,7 @@ def _explain(error: Exception) -> None:
     if is_memory:
         detail = f" ({message})" * bool(message)
         message = f"out of memory; {NOTHING_LOST}, with more memory or less beside it{detail}"
-    elif isinstance(error, OSError) and not isinstance(error, MedallionError):
+    elif isinstance(error, OSError) or is_disk_full(error):
         message = f"{message}; when that is mended, the same command goes on from here"
     click.echo(f"error: {visible(message)}", err=True)
     for name in getattr(error, "names", ()):
