@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ folders .dbt and .scratch, which every run makes anew, are left out."""
 def earlier(tmp_path: Path) -> Path:
     """The home of the earlier version."""
     home = tmp_path / "earlier"
-    with tarfile.open(EARLIER) as archive:
-        archive.extractall(home, filter="data")
+    shutil.unpack_archive(EARLIER, home)
     return home
 
 

@@ -53,11 +53,11 @@ batch as (
 ),
 
 {% if not is_incremental() %}
--- In a whole history only the keys that repeat are deduplicated: a window over all rows would take
--- twice as long and much more memory.
+-- In a whole history only the events whose hash repeats are deduplicated: a window over all rows
+-- would take twice as long and much more memory. Two events may share a hash: event_id decides.
 copied as (
 
-    select event_key from batch group by event_key having count(*) > 1
+    select hash(event_id) as event_hash from batch group by hash(event_id) having count(*) > 1
 
 ),
 {% endif %}
@@ -71,7 +71,7 @@ chosen as (
         min(load_seq) over (partition by event_id) as first_load_seq
     from batch
     {% if not is_incremental() %}
-    where event_key in (select event_key from copied)
+    where hash(event_id) in (select event_hash from copied)
     {% endif %}
     qualify row_number() over (
         partition by event_id order by {{ order_of_copies() }}, load_seq
@@ -121,7 +121,7 @@ kept as (
 
     select *, load_seq as first_load_seq
     from batch
-    where event_key not in (select event_key from copied)
+    where hash(event_id) not in (select event_hash from copied)
     union all
     select * from chosen
 

@@ -38,7 +38,7 @@ file_option = click.option(
 @verb(group=quarantine, stopped=NOTHING_CHANGED)
 @as_json
 def list_(platform: Platform, as_json: bool) -> None:
-    """Rejected lines by feed and reason, how many are open, mended or waived, and an example."""
+    """List rejects by feed and reason: how many are open, mended or waived, and an example."""
     columns = ("feed", "reason", "lines", OPEN, MENDED, WAIVED, "example")
     with reading(platform) as warehouse:
         counted = warehouse.execute(
@@ -65,12 +65,18 @@ def list_(platform: Platform, as_json: bool) -> None:
 @verb(group=quarantine, stopped=NOTHING_CHANGED)
 @reason_option
 @file_option
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Show at most so many lines.",
+)
 @as_json
 def show(
     platform: Platform, reason: str | None, file: str | None, limit: int, as_json: bool
 ) -> None:
-    """Rejected lines with their original text, the value to blame and the rule that it breaks."""
+    """Show rejected lines: their original text, the wrong value and the rule that it breaks."""
     choice = Choice(reason=reason or "", file=file or "")
     with reading(platform) as warehouse:
         _require(warehouse, reason, file)
@@ -135,7 +141,13 @@ def _require(warehouse: Warehouse, reason: str | None, file: str | None) -> None
     "what comes out, and writes nothing without --send.",
 )
 @click.option("--send", is_flag=True, help="Send the changed lines.")
-@click.option("--limit", type=click.IntRange(min=0), default=5, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Show at most so many changed lines.",
+)
 @as_json
 def replay_(
     platform: Platform,

@@ -38,7 +38,7 @@ from medallion.platforms.platform import Platform
     help="Also write the counters for node exporter, into FILE.prom.",
 )
 def status(platform: Platform, as_json: bool, textfile: Path | None) -> None:
-    """Where each layer stands, what waits, how fresh it is, and what under raw/ is not taken."""
+    """Show what each layer holds, what waits, how fresh it is, and what in raw/ is not taken."""
     now = datetime.now(UTC)
     with reading(platform) as warehouse, progress("counting"):
         rows, older = layers(platform.lake, warehouse), other_versions(warehouse)
@@ -134,7 +134,7 @@ def export_(platform: Platform, folder: Path, as_json: bool, **options: Any) -> 
 @verb(stopped=NOTHING_CHANGED)
 @as_json
 def doctor(platform: Platform, as_json: bool) -> None:
-    """Whether this machine is ready; exit 1 when something needed is missing."""
+    """Check whether this machine is ready; exit 1 when something needed is missing."""
     from medallion.operations.doctor import examine
 
     findings = examine(platform.home)

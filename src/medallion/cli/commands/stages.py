@@ -117,7 +117,7 @@ def _without_mapping(sources: tuple[str, ...]) -> str:
 @max_rejected
 @as_json
 def clean_(platform: Platform, max_rejected: float | None, as_json: bool) -> None:
-    """One pass of the cleaner: raw/ to bronze, quarantine and receipts."""
+    """Clean what is new in raw/: into bronze, quarantine and receipts."""
     platform.require_existing()
     tally = Tally()
     with platform.lock(), progress("looking for new objects in raw/") as tell:
@@ -159,7 +159,7 @@ def say_not_taken(platform: Platform) -> None:
 @verb()
 @as_json
 def load(platform: Platform, as_json: bool) -> None:
-    """One pass of the loader: bronze into the staging tables."""
+    """Load what is new in bronze into the staging tables."""
     if platform.snowflake:
         _say_what_snowpipe_loads(platform, as_json)
         return
@@ -204,7 +204,7 @@ def _say_what_snowpipe_loads(platform: Platform, as_json: bool) -> None:
 @click.option("--select", help="Only these models, in dbt's own syntax.")
 @reporting
 def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: str | None) -> None:
-    """One run of dbt: staging to silver, gold and the marts, then the published snapshot."""
+    """Run dbt, from staging to silver, gold and the marts; then publish a snapshot."""
     from medallion.layers.losses import require_no_smaller_snapshot, require_whole_staging
     from medallion.layers.snapshots import publish
     from medallion.layers.transform import SNOWFLAKE, Transformer

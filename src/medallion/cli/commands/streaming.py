@@ -234,7 +234,7 @@ def _retire(platform: Platform, pipeline: Pipeline) -> None:
     help="The port to listen on; 0 for one that is free.",
 )
 def collect(platform: Platform, host: str, port: int) -> None:
-    """Take events by HTTP into raw/, until Ctrl-C; an answer says that they are safe there."""
+    """Receive events by HTTP, until Ctrl-C; each answer comes after they are safe in raw/."""
     from medallion.collector import Keys, collector
 
     stop = current_ending().stop()

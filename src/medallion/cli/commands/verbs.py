@@ -160,7 +160,7 @@ seed = click.option(
     type=click.IntRange(min=0),
     default=7,
     show_default=True,
-    help="Another seed tells another story of the same stores.",
+    help="Another seed gives other events of the same stores.",
 )
 faults = click.option(
     "--faults",

@@ -27,13 +27,13 @@ EVERY = 60.0
 @click.option(
     "--every", type=Duration(), default=EVERY, show_default="60s", help="How often to look."
 )
-@click.option("--once", is_flag=True, help="Look once; exit 1 when an alarm stands.")
+@click.option("--once", is_flag=True, help="Look once; exit 1 when an alarm is on.")
 @click.option("--duration", type=Duration(), help="Watch for so long: 90, 15m, 2h. [Ctrl-C]")
 @as_json
 def watch(
     platform: Platform, every: float, once: bool, duration: float | None, as_json: bool
 ) -> None:
-    """Tell of what is not as usual, until Ctrl-C; exit 1 when an alarm stands at the end."""
+    """Report what is not as usual, until Ctrl-C; exit 1 when an alarm is still on at the end."""
     if not platform.snowflake:
         platform.require_existing()
     webhook = Webhook.from_environment(os.environ)
@@ -53,7 +53,7 @@ def watch(
             break
     exit_when_stopped()
     if not (watch.standing or as_json):
-        say("no alarm stands")
+        say("no alarm is on")
     if watch.standing:
         if not as_json:
             say(*(f"stands     {a.rule}: {a.message}" for a in watch.standing.values()))

@@ -147,25 +147,23 @@ def choose(board: Board, now: datetime) -> Choice:
     choices, said = board.choices, st.session_state
     address = {name: st.query_params.get_all(name) for name in st.query_params}
     chosen, problems = read_choice(address, choices.default_period(now))
+    controls = {
+        "period": chosen.period,
+        "compare": chosen.compare,
+        "stores": [store for store in chosen.stores if store in choices.stores],
+        "category": chosen.category,
+    }
     if said.get("address") != address:
         unknown = [store for store in chosen.stores if store not in choices.stores]
         problems += [f"There is no store {store[:40]!r}." for store in unknown]
         if chosen.category not in (None, *choices.categories):
             choices.categories.append(chosen.category or "")
-        said.update(
-            period=chosen.period,
-            compare=chosen.compare,
-            stores=[store for store in chosen.stores if store in choices.stores],
-            category=chosen.category,
-            problems=problems,
-        )
+        said.update(controls, problems=problems)
         if chosen.days:
             said["days"] = (chosen.days.first, chosen.days.last)
     # Streamlit forgets controls that were not drawn the last time; the address has them.
-    said.setdefault("period", chosen.period)
-    said.setdefault("compare", chosen.compare)
-    said.setdefault("stores", [store for store in chosen.stores if store in choices.stores])
-    said.setdefault("category", chosen.category)
+    for name, value in controls.items():
+        said.setdefault(name, value)
     period = said["period"]
     days = chosen.days if period == chosen.period else None
     if period == RANGE:
