@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -165,3 +167,23 @@ def test_a_damaged_bronze_object_does_not_stop_the_loader(tmp_path: Path, cli: C
     cli(tmp_path, "clean")
     report = json.loads(cli(tmp_path, "load", "--json").stdout)
     assert report["rows"] == 1 and not report["failures"]
+
+
+def test_no_verb_imports_pandas(copy: Path) -> None:
+    """It is installed beside the dashboard, and would take longer to import than a small object to
+    clean; afterwards it can be imported."""
+    drop(copy, "purchases/one.ndjson", event(event_id="one-more"))
+    program = """
+import sys
+from medallion.cli import main
+try:
+    main(["run", "--events", "0", "--home", sys.argv[1]])
+finally:
+    assert "pandas" not in sys.modules
+    import pandas
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(copy)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "1 accepted" in result.stdout, result.stdout

@@ -1,4 +1,4 @@
-"""Helpers of long commands: options for durations, and a clean end by Ctrl-C or SIGTERM."""
+"""Helpers of commands: memory and imports of the process, durations, a clean end by a signal."""
 
 from __future__ import annotations
 
@@ -56,6 +56,33 @@ def share_heap() -> None:
 
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_ARENA_MAX, 1)
+
+
+class _Absent:
+    """A finder of modules that finds no module of a package, although it is installed."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """Raise ModuleNotFoundError for the package; know no other module."""
+        if name == self._package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """Import no pandas while the block lasts, unless it is imported already.
+
+    The dashboard's libraries bring it along, and pyarrow imports it when it first converts a
+    Python value, which takes up to a second. Nothing that a verb does needs it.
+    """
+    finder = _Absent("pandas")
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 class Ending:
