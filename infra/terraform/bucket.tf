@@ -48,7 +48,7 @@ data "aws_iam_policy_document" "bucket" {
   statement {
     sid       = "DenyPlainHttp"
     effect    = "Deny"
-    actions   = ["s3:*"] # All that is asked for in plain HTTP is denied.
+    actions   = ["s3:*"] # Deny whatever is asked for in plain HTTP.
     resources = [local.bucket_arn, "${local.bucket_arn}/*"]
 
     principals {
