@@ -22,14 +22,14 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 	$(PIP) --no-compile --require-hashes -r requirements-test.lock
 	@touch $@
 test: setup  ## all tests, two files at a time
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --quiet --numprocesses 2
 chaos: setup  ## every byte flipped, every file cut, every command stopped at every step (hours)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.crashes
 soak: setup  ## `up` killed again and again beside careless producers, a bad disk and a bad network
 	$(BIN)/python -m tests.soak $(or $(MINUTES),10) $(SEED)
 check: setup  ## format, lint, types, import law, docs; changes nothing
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest tests/test_house.py
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/python -m pytest --quiet tests/test_house.py
 bench: setup  ## the project beside its peers, into docs/benchmarks.md (20 minutes on two quiet cores)
 	$(BIN)/python -m benchmarks.suite
 site: setup  ## the documentation as a site in build/site, strictly
