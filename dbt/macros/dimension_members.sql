@@ -42,9 +42,27 @@ withdrawn as (
 ),
 
 {% if is_incremental() -%}
+-- Materialized, because an engine that sees bronze read several times may read all of it once.
+new_sales as {{ materialized() }} (
+
+    select {{ key }}, load_seq, {{ sale }} as named from bronze
+    where load_seq > {{ watermark(this) }}
+
+),
+
 withdrawn_since as (
 
     select {{ key }} from withdrawn where withdrawn_seq > {{ watermark(this) }}
+
+),
+
+-- Filtered before bronze's condition: a scan that it shared with new_sales would read all history.
+sales_of_withdrawn as (
+
+    select *
+    from purchases
+    where load_seq <= {{ watermark(this, if_any='withdrawn_since') }}
+        and {{ key }} in (select {{ key }} from withdrawn_since)
 
 ),
 
@@ -54,10 +72,7 @@ changed as (
     union
     select {{ key }} from withdrawn_since
     union
-    select {{ key }}
-    from bronze
-    where load_seq > {{ watermark(this) }}
-        and {{ key }} not in (select {{ key }} from {{ this }})
+    select {{ key }} from new_sales where {{ key }} not in (select {{ key }} from {{ this }})
     {% if changed_too %}
     union
     select {{ key }} from {{ this }} where {{ changed_too }}
@@ -65,9 +80,8 @@ changed as (
     {% if named_by_sale %}
     union
     select {{ key }}
-    from bronze
-    where load_seq > {{ watermark(this) }}
-        and {{ named_by_sale }} is not null
+    from new_sales
+    where named is not null
         and {{ key }} in (
             select {{ key }} from {{ this }}
             where not is_described and {{ named_by_sale }} = {{ unknown() }}
@@ -98,14 +112,15 @@ sold_in_load as (
         load_seq,
         min(named) as named
     from (
+        {% if not is_incremental() %}
         select {{ key }}, load_seq, {{ sale }} as named from bronze
-        {% if is_incremental() %}
-        where load_seq > {{ watermark(this) }}
+        {% else %}
+        select {{ key }}, load_seq, named from new_sales
         union all
         select {{ key }}, load_seq, {{ sale }}
-        from bronze
-        where load_seq <= {{ watermark(this) }}
-            and {{ key }} in (select {{ key }} from withdrawn_since)
+        from (
+            {{ current_rows('sales_of_withdrawn') }}
+        ) as remaining
         union all
         select
             {{ key }},
@@ -149,9 +164,10 @@ loads as (
     union all
     select withdrawn_seq from withdrawn
     union all
+    {% if not is_incremental() %}
     select load_seq from bronze
-    {% if is_incremental() %}
-    where load_seq > {{ watermark(this) }}
+    {% else %}
+    select load_seq from new_sales
     union all
     select load_seq from {{ this }}
     {% endif %}

@@ -8,9 +8,11 @@
     The macros that yield rows read the import CTEs of the model that calls them, by the names
     given in their comments. -#}
 
-{#- The load sequence up to which `relation` is complete. -#}
-{% macro watermark(relation, column='load_seq') -%}
-(select coalesce(max({{ column }}), 0){{ lookback() }} from {{ relation }})
+{#- The load sequence up to which `relation` is complete; 0 where the CTE `if_any` has no row. So an
+    engine that reads history again for such rows skips it before it reads, if there are none. -#}
+{% macro watermark(relation, column='load_seq', if_any='') -%}
+(select coalesce(max({{ column }}), 0){{ lookback() }} from {{ relation }}
+    {{- ' where exists (select 1 from ' ~ if_any ~ ')' if if_any }})
 {%- endmacro %}
 
 {#- On a laptop one process loads, in order. In Snowflake, loads of Snowpipe may commit out of
@@ -84,7 +86,7 @@ select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(rel
     union all
     select ts, dt, store_id, basket_id from silver
     where ts >= (
-            select min(valid_from) from rates
+            select coalesce(min(valid_from), {{ end_of_time() }}) from rates
             where load_seq > {{ watermark(relation, 'rate_seq') }}
         )
         and ts < (

@@ -8,10 +8,7 @@
 {#- The time of the newest load, by which all others are measured: a clock that ran ahead may have
     dated sales, arrivals and cleanings after it. Reads receipts. -#}
 {% macro staged_at() -%}
-(
-    select max(loaded_at) from receipts
-    where load_seq = (select max(load_seq) from receipts)
-)
+(select max_by(loaded_at, load_seq) from receipts)
 {%- endmacro %}
 
 {#- Whether a time is not later than the newest load. Without a load every time is. Reads
@@ -37,11 +34,6 @@
     older rows. Reads clock. -#}
 {% macro before_now(minutes) -%}
 (select {{ dbt.dateadd('minute', -minutes, 'as_of') }} from clock)
-{%- endmacro %}
-
-{#- A UTC timestamp in the reporting time zone. -#}
-{% macro reporting_time(ts) -%}
-{{ local_time(ts, '(select time_zone from ' ~ ref('reporting_settings') ~ ')') }}
 {%- endmacro %}
 
 {#- Whether a time of day is not later than that of the newest sale; both local timestamps. -#}

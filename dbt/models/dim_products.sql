@@ -6,7 +6,7 @@ feed as {{ inlined() }} (
 
 ),
 
-purchases as (
+purchases as {{ inlined() }} (
 
     select * from {{ source('staging', 'purchases') }}
 

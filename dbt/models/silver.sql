@@ -37,7 +37,8 @@ arrived as (
     where load_seq > {{ watermark(this) }}
     union all
     select * from bronze
-    where load_seq <= {{ watermark(this) }} and event_id in (select event_id from withdrawn)
+    where load_seq <= {{ watermark(this, if_any='withdrawn') }}
+        and event_id in (select event_id from withdrawn)
     {% endif %}
 
 ),

@@ -12,13 +12,20 @@ silver as {{ inlined() }} (
 
 ),
 
+settings as {{ inlined() }} (
+
+    select * from {{ ref('reporting_settings') }}
+
+),
+
 arrived as (
 
     select
-        cast({{ reporting_time('modified_at') }} as date) as arrival_day,
+        cast({{ local_time('modified_at', 'settings.time_zone') }} as date) as arrival_day,
         cast(sum(lines - blank) as bigint) as lines,
         cast(sum(quarantined) as bigint) as quarantined
     from receipts
+    cross join settings
     where modified_at >= {{ arrivals_since() }}
     group by 1
 
@@ -79,9 +86,10 @@ late_of_objects as (
 late as (
 
     select
-        cast({{ reporting_time('ingested_at') }} as date) as arrival_day,
+        cast({{ local_time('ingested_at', 'settings.time_zone') }} as date) as arrival_day,
         cast(sum(events) as bigint) as late_events
     from late_of_objects
+    cross join settings
     group by 1
 
 ),
@@ -89,9 +97,10 @@ late as (
 old as (
 
     select
-        cast({{ reporting_time('ingested_at') }} as date) as arrival_day,
+        cast({{ local_time('ingested_at', 'settings.time_zone') }} as date) as arrival_day,
         cast(count(*) as bigint) as events
     from silver
+    cross join settings
     where ingested_at >= {{ arrivals_since() }}
         and ingested_at > {{ dbt.dateadd('day', 1, 'ts') }}
     group by 1

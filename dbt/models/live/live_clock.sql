@@ -68,14 +68,15 @@ staged as (
 
 select
     newest.as_of,
-    {{ reporting_time('newest.as_of') }} as local_as_of,
-    cast({{ reporting_time('newest.as_of') }} as date) as sales_day,
+    {{ local_time('newest.as_of', 'settings.time_zone') }} as local_as_of,
+    cast({{ local_time('newest.as_of', 'settings.time_zone') }} as date) as sales_day,
     cleaned.arrived_at,
     cleaned.cleaned_at,
     staged.staged_at,
-    (select time_zone from settings) as time_zone,
+    settings.time_zone,
     reporting.currency
 from newest
+cross join settings
 cross join cleaned
 cross join staged
 cross join reporting

@@ -15,10 +15,11 @@ live_sales as (
 sales as (
 
     select
-        *,
-        {{ reporting_time('minute_at') }} as local_minute
+        live_sales.*,
+        {{ local_time('live_sales.minute_at', 'clock.time_zone') }} as local_minute
     from live_sales
-    where minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+    cross join clock
+    where live_sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
 
 )
 

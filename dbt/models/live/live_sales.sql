@@ -1,6 +1,6 @@
 with
 
-purchases as (
+purchases as {{ inlined() }} (
 
     select * from {{ source('staging', 'purchases') }}
 
@@ -119,8 +119,8 @@ touched as {{ materialized() }} (
     union all
     select silver.ts, silver.dt, silver.basket_id
     from silver
-    inner join (select * from bounds where since < present_since) as back
-        on silver.dt >= back.since and silver.dt < back.present_since
+    where silver.dt >= (select since from bounds)
+        and silver.dt < (select present_since from bounds)
 
 ),
 

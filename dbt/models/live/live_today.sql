@@ -16,7 +16,7 @@ sales as (
 
     select
         live_sales.*,
-        {{ reporting_time('live_sales.minute_at') }} as local_minute,
+        {{ local_time('live_sales.minute_at', 'clock.time_zone') }} as local_minute,
         clock.local_as_of,
         clock.sales_day as today
     from live_sales

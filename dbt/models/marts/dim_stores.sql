@@ -10,7 +10,7 @@ feed as {{ inlined() }} (
 
 ),
 
-purchases as (
+purchases as {{ inlined() }} (
 
     select * from {{ source('staging', 'purchases') }}
 

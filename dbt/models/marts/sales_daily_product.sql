@@ -1,6 +1,6 @@
 with
 
-purchases as (
+purchases as {{ inlined() }} (
 
     select * from {{ source('staging', 'purchases') }}
 

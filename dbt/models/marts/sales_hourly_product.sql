@@ -2,7 +2,7 @@
 -- depends_on: {{ ref('live_sales') }}
 with
 
-purchases as (
+purchases as {{ inlined() }} (
 
     select * from {{ source('staging', 'purchases') }}
 

@@ -1,0 +1,68 @@
+"""What an increment reads: new rows and the days that they change, not all of history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.conftest import Cli, drop, event
+
+HISTORY = 60_000
+COMPUTED_ANEW = {"dim_fx_rates"}
+"""Models whose increment reads all of history on purpose: its currency, and when it came."""
+
+NARROW = {"event_bucket", "event_key", "dt", "ts", "load_seq", "basket_id"}
+"""Columns of silver that an increment may look through, to find the rows that it needs."""
+
+
+@pytest.fixture(name="home", scope="module")
+def home_fixture(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+    """A home with history, of which every incremental model was built by an increment, and a new
+    load that no model has seen yet."""
+    home = tmp_path_factory.mktemp("increments")
+    assert cli(home, "run", "--events", str(HISTORY)).exit_code == 0
+    for number, verbs in enumerate((["run"], ["clean", "load"])):
+        drop(home, f"late{number}", event(event_id=f"late-{number}", ts=f"{datetime.now(UTC)}"))
+        for verb in verbs:
+            options = ["--events", "0"] if verb == "run" else []
+            assert cli(home, verb, *options).exit_code == 0
+    return home
+
+
+def test_an_increment_reads_no_history(home: Path) -> None:
+    """No statement reads more than a third of the staged lines, or of silver's beside numbers."""
+    read: dict[str, list[str]] = {}
+    profile = home / "profile.json"
+    models = list((home / ".dbt" / "target" / "run").rglob("*.sql"))
+    with duckdb.connect(str(home / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("SET TimeZone = 'UTC'")
+        for path in models:
+            statement = duckdb.extract_statements(path.read_text(encoding="utf-8"))[0].query
+            if "__changes as" not in statement:
+                continue
+            warehouse.execute("PRAGMA enable_profiling = 'json'")
+            warehouse.execute(f"PRAGMA profiling_output = '{profile}'")
+            warehouse.execute(statement)
+            warehouse.execute("PRAGMA disable_profiling")
+            read[path.stem] = list(_scans_of_history(json.loads(profile.read_text())["operator"]))
+    assert {"silver", "gold", "live_sales", "sales_hourly_product"} < read.keys()
+    assert {model for model, scans in read.items() if scans} == COMPUTED_ANEW, read
+
+
+def _scans_of_history(operators: list[dict[str, Any]]) -> Iterator[str]:
+    for operator in operators:
+        facts = operator["extra_info"]
+        table = facts.get("Table", "") if operator["type"] == "TABLE_SCAN" else ""
+        columns = set(facts.get("Projections", []))
+        if operator["intermediate_rows"] > HISTORY / 3 and (
+            table.endswith("staging.purchases")
+            or (table.endswith("purchases_silver") and not columns <= NARROW)
+        ):
+            yield f"{operator['intermediate_rows']} rows of {table}: {sorted(columns)}"
+        yield from _scans_of_history(operator.get("children", []))
