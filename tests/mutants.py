@@ -52,6 +52,7 @@ PARTS = {
             "tests/test_durability.py",
             "tests/test_end_to_end.py",
             "tests/test_losses.py",
+            "tests/test_year.py",
         ),
     ),
     "audit": Part(

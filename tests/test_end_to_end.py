@@ -69,6 +69,21 @@ def test_gold_and_quarantine_equal_the_answer_key(built: Path, query: Query) -> 
     agrees_with_answer_key(built, query)
 
 
+def test_the_loader_counts_what_it_loads(copy: Path, cli: Cli, query: Query) -> None:
+    """It reports the rows of the feeds and of quarantine; those of the receipts are its own."""
+
+    def staged() -> int:
+        sql = "SELECT sum(row_count) AS rows FROM staging.loads WHERE kind <> 'receipts'"
+        return int(query(copy, sql)[0]["rows"])
+
+    before = staged()
+    for verb in (["simulate", "--events", "300", "--seed", "9", "--faults", "0.1"], ["clean"]):
+        assert cli(copy, *verb).exit_code == 0
+    printed = re.search(r"loaded +([\d,]+) rows", cli(copy, "load").stdout)
+    assert printed
+    assert 300 <= int(printed[1].replace(",", "")) == staged() - before
+
+
 def test_a_second_run_adds_up_and_a_third_changes_nothing(
     copy: Path, cli: Cli, query: Query
 ) -> None:

@@ -63,9 +63,10 @@ select event_id
     came after it, or whose product may have lost its description. Reads silver, products, rates,
     feed (the staged products) and superseded. -#}
 {% macro touched_lines(relation) -%}
-select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(relation) }}
+{%- set columns = 'ts, dt, store_id, product_id, basket_id' -%}
+select {{ columns }} from silver where load_seq > {{ watermark(relation) }}
     union all
-    select silver.ts, silver.dt, silver.store_id, silver.basket_id
+    select {{ columns | replace('product_id', 'silver.product_id') }}
     from silver
     inner join (
         select product_id, valid_from, valid_to from products
@@ -75,7 +76,7 @@ select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(rel
         and silver.ts >= new_versions.valid_from
         and silver.ts < new_versions.valid_to
     union all
-    select ts, dt, store_id, basket_id from silver
+    select {{ columns }} from silver
     where product_id in (
         select product_id
         from (
@@ -84,7 +85,7 @@ select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(rel
         ) as withdrawn
     )
     union all
-    select ts, dt, store_id, basket_id from silver
+    select {{ columns }} from silver
     where ts >= (
             select coalesce(min(valid_from), {{ end_of_time() }}) from rates
             where load_seq > {{ watermark(relation, 'rate_seq') }}
@@ -97,10 +98,9 @@ select ts, dt, store_id, basket_id from silver where load_seq > {{ watermark(rel
 
 {#- The store-local days that changed after the watermark of `relation`: those of changed_days, and
     the days of the sales whose product version, rate or store came after it. Each kind has a
-    watermark of its own, because each dimension may be built at its own time. Where the former
-    local day is unknown, the days around the UTC day are taken. It starts from silver, not from
-    fct_sales_line, so that only changed lines are joined. Reads silver, purchases, superseded,
-    feed, products, stores and rates. -#}
+    watermark of its own, because each dimension may be built at its own time. It starts from
+    silver, not from fct_sales_line, so that only changed lines are joined. Reads silver, purchases,
+    superseded, feed, products, stores and rates. -#}
 {% macro changed_local_days(relation) -%}
 select cast({{ local_time('lines.ts', 'stores.time_zone') }} as date) as sales_date
 from (
@@ -108,17 +108,32 @@ from (
 ) as lines
 left join stores on lines.store_id = stores.store_id
 union
-select cast({{ dbt.dateadd('day', 'days.shift', 'moved.dt') }} as date)
-from (
-    select dt from purchases where event_id in ({{ replaced_events(relation) }})
+{{ moved_days(relation) }}
+{%- endmacro %}
+
+{#- Those of them in which a line may have been before, at an hour that is unknown now: the days
+    around its UTC day. Reads silver, purchases, superseded and stores. -#}
+{% macro moved_days(relation) -%}
+{%- set moved -%}
+select dt from purchases where event_id in ({{ replaced_events(relation) }})
     union
     select dt from silver
     where store_id in (
         select store_id from stores
         where load_seq > {{ watermark(relation, 'store_seq') }}
     )
-) as moved
-cross join (select -1 as shift union all select 0 union all select 1) as days
+{%- endset -%}
+{{ days_around(moved, 'sales_date') }}
+{%- endmacro %}
+
+{#- The days of `rows` (a query with dt), the days before and the days after, as `name`. A local day
+    lies within three UTC days, and a UTC day within three local days. -#}
+{% macro days_around(rows, name) -%}
+select distinct cast({{ dbt.dateadd('day', 'shifts.shift', 'days.dt') }} as date) as {{ name }}
+from (
+    {{ rows }}
+) as days
+cross join (select -1 as shift union all select 0 union all select 1) as shifts
 {%- endmacro %}
 
 {#- Incremental strategy of silver: a row that the model yields is new, or it replaces a kept copy
@@ -141,9 +156,10 @@ where event_key in (select {{ text_key('event_id') }} {{ replacing }})
     deleted. -#}
 {% macro get_incremental_replace_keys_sql(arg_dict) -%}
 {%- set target, source = arg_dict['target_relation'], arg_dict['temp_relation'] -%}
-{%- set key = arg_dict['unique_key'] -%}
+{%- set keys = arg_dict['unique_key'] -%}
+{%- set key = keys if keys is string else keys | join(', ') -%}
 {%- set dml -%}
-delete from {{ target }} where {{ key }} in (select {{ key }} from {{ source }});
+delete from {{ target }} where ({{ key }}) in (select {{ key }} from {{ source }});
 {{ insert_all(arg_dict) }} where load_seq is not null;
 {%- endset -%}
 {{ in_one_transaction(dml) }}

@@ -125,6 +125,18 @@ case
 case when coalesce({{ zone }}, 'UTC') = 'UTC' then {{ ts }} else {{ to_local(ts, zone) }} end
 {%- endmacro %}
 
+{#- A time and a text as one value, which sorts by the time, then by the text. -#}
+{% macro in_order(ts, text) -%}
+{{ return(adapter.dispatch('in_order', 'medallion')(ts, text)) }}
+{%- endmacro %}
+
+{% macro duckdb__in_order(ts, text) %}row({{ ts }}, {{ text }}){% endmacro %}
+
+{% macro snowflake__in_order(ts, text) -%}
+lpad(cast({{ dbt.datediff(beginning_of_time(), ts, 'microsecond') }} as varchar), 20, '0')
+        || {{ text }}
+{%- endmacro %}
+
 {#- How DuckDB evaluates a common table expression: `materialized` computes it once, before any
     filter of those who read it. `inlined` repeats it for every reader, together with the
     reader's filter. An import CTE that is read more than once is inlined: without the word,

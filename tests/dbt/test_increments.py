@@ -17,7 +17,8 @@ HISTORY = 60_000
 COMPUTED_ANEW = {"dim_fx_rates"}
 """Models whose increment reads all of history on purpose: its currency, and when it came."""
 
-NARROW = {"event_bucket", "event_key", "dt", "ts", "load_seq", "basket_id"}
+NARROW = {"event_bucket", "event_key", "dt", "ts", "load_seq"}
+NARROW |= {"basket_id", "store_id", "product_id"}
 """Columns of silver that an increment may look through, to find the rows that it needs."""
 
 

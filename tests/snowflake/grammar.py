@@ -24,12 +24,12 @@ FUNCTIONS = frozenset(
         r"\S+",
         """
         abs alert_history array_agg array_slice array_to_string cast ceil coalesce concat
-        convert_timezone copy_history count current_timestamp date_part date_trunc dateadd datediff
-        dayofweekiso dense_rank extract first_value flatten floor greatest hash iff
+        convert_timezone copy_history count current_timestamp date_part date_trunc dateadd
+        datediff dayofweekiso dense_rank extract first_value flatten floor greatest hash iff
         is_role_in_session lag last_value lead least left length listagg lower lpad max max_by md5
-        md5_number_lower64 min mod ntile nullif parse_json percent_rank percentile_disc power rank
-        replace right round row_number rtrim sha2 sign split_part sqrt substr substring sum
-        system$pipe_force_resume system$pipe_status system$send_snowflake_notification
+        md5_number_lower64 min min_by mod ntile nullif parse_json percent_rank percentile_disc
+        power rank replace right round row_number rtrim sha2 sign split_part sqrt substr substring
+        sum system$pipe_force_resume system$pipe_status system$send_snowflake_notification
         system$stream_has_data to_char to_date to_timestamp_ntz trim try_cast upper
         """,
     )

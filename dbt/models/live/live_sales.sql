@@ -171,7 +171,7 @@ minutes as (
 ),
 {% endif %}
 
-known as (
+known as {{ materialized() }} (
 
     {{ sales_lines('lines') }}
 
@@ -179,20 +179,28 @@ known as (
 
 -- A basket counts in the row of its first line, so that transactions add up over minutes, stores
 -- and products. For each of its categories it counts in the row of the first line of that category.
+first_of_baskets as (
+
+    {{ first_lines('utc_date, store_id, currency, basket_id', 'known') }}
+
+),
+
+first_of_categories as (
+
+    {{ first_lines('utc_date, store_id, currency, basket_id, category', 'known') }}
+
+),
+
 counted as (
 
     select
-        *,
-        {{ dbt.date_trunc('minute', 'ts') }} as minute_at,
-        row_number() over (
-            partition by utc_date, store_id, currency, basket_id, is_return
-            order by ts, event_id
-        ) as line_of_basket,
-        row_number() over (
-            partition by utc_date, store_id, currency, basket_id, category, is_return
-            order by ts, event_id
-        ) as line_of_category
+        known.*,
+        {{ dbt.date_trunc('minute', 'known.ts') }} as minute_at,
+        first_of_baskets.first_event_id is not null as is_first_of_basket,
+        first_of_categories.first_event_id is not null as is_first_of_category
     from known
+    left join first_of_baskets on known.event_id = first_of_baskets.first_event_id
+    left join first_of_categories on known.event_id = first_of_categories.first_event_id
 
 ),
 
@@ -203,9 +211,9 @@ totals as (
         store_id,
         product_id,
         category,
-        cast(sum(case when not is_return and line_of_basket = 1 then 1 else 0 end) as bigint)
+        cast(sum(case when is_first_of_basket then 1 else 0 end) as bigint)
             as transactions,
-        cast(sum(case when not is_return and line_of_category = 1 then 1 else 0 end) as bigint)
+        cast(sum(case when is_first_of_category then 1 else 0 end) as bigint)
             as category_transactions,
         cast(count(*) as bigint) as lines,
         cast(sum(units_sold) as decimal(38,5)) as units_sold,

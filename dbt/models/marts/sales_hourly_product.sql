@@ -26,7 +26,7 @@ silver as {{ inlined() }} (
 
 ),
 
-products as (
+products as {{ inlined() }} (
 
     select * from {{ ref('dim_products') }}
 
@@ -44,35 +44,149 @@ rates as {{ inlined() }} (
 
 ),
 
-sales_lines as {{ inlined() }} (
+sales_lines as (
 
     select * from {{ ref('fct_sales_line') }}
 
 ),
 
-days as (
+{% if is_incremental() %}
+touched as {{ materialized() }} (
 
-    {{ rebuilt_days(this) }}
+    select *
+    from (
+        {{ touched_lines(this) }}
+    ) as lines
+
+),
+
+moved as {{ materialized() }} (
+
+    {{ moved_days(this) }}
+
+),
+
+-- The lines whose rows may change: a touched line may become the first of its basket, and then the
+-- basket leaves the row in which it counted before.
+affected as {{ materialized() }} (
+
+    select ts, store_id, product_id from touched
+    union
+    select ts, store_id, product_id
+    from silver
+    where basket_id in (select basket_id from touched)
+        and dt in (
+            {{ days_around('select dt from touched', 'dt') }}
+        )
+    union
+    select ts, store_id, product_id
+    from silver
+    where dt in (
+        {{ days_around('select sales_date as dt from moved', 'dt') }}
+    )
+
+),
+
+bounds as {{ materialized() }} (
+
+    select
+        {{ dbt.dateadd('hour', -1, 'min(ts)') }} as since,
+        {{ dbt.dateadd('hour', 1, 'max(ts)') }} as until
+    from affected
+
+),
+
+-- The rows to build again, and those of lines that have left.
+keys as {{ materialized() }} (
+
+    select
+        cast(local_ts as date) as sales_date,
+        cast(extract(hour from local_ts) as integer) as sales_hour,
+        store_id,
+        product_id
+    from (
+        select affected.*, {{ local_time('affected.ts', 'stores.time_zone') }} as local_ts
+        from affected
+        left join stores on affected.store_id = stores.store_id
+    ) as lines
+    union
+    select sales_date, sales_hour, store_id, product_id
+    from {{ this }}
+    where sales_date in (select sales_date from moved)
+
+),
+
+utc_days as {{ materialized() }} (
+
+    {{ days_around('select sales_date as dt from keys', 'dt') }}
+
+),
+
+-- The baskets of their lines. Only lines of the same stores and products get a local time, which is
+-- slow.
+baskets as {{ materialized() }} (
+
+    select distinct lines.basket_id
+    from (
+        select silver.*, {{ local_time('silver.ts', 'stores.time_zone') }} as local_ts
+        from silver
+        left join stores on silver.store_id = stores.store_id
+        where silver.dt in (select dt from utc_days)
+            and silver.ts >= (select since from bounds)
+            and silver.ts < (select until from bounds)
+            and (silver.store_id, silver.product_id) in (select store_id, product_id from keys)
+    ) as lines
+    inner join keys
+        on cast(lines.local_ts as date) = keys.sales_date
+        and cast(extract(hour from lines.local_ts) as integer) = keys.sales_hour
+        and lines.store_id = keys.store_id
+        and lines.product_id = keys.product_id
+
+),
+
+lines_of_baskets as (
+
+    select *
+    from silver
+    where dt in (select dt from utc_days) and basket_id in (select basket_id from baskets)
+
+),
+{% endif %}
+
+lines as {{ materialized() }} (
+
+    {% if is_incremental() %}
+    {{ sales_lines('lines_of_baskets') }}
+    {% else %}
+    select * from sales_lines
+    {% endif %}
 
 ),
 
 -- A basket counts in the row of its first line, so that transactions add up over hours, stores and
 -- products. For each of its categories it counts in the row of the first line of that category.
-lines as (
+first_of_baskets as (
+
+    {{ first_lines('sales_date, store_id, currency, basket_id') }}
+
+),
+
+first_of_categories as (
+
+    {{ first_lines('sales_date, store_id, currency, basket_id, category') }}
+
+),
+
+counted as (
 
     select
-        *,
-        {{ dbt.date_trunc('month', 'sales_date') }} as month_start,
-        row_number() over (
-            partition by sales_date, store_id, currency, basket_id, is_return
-            order by ts, event_id
-        ) as line_of_basket,
-        row_number() over (
-            partition by sales_date, store_id, currency, basket_id, category, is_return
-            order by ts, event_id
-        ) as line_of_category
-    from sales_lines
-    {{ only_rebuilt_days() }}
+        lines.*,
+        {{ dbt.date_trunc('month', 'lines.sales_date') }} as month_start,
+        first_of_baskets.first_event_id is not null as is_first_of_basket,
+        first_of_categories.first_event_id is not null as is_first_of_category
+    from lines
+    left join first_of_baskets on lines.event_id = first_of_baskets.first_event_id
+    left join first_of_categories on lines.event_id = first_of_categories.first_event_id
 
 ),
 
@@ -87,12 +201,16 @@ totals as (
         department,
         category,
         currency,
-        cast(sum(case when not is_return and line_of_basket = 1 then 1 else 0 end) as bigint)
+        cast(sum(case when is_first_of_basket then 1 else 0 end) as bigint)
             as transactions,
-        cast(sum(case when not is_return and line_of_category = 1 then 1 else 0 end) as bigint)
+        cast(sum(case when is_first_of_category then 1 else 0 end) as bigint)
             as category_transactions,
         {{ sums_of_lines() }}
-    from lines
+    from counted
+    {% if is_incremental() %}
+    where (sales_date, sales_hour, store_id, product_id)
+        in (select sales_date, sales_hour, store_id, product_id from keys)
+    {% endif %}
     group by
         sales_date,
         month_start,
@@ -105,8 +223,20 @@ totals as (
 
 )
 
+{% if is_incremental() %}
+-- A key without rows deletes what stood there.
 select
-    days.sales_date,
-    totals.* exclude (sales_date)
-from days
-left join totals on days.sales_date = totals.sales_date
+    keys.sales_date,
+    keys.sales_hour,
+    keys.store_id,
+    keys.product_id,
+    totals.* exclude (sales_date, sales_hour, store_id, product_id)
+from keys
+left join totals
+    on keys.sales_date = totals.sales_date
+    and keys.sales_hour = totals.sales_hour
+    and keys.store_id = totals.store_id
+    and keys.product_id = totals.product_id
+{% else %}
+select * from totals
+{% endif %}

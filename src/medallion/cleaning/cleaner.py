@@ -134,12 +134,45 @@ class Cleaner:
             self._unknown[name if is_held or name in self._unknown else OTHER_NAMES] += 1
 
 
-def table_of(rejected: Iterable[Rejected]) -> pa.Table:
-    """Return rejected lines as a table, in the order of their numbers."""
-    columns = zip(*sorted(rejected, key=lambda line: line.source_line), strict=True)
-    kinds = [plain.arrow_type(QUARANTINE[name]) for name in Rejected._fields]
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
-    return pa.Table.from_arrays(arrays, names=Rejected._fields)
+class Collected:
+    """The results of some blocks of one object, until they are written.
+
+    `count` is the number of accepted rows; `row_bytes` and `rejected_bytes` say what they hold.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._batches: list[pa.RecordBatch] = []
+        self.rejected: list[Rejected] = []
+        self.count = self.row_bytes = self.rejected_bytes = 0
+
+    def add(self, cleaned: Cleaned) -> None:
+        """Add the results of some lines."""
+        if len(cleaned.lines):
+            lines = pa.array(cleaned.lines, pa.int64())
+            batch = cleaned.accepted.append_column("source_line", lines)
+            self._batches.append(batch)
+            self.count += len(batch)
+            self.row_bytes += batch.nbytes
+        self.rejected += cleaned.rejected
+        self.rejected_bytes += sum(len(line.raw or b"") + 100 for line in cleaned.rejected)
+
+    def accepted_rows(self) -> Iterator[tuple[date | None, pa.Table]]:
+        """Yield the accepted rows of each UTC day, or of None for all days together."""
+        if not self._batches:
+            return
+        rows = pa.Table.from_batches(self._batches)
+        if self._feed.by_day:
+            yield from by_day(rows)
+        else:
+            yield None, rows
+
+    def rejected_rows(self) -> pa.Table:
+        """Return the rejected lines as a table, in the order of their numbers."""
+        columns = zip(*sorted(self.rejected, key=lambda line: line.source_line), strict=True)
+        kinds = [plain.arrow_type(QUARANTINE[name]) for name in Rejected._fields]
+        arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+        return pa.Table.from_arrays(arrays, names=Rejected._fields)
 
 
 def day_of(rows: pa.Table | pa.RecordBatch) -> pa.Array:

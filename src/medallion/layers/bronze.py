@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from medallion import __version__
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, day_of, table_of
+from medallion.cleaning.cleaner import Cleaner, Collected, Rejected, day_of
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
 from medallion.lake.codecs import DamagedArchive, ReadError, StoredBytes, Unpacked
@@ -303,7 +303,7 @@ class ObjectCleaner:
 
     def _clean(self, source: StoredBytes) -> _Tally:
         tally, cleaner = _Tally(), Cleaner(self._feed)
-        part = _Part(self._feed, self._raw)
+        part = Collected(self._feed)
         for block in read_blocks(Unpacked(source, self._raw.key)):
             if self._stop and self._stop.is_set():
                 raise Unfinished(None, "it was interrupted; the next run takes it")
@@ -311,9 +311,9 @@ class ObjectCleaner:
             for cleaned in cleaner.clean(block):
                 tally.blank += cleaned.blank
                 part.add(cleaned)
-                if part.is_full():
+                if part.count >= ROWS_PER_PART or part.rejected_bytes >= REJECTED_BYTES_PER_PART:
                     self._write(part, tally)
-                    part = _Part(self._feed, self._raw)
+                    part = Collected(self._feed)
         self._write(part, tally)
         tally.unknown_fields = cleaner.unknown_fields()
         return tally
@@ -324,19 +324,27 @@ class ObjectCleaner:
         Lines that could be read are not accepted, because nobody knows what is missing. The bytes
         stay in raw/.
         """
-        part, tally = _Part(self._feed, self._raw), _Tally(lines=1)
+        part, tally = Collected(self._feed), _Tally(lines=1)
         part.rejected.append(Rejected(UNREADABLE, None, self._raw.size, 1))
         self._write(part, tally)
         return tally
 
-    def _write(self, part: _Part, tally: _Tally) -> None:
+    def _write(self, part: Collected, tally: _Tally) -> None:
         """Write a part to scratch files: rows by UTC day or together, and rejected lines."""
-        for day, table in part.accepted():
-            self._file(accepted_key(self._feed.name, day, self._stem, tally.parts), table, tally)
+        for day, rows in part.accepted_rows():
+            rows = rows.append_column("dt", day_of(rows)) if day is None else _with(rows, "dt", day)
+            key = accepted_key(self._feed.name, str(day) if day else None, self._stem, tally.parts)
+            self._file(key, self._with_origin(rows).select(list(self._feed.columns)), tally)
         if part.rejected:
             tally.reasons.update(line.reason for line in part.rejected)
-            self._file(quarantine_key(self._stem, tally.parts), part.quarantine(), tally)
+            rows = _with(part.rejected_rows(), "feed", self._feed.name)
+            key = quarantine_key(self._stem, tally.parts)
+            self._file(key, self._with_origin(rows).select(list(QUARANTINE)), tally)
         tally.parts += 1
+
+    def _with_origin(self, rows: pa.Table) -> pa.Table:
+        rows = _with(rows, "source_file", self._raw.key)
+        return _with(rows, "ingested_at", self._raw.modified.replace(tzinfo=None))
 
     def _file(self, key: str, table: pa.Table, tally: _Tally) -> None:
         path = self._scratch / f"{self._stem}-{len(tally.files)}.parquet"
@@ -386,50 +394,6 @@ class _Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     unknown_fields: Counter[str] = field(default_factory=Counter)
     files: dict[str, _Output] = field(default_factory=dict)
-
-
-class _Part:
-    """Accepted and rejected lines that are not written yet."""
-
-    def __init__(self, feed: Feed, raw: LakeObject) -> None:
-        self._feed, self._raw = feed, raw
-        self._rows: list[Cleaned] = []
-        self._count = self._rejected_bytes = 0
-        self.rejected: list[Rejected] = []
-
-    def add(self, cleaned: Cleaned) -> None:
-        """Add the result of a block of lines."""
-        if len(cleaned.lines):
-            self._rows.append(cleaned)
-            self._count += len(cleaned.lines)
-        self.rejected += cleaned.rejected
-        self._rejected_bytes += sum(len(line.raw or b"") + 100 for line in cleaned.rejected)
-
-    def is_full(self) -> bool:
-        """Return whether the part has reached a limit."""
-        return self._count >= ROWS_PER_PART or self._rejected_bytes >= REJECTED_BYTES_PER_PART
-
-    def accepted(self) -> Iterator[tuple[str | None, pa.Table]]:
-        """Yield the accepted rows of each UTC day, or of None for all days together."""
-        if not self._rows:
-            return
-        fields = pa.Table.from_batches([c.accepted for c in self._rows])
-        lines = pa.array(np.concatenate([c.lines for c in self._rows]), pa.int64())
-        table = self._with_origin(fields.append_column("source_line", lines))
-        if not self._feed.by_day:
-            yield None, table.append_column("dt", day_of(table)).select(list(self._feed.columns))
-            return
-        for day, rows in by_day(table):
-            yield str(day), _with(rows, "dt", day).select(list(self._feed.columns))
-
-    def quarantine(self) -> pa.Table:
-        """Return the rejected lines."""
-        table = _with(table_of(self.rejected), "feed", self._feed.name)
-        return self._with_origin(table).select(list(QUARANTINE))
-
-    def _with_origin(self, table: pa.Table) -> pa.Table:
-        table = _with(table, "source_file", self._raw.key)
-        return _with(table, "ingested_at", self._raw.modified.replace(tzinfo=None))
 
 
 def _write(table: pa.Table, path: Path, **options: Any) -> Stamp:

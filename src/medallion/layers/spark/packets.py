@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaned, Cleaner, Rejected, by_day, day_of, table_of
+from medallion.cleaning.cleaner import Cleaner, Collected, day_of
 from medallion.cleaning.lines import BLOCK_BYTES, Block
 from medallion.contract import MAX_LINE_BYTES, Feed, Type
 
@@ -157,37 +157,29 @@ class _Split:
         self._feed, self._cleaner = feed, Cleaner(feed, is_compiled=is_compiled)
         self._hindrance = hindrance
         self._lines = self._blank = self._bytes = 0
-        self._accepted: list[pa.RecordBatch] = []
-        self._rejected: list[Rejected] = []
-        self.held = 0
+        self._collected = Collected(feed)
+
+    @property
+    def held(self) -> int:
+        """The bytes of the results that are not packed yet."""
+        return self._collected.row_bytes + self._collected.rejected_bytes
 
     def read(self, lines: pa.Array) -> None:
         """Clean some more lines."""
         for block in _blocks(self._lines + 1, lines):
             for cleaned in self._cleaner.clean(block):
-                self._keep(cleaned)
+                self._blank += cleaned.blank
+                self._collected.add(cleaned)
             self._lines += len(block)
             self._bytes += int(block.sizes.sum(dtype=np.int64)) + len(block)
 
-    def _keep(self, cleaned: Cleaned) -> None:
-        self._blank += cleaned.blank
-        if len(cleaned.lines):
-            lines = pa.array(cleaned.lines, pa.int64())
-            rows = cleaned.accepted.append_column("source_line", lines)
-            self._accepted.append(rows)
-            self.held += rows.nbytes
-        self._rejected += cleaned.rejected
-        self.held += sum(len(line.raw or b"") + 100 for line in cleaned.rejected)
-
     def packets(self) -> Iterator[dict[str, Any]]:
         """Yield the collected results as packets, and clear them."""
-        if self._accepted:
-            accepted = pa.Table.from_batches(self._accepted)
-            for day, rows in by_day(accepted) if self._feed.by_day else [(None, accepted)]:
-                yield self._packet(ACCEPTED, rows) | {"day": day}
-        if self._rejected:
-            yield self._packet(REJECTED, table_of(self._rejected))
-        self._accepted, self._rejected, self.held = [], [], 0
+        for day, rows in self._collected.accepted_rows():
+            yield self._packet(ACCEPTED, rows) | {"day": day}
+        if self._collected.rejected:
+            yield self._packet(REJECTED, self._collected.rejected_rows())
+        self._collected = Collected(self._feed)
 
     def _packet(self, kind: str, rows: pa.Table) -> dict[str, Any]:
         sink = pa.BufferOutputStream()
