@@ -29,7 +29,11 @@ def home_fixture(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     home = tmp_path_factory.mktemp("increments")
     assert cli(home, "run", "--events", str(HISTORY)).exit_code == 0
     for number, verbs in enumerate((["run"], ["clean", "load"])):
-        drop(home, f"late{number}", event(event_id=f"late-{number}", ts=f"{datetime.now(UTC)}"))
+        drop(
+            home,
+            f"late{number}.ndjson",
+            event(event_id=f"late-{number}", ts=f"{datetime.now(UTC)}"),
+        )
         for verb in verbs:
             options = ["--events", "0"] if verb == "run" else []
             assert cli(home, verb, *options).exit_code == 0
