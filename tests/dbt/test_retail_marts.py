@@ -87,6 +87,26 @@ def test_a_store_moves_its_sales_to_its_own_day(warehouse: Any) -> None:
     assert_as_rebuilt(warehouse)
 
 
+@pytest.mark.parametrize(
+    ("zone", "first", "second"),
+    [
+        ("America/New_York", "2026-11-01 05:10", "2026-11-01 06:50"),
+        ("Antarctica/Casey", "2018-03-10 15:10", "2018-03-10 18:50"),
+    ],
+)
+def test_a_local_hour_that_comes_twice(warehouse: Any, zone: str, first: str, second: str) -> None:
+    """Clocks are set back by one hour, or by three: both sales are of one hour of the shop."""
+    store = {"store_id": "S1", "currency": "USD", "ts": "2018-01-01", "time_zone": zone}
+    warehouse.load("stores", store)
+    warehouse.sell(sale("a", first))
+    warehouse.run(*STREAM)
+    warehouse.sell(sale("b", second))
+    warehouse.run(*STREAM)
+    hours = "SELECT lines, transactions FROM marts.sales_hourly_product"
+    assert warehouse.rows(hours) == [(2, 2)]
+    assert_as_rebuilt(warehouse)
+
+
 def test_a_late_rate_converts_what_waited_for_it(warehouse: Any) -> None:
     """Sales in a currency without a rate are counted, not converted; a late rate converts them."""
     warehouse.sell(

@@ -87,15 +87,6 @@ affected as {{ materialized() }} (
 
 ),
 
-bounds as {{ materialized() }} (
-
-    select
-        {{ dbt.dateadd('hour', -1, 'min(ts)') }} as since,
-        {{ dbt.dateadd('hour', 1, 'max(ts)') }} as until
-    from affected
-
-),
-
 -- The rows to build again, and those of lines that have left.
 keys as {{ materialized() }} (
 
@@ -132,8 +123,6 @@ baskets as {{ materialized() }} (
         from silver
         left join stores on silver.store_id = stores.store_id
         where silver.dt in (select dt from utc_days)
-            and silver.ts >= (select since from bounds)
-            and silver.ts < (select until from bounds)
             and (silver.store_id, silver.product_id) in (select store_id, product_id from keys)
     ) as lines
     inner join keys
