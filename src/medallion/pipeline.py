@@ -21,7 +21,7 @@ from medallion.layers.transform import Transformer, TransformReport
 from medallion.platforms.heartbeat import WAITS_FOR_ROOM, Heartbeat
 from medallion.platforms.local import wait_for_room
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import shorten_log
+from medallion.platforms.warehouse import literal, shorten_log
 from medallion.simulation import Producer
 
 IDLE, IDLE_TO_LOOK = 0.05, 20
@@ -41,8 +41,12 @@ class Build(Enum):
 
     DUE = "due"
     """ALL in the first pass, then LIVE with each batch, and MARTS every MARTS_EVERY seconds or when
-    no rows have come for RESTING seconds."""
+    no rows have come for RESTING seconds. Where all models stand already, a first batch is shown by
+    LIVE, and ALL is built in the pass after it."""
 
+
+_MARKED = "marts.live_sales"
+"""The table whose comment says with which dbt project and settings all models were built."""
 
 MARTS_EVERY, RESTING = 10.0, 1.0
 
@@ -96,6 +100,7 @@ class Pipeline:
             self._loader = Loader(self.lake, self.warehouse)
             self._transformer = Transformer(self.home)
             opened.callback(self._transformer.close)
+            self._shows_first = self._is_built()
             self._marts_built: float | None = None
             self._marts_due = False
             self._last_rows = 0.0
@@ -137,13 +142,25 @@ class Pipeline:
         if build is not Build.DUE:
             self._build(build, report)
         elif self._marts_built is None:
-            self._build(ALL, report)
+            shows_first, self._shows_first = self._shows_first, False
+            self._build(LIVE if shows_first and report.changes else ALL, report)
         elif report.changes and time.monotonic() - self._marts_built < MARTS_EVERY:
             self._build(LIVE, report)
         elif report.changes or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
         shorten_log(self.home, self.warehouse)
         return report
+
+    def _mark(self) -> str:
+        return f"built by {self._transformer.digest()} with {self._platform.reporting}"
+
+    def _is_built(self) -> bool:
+        """Return whether all models stand, built with this dbt project and these settings."""
+        rows = self.warehouse.execute(
+            "SELECT comment FROM duckdb_tables() WHERE schema_name || '.' || table_name = ?",
+            [_MARKED],
+        ).fetchall()
+        return rows == [(self._mark(),)]
 
     def _is_resting(self) -> bool:
         # The next object of a busy producer would have to wait for the build.
@@ -154,9 +171,11 @@ class Pipeline:
             if select is ALL:
                 self._transformer.progress("reading the dbt project")
                 report.transformed = self._transformer.run()
-                require_no_smaller_snapshot(self.home, self.warehouse)
+                self.warehouse.execute(f"COMMENT ON TABLE {_MARKED} IS {literal(self._mark())}")
             else:
                 report.transformed = self._transformer.repeat(self.warehouse, select)
+        if self._marts_built is None or select is ALL:
+            require_no_smaller_snapshot(self.home, self.warehouse)
         self._transformer.progress("publishing")
         with self._stage("publish", report.seconds):
             publish(self.home, self.warehouse, self._transformer.published(select))

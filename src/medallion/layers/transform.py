@@ -119,6 +119,10 @@ class Transformer:
         folder = self._work / "target" / "run" / node.package_name
         return (folder / node.original_file_path).read_text(encoding="utf-8")
 
+    def digest(self) -> str:
+        """Return a digest of the project and of dbt: the same ones build the same models."""
+        return _project_digest(self._project)
+
     def test(self, *, select: str | None = None) -> TransformReport:
         """Run the data tests; the report has those that fail."""
         return self._invoke("test", select, [])

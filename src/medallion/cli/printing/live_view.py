@@ -66,7 +66,7 @@ def live_view(console: Console, home: Path) -> Iterator[Callable[[BatchReport], 
     """
     totals = _Totals()
     if not console.is_terminal:
-        console.print(f"{_clock()}  starting; the first batch builds every model")
+        console.print(f"{_clock()}  starting; a start builds every model")
         yield _lines(console, totals, home)
         return
     started = time.monotonic()
@@ -114,7 +114,7 @@ def _table(totals: _Totals, home: Path, running: float) -> Table:
     if fresh.state.lamp in ("late", "bad"):
         table.add_row("", fresh.reason)
     if not totals.last:
-        table.add_row("starting", f"for {running:.0f} s; the first batch builds every model")
+        table.add_row("starting", f"for {running:.0f} s; a start builds every model")
         return table
     lines = f"{totals.lines:,} lines of all feeds, {totals.rate:,.0f} lines/s"
     table.add_row("since the start", f"{totals.events:,} events in {lines}")
