@@ -28,8 +28,8 @@
   {{ return({'relations': [target_relation]}) }}
 {%- endmaterialization %}
 
-{#- On DuckDB a view is replaced in one statement. dbt's own materialization creates it under another
-    name, renames it, and drops the one before: three times as much, for each of some thirty views. -#}
+{#- On DuckDB a view is replaced in one statement. dbt's own materialization creates it under
+    another name, renames it, and drops the one before: three times as much, for thirty views. -#}
 {% materialization view, adapter='duckdb' -%}
   {%- set existing = load_cached_relation(this) -%}
   {%- if existing is not none and not existing.is_view -%}
