@@ -40,15 +40,16 @@ class Build(Enum):
     """The choice of models is left to the pipeline."""
 
     DUE = "due"
-    """ALL in the first pass, then LIVE with each batch, and MARTS every MARTS_EVERY seconds or when
-    no rows have come for RESTING seconds. Where all models stand already, a first batch is shown by
-    LIVE, and ALL is built in the pass after it."""
+    """ALL in the first pass, then LIVE with each batch, and MARTS when no rows have come for
+    RESTING seconds. A busy stream builds MARTS every MARTS_EVERY seconds, less often where they
+    would take more than MARTS_SHARE of the time. Where all models stand already, a first batch is
+    shown by LIVE, and ALL is built in the pass after it."""
 
 
 _MARKED = "marts.live_sales"
 """The table whose comment says with which dbt project and settings all models were built."""
 
-MARTS_EVERY, RESTING = 10.0, 1.0
+MARTS_EVERY, MARTS_SHARE, RESTING = 10.0, 0.05, 1.0
 
 BACKLOG = 50_000
 """The number of lines that may wait in raw/ before the simulator pauses. Other producers never
@@ -102,6 +103,7 @@ class Pipeline:
             opened.callback(self._transformer.close)
             self._shows_first = self._is_built()
             self._marts_built: float | None = None
+            self._marts_pause = MARTS_EVERY
             self._marts_due = False
             self._last_rows = 0.0
             self._opened = opened.pop_all()
@@ -144,7 +146,7 @@ class Pipeline:
         elif self._marts_built is None:
             shows_first, self._shows_first = self._shows_first, False
             self._build(LIVE if shows_first and report.changes else ALL, report)
-        elif report.changes and time.monotonic() - self._marts_built < MARTS_EVERY:
+        elif report.changes and time.monotonic() - self._marts_built < self._marts_pause:
             self._build(LIVE, report)
         elif report.changes or (self._marts_due and self._is_resting()):
             self._build(MARTS, report)
@@ -182,6 +184,9 @@ class Pipeline:
         self._marts_due = select == LIVE
         if not self._marts_due:
             self._marts_built = time.monotonic()
+        if select == MARTS:
+            taken = report.seconds["transform"] + report.seconds["publish"]
+            self._marts_pause = max(MARTS_EVERY, taken / MARTS_SHARE)
 
     @contextmanager
     def _stage(self, name: str, seconds: dict[str, float]) -> Iterator[None]:
