@@ -101,7 +101,7 @@ class Pipeline:
             self._loader = Loader(self.lake, self.warehouse)
             self._transformer = Transformer(self.home)
             opened.callback(self._transformer.close)
-            self._shows_first = self._is_built()
+            self._is_first = True
             self._marts_built: float | None = None
             self._marts_pause = MARTS_EVERY
             self._marts_due = False
@@ -144,8 +144,9 @@ class Pipeline:
         if build is not Build.DUE:
             self._build(build, report)
         elif self._marts_built is None:
-            shows_first, self._shows_first = self._shows_first, False
-            self._build(LIVE if shows_first and report.changes else ALL, report)
+            shows_first = self._is_first and report.changes and self._is_built()
+            self._is_first = False
+            self._build(LIVE if shows_first else ALL, report)
         elif report.changes and time.monotonic() - self._marts_built < self._marts_pause:
             self._build(LIVE, report)
         elif report.changes or (self._marts_due and self._is_resting()):
