@@ -65,7 +65,7 @@ def test_little_address_space_and_few_files_suffice(home: Path) -> None:
     assert "80 accepted" in result.stdout and "checks hold" in result.stdout
 
 
-def test_memory_that_a_thread_does_not_get_is_one_line(home: Path, cli: Cli) -> None:
+def test_less_memory_than_the_least_is_one_line(home: Path, cli: Cli) -> None:
     """Exit 2, and with more memory the same command does it all."""
     result = limited(home, *RUN, RLIMIT_AS=600 * MIB)
     assert result.returncode == 2, result.stdout + result.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ def verb(
             try:
                 if (new_home := options.pop("new_home", None)) and home:
                     raise SettingsError("give the home either as FOLDER or with --home")
+                _require_address_space()
                 settings = Settings.from_environment(os.environ, new_home or home, given)
                 function(Platform.of(settings), **options)
                 sys.stdout.flush()
@@ -97,6 +99,17 @@ def say_other_versions(versions: Iterable[tuple[str, int]]) -> None:
             "'medallion rebuild' judges them by the rules of today",
             colour="yellow",
         )
+
+
+LEAST_ADDRESS_SPACE = 1 << 30
+"""Bytes below which libraries may end the process where they get no memory, without an error."""
+
+
+def _require_address_space() -> None:
+    """Raise MemoryError when this process may use too little memory (`ulimit -v`)."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
+        raise MemoryError(f"'ulimit -v' allows {allowed >> 20} MiB, and 1,024 are the least")
 
 
 _MENDABLE = (MedallionError, OSError, duckdb.Error, pa.ArrowException, MemoryError)
