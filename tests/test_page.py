@@ -297,10 +297,10 @@ def test_a_table_sorts_and_is_taken_away(browser: Browser, url: str) -> None:  #
 def test_an_address_that_cannot_be_used_is_said_on_the_page(browser: Browser, url: str) -> None:  # noqa: F811
     """In a sentence, above the page of what is left of the choice."""
     with page_of(browser, url, "/?period=fortnight&store=S999") as watched:
+        said = watched.page.get_by_test_id("stAlert")
+        expect(said.filter(has_text="period must be one of today, yesterday")).to_be_visible()
+        expect(said.filter(has_text="There is no store 'S999'")).to_be_visible()
         watched.page.wait_for_selector(REVENUE)
-        said = watched.page.get_by_test_id("stAlert").all_inner_texts()
-        assert any("period must be one of today, yesterday" in words for words in said)
-        assert any("There is no store 'S999'" in words for words in said)
 
 
 def test_a_home_of_the_simulator_has_something_to_compare(browser: Browser, url: str) -> None:  # noqa: F811

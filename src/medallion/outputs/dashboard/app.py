@@ -180,8 +180,13 @@ def choose(board: Board, now: datetime) -> Choice:
         category=said["category"],
         hour=chosen.hour if days == chosen.days else None,
     )
+    # Kept before it is sent: Streamlit may end this run there, and a next run that took the address
+    # for a new one would forget the problems.
+    said["address"] = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in choice.parameters().items()
+    }
     st.query_params.from_dict(choice.parameters())
-    said["address"] = {name: st.query_params.get_all(name) for name in st.query_params}
     return choice
 
 
