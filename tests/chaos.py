@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
@@ -39,7 +42,7 @@ EVERY = 64
 
 @dataclass(frozen=True)
 class Damage:
-    """One flipped byte of a file, or the length that is left of it."""
+    """One flipped byte of a file of a home, or the length that is left of it."""
 
     path: Path
     place: int
@@ -67,15 +70,16 @@ def damages(home: Path) -> Iterator[Damage]:
     folders = [home / "raw", home / "bronze", home / "gold" / current]
     paths = [p for folder in folders for p in sorted(folder.rglob("*")) if p.is_file()]
     for path in [*paths, home / "gold" / POINTER]:
-        size = path.stat().st_size
-        yield from (Damage(path, place) for place in range(size))
-        yield from (Damage(path, length, True) for length in range(0, size, EVERY))
+        size, name = path.stat().st_size, path.relative_to(home)
+        yield from (Damage(name, place) for place in range(size))
+        yield from (Damage(name, length, True) for length in range(0, size, EVERY))
 
 
 @contextmanager
-def damaged(damage: Damage) -> Iterator[None]:
+def damaged(home: Path, damage: Damage) -> Iterator[None]:
     """Damage a file while the block lasts; its time stays."""
-    path, stat = damage.path, damage.path.stat()
+    path = home / damage.path
+    stat = path.stat()
     data = path.read_bytes()
     times = (stat.st_atime_ns, stat.st_mtime_ns)
     path.write_bytes(damage.apply(data))
@@ -139,8 +143,19 @@ def try_all(home: Path, chosen: list[Damage]) -> dict[str, list[Damage]]:
     """Return the damages by verdict."""
     judge, verdicts = Judge(home), dict[str, list[Damage]]()
     for damage in chosen:
-        with damaged(damage):
+        with damaged(home, damage):
             verdicts.setdefault(judge.verdict(), []).append(damage)
+    return verdicts
+
+
+def try_on_all_cores(home: Path, chosen: list[Damage]) -> dict[str, list[Damage]]:
+    """Return the damages by verdict; each process damages a copy of the home."""
+    cores, verdicts = os.cpu_count() or 1, dict[str, list[Damage]]()
+    copies = [Path(shutil.copytree(home, home.with_name(f"home-{n}"))) for n in range(cores)]
+    with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
+        for answer in pool.map(try_all, copies, [chosen[n::cores] for n in range(cores)]):
+            for word, found in answer.items():
+                verdicts.setdefault(word, []).extend(found)
     return verdicts
 
 
@@ -148,7 +163,7 @@ def sample(home: Path, seed: int, count: int) -> list[Damage]:
     """Return damages drawn at random: as many of each folder."""
     folders: dict[str, list[Damage]] = {}
     for damage in damages(home):
-        kind = "/".join(damage.path.relative_to(home).parts[:2])
+        kind = "/".join(damage.path.parts[:2])
         folders.setdefault(kind, []).append(damage)
     chance = Random(seed)
     share = max(1, count // len(folders))
@@ -165,12 +180,12 @@ def run() -> int:
     with tempfile.TemporaryDirectory() as folder:
         small_home(home := Path(folder) / "home")
         chosen = sample(home, 7, int(sys.argv[1])) if len(sys.argv) > 1 else [*damages(home)]
-        verdicts = try_all(home, chosen)
+        verdicts = try_on_all_cores(home, chosen)
     silent = [d for word, ds in verdicts.items() if word not in ("named", "harmless") for d in ds]
     for word, found in sorted(verdicts.items()):
         print(f"{word:<15} {len(found):>8,}")
     for damage in silent[:20]:
-        print(f"  {damage.path.name} at byte {damage.place:,}, cut: {damage.is_cut}")
+        print(f"  {damage.path} at byte {damage.place:,}, cut: {damage.is_cut}")
     print(f"{len(chosen):,} damages in {time.monotonic() - started:,.0f} s")
     return bool(silent)
 
