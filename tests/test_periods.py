@@ -209,6 +209,25 @@ def test_yen_have_no_decimals_and_the_nameless_show_their_id(yen_shop: Path) -> 
     assert {row.values[0] for row in stores.rows} == {"S1", "S2", "S3"}
 
 
+def test_a_period_without_sales_before_it_is_compared_with_nothing(yen_shop: Path) -> None:
+    """What was sold before the data begin is not known: no 0, no line and no change stands for it,
+    and a sentence says so once."""
+    board = Board(PublishedSnapshots(yen_shop).read())
+    for view in ("sales", "stores", "products", "hours"):
+        first = Choice(view=view, period="range", days=Period(date(2024, 1, 1), date(2024, 3, 31)))
+        seen = view_of(board, first)
+        assert "nothing was sold then, there is nothing to compare" in seen.when
+        assert not {column.label for table in seen.tables for column in table.columns} & {
+            "Before", "Change %", "Same store",
+        }  # fmt: skip
+        for word in ("before", "Before", "Same-store growth", 'class="then"'):
+            assert word not in seen.html, (view, word)
+        later = first.but(days=Period(date(2024, 4, 1), date(2024, 6, 30)))
+        seen = view_of(board, later)
+        assert "nothing to compare" not in seen.when
+        assert view == "hours" or "Change %" in {c.label for t in seen.tables for c in t.columns}
+
+
 def test_what_is_taken_away_is_what_is_seen(yen_shop: Path) -> None:
     """The rows in the order seen, with the digits of the currency, and nothing that a spreadsheet
     would run."""

@@ -81,6 +81,11 @@ class PeriodSales:
         history: sales_hourly_product of at least the two periods, as SQL.
         choice: the period and the filters.
         today: the newest day with sales.
+
+    Attributes:
+        period: the days of the choice.
+        compared: the days that they are compared with.
+        days_now, days_before: how many days of each have sales.
     """
 
     def __init__(
@@ -127,6 +132,10 @@ class PeriodSales:
                 is_before=True, join=clock, until=until, **before
             )
         db.execute(f"CREATE OR REPLACE TEMP TABLE sales AS {query}", values)
+        ((self.days_now, self.days_before),) = db.execute(
+            "SELECT count(DISTINCT sales_date) FILTER (NOT is_before), "
+            "count(DISTINCT sales_date) FILTER (is_before) FROM sales"
+        ).fetchall()
         self._sums = ", ".join(
             (
                 *(f"coalesce(sum({name}), 0) AS {name}" for name in ("transactions", *COUNTS)),
@@ -138,6 +147,11 @@ class PeriodSales:
                 ),
             )
         )
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there is something to compare with: nothing sold is unknown sales, not 0."""
+        return self.days_before > 0
 
     def total(self) -> Entry:
         """Return all sales of the two periods."""
@@ -161,14 +175,6 @@ class PeriodSales:
             return self._entries(column, order=order)
         return self._entries(column, f"{named} AS named", f"{dimension}_name", note or "", order)
 
-    def days_with_sales(self) -> tuple[int, int]:
-        """Return the days with sales in the period, and in the one of comparison."""
-        ((now, before),) = self._db.execute(
-            "SELECT count(DISTINCT sales_date) FILTER (NOT is_before), "
-            "count(DISTINCT sales_date) FILTER (is_before) FROM sales"
-        ).fetchall()
-        return int(now), int(before)
-
     def series(self) -> list[tuple[Period, int | None, Entry]]:
         """Return the sales of each bar of the period: its days, its hour, and both sums.
 
@@ -179,7 +185,7 @@ class PeriodSales:
             hours = {int(entry.key): entry for entry in self._entries("sales_hour")}
             return [(self.period, h, hours.get(h, _empty(str(h)))) for h in range(24)]
         days = {int(entry.key): entry for entry in self._entries("day")}
-        longest = max(self.period.days, self.compared.days if self.compared else 0)
+        longest = max(self.period.days, self.compared.days if self.compared and self.is_compared else 0)
         shown = Period(self.period.first, self.period.first + timedelta(days=longest - 1))
         return [
             (part, None, _added(str(part.first), self._days_of(part, days)))

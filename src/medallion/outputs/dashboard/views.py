@@ -125,11 +125,10 @@ def _when(sales: PeriodSales) -> str:
     if before is None:
         return f"{shown} · compared with nothing"
     same = ", to the same hour" if sales.is_open else ""
-    now_days, days = sales.days_with_sales()
-    scant = ""
+    scant, days = "", sales.days_before
     if not days:
         scant = ": nothing was sold then, there is nothing to compare"
-    elif days * 2 < now_days:
+    elif days * 2 < sales.days_now:
         scant = f", of which only {text.counted(days, 'day')} had sales"
     return f"{shown} · compared with {text.days(before.first, before.last)}{same}{scant}"
 
@@ -146,7 +145,6 @@ def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
         cards.raw(_series(cards, choice, sales, series, board.currency))
     if stores:
         cards.table(table_of(stores, choice, board.currency, most=10), "full", "the worst first")
-    had_sales = bool(sales.days_with_sales()[1])
     lists = (
         ("categories", "Category", "transactions"),
         ("products", "Product", "units_sold"),
@@ -156,8 +154,8 @@ def _sales(board: Board, choice: Choice, sales: PeriodSales) -> View:
         metrics = (count, NET, "reporting_gross_margin_rate")
         entries = sales.by(label.lower())
         table = _list(key, label, entries, metrics, choice, sales, board.currency)
-        cards.table(table, "half" if had_sales or key != "stores" else "full")
-    if had_sales:
+        cards.table(table, "half" if sales.is_compared or key != "stores" else "full")
+    if sales.is_compared:
         cards.table(_movers(sales, board.currency), "half", "change of net sales")
     return cards.view
 
@@ -173,7 +171,7 @@ def _stores(board: Board, choice: Choice, sales: PeriodSales) -> View:
         "reporting_return_rate",
     )
     table = _list("stores", "Store", entries, metrics, choice, sales, board.currency, most=500)
-    if sales.compared:
+    if sales.is_compared:
         of_same = [entry for entry in entries if entry.key in same]
         now, before = (
             _known_sum([getattr(entry, side)(NET) for entry in of_same])
@@ -682,21 +680,21 @@ def _series(
         short = f"{hour:02}" if hour is not None else f"{part.first.day} {part.first:%b}"
         link = "" if is_after else choice.of_days(part, hour).link
         now = None if is_after else entry.value(NET)
-        before = entry.previous(NET)
+        before = entry.previous(NET) if sales.is_compared else None
         bars.append(
             Bar(f"{part.first}" if hour is None else str(hour), label, short, now, before, link)
         )
         values = (label, entry.value("transactions"), now, before, entry.change(NET))
-        rows.append(Row(label, values if sales.compared else values[:3], link=link))
+        rows.append(Row(label, values if sales.is_compared else values[:3], link=link))
     title = f"Net sales by {sales.grain}"
     columns = [Column("time", sales.grain.title()), MEASURES["transactions"], MEASURES[NET]]
-    if sales.compared:
+    if sales.is_compared:
         columns += [Column("before", "Before", "money"), Column("change", "Change %", "change")]
     table = Table(f"by_{sales.grain}", title, columns, rows, currency, most=60)
     cards.tables.append(table)
     name = "a year before" if choice.compare == LAST_YEAR else "before"
-    drawn = chart(title, bars, currency, name if sales.compared else "")
-    small = f"the line is {COMPARISONS[choice.compare].lower()}" if sales.compared else ""
+    drawn = chart(title, bars, currency, name if sales.is_compared else "")
+    small = f"the line is {COMPARISONS[choice.compare].lower()}" if sales.is_compared else ""
     return card(title, drawn, "full", small)
 
 
@@ -737,14 +735,14 @@ def _list(
 ) -> Table:
     """Return a table of the parts of the sales, with the change of one metric."""
     columns = [Column(label.lower(), label), *(MEASURES[metric] for metric in metrics)]
-    if sales.compared:
+    if sales.is_compared:
         columns.append(Column("change", "Change %", "change"))
     rows = []
     for entry in entries:
         values: list[Any] = [entry.name, *(entry.value(metric) for metric in metrics)]
         if label == "Category":
             values[0] = text.named(entry.name, NO_CATEGORY)
-        if sales.compared:
+        if sales.is_compared:
             values.append(entry.change(compare))
         note = entry.note or (entry.key if entry.key != entry.name and label == "Store" else "")
         link = _link(label, entry.key, choice) if entry.key != OTHERS else ""
