@@ -91,17 +91,19 @@ changed as (
 ),
 
 {% endif -%}
-described as (
+told as (
 
     select *
     from descriptions
     {% if is_incremental() %}
     where {{ key }} in (select {{ key }} from changed)
     {% endif %}
-    qualify row_number() over (
-        partition by {{ key }}{{ ', ts' if keeps_history }}
-        order by ts desc, ingested_at desc, source_file desc, source_line desc, load_seq desc
-    ) = 1
+
+),
+
+described as (
+
+    {{ latest_descriptions('told', [key, 'ts'] if keeps_history else [key], attributes) }}
 
 ),
 

@@ -2,7 +2,7 @@
 
 {#- The store-local days that a run builds: in an increment the changed ones, else all. Reads
     `lines`, and what changed_local_days reads. -#}
-{% macro rebuilt_days(relation, lines='sales_lines') -%}
+{% macro rebuilt_days(relation, lines) -%}
 {% if is_incremental() -%}
 {{ changed_local_days(relation) }}
 {%- else -%}
@@ -17,17 +17,34 @@ where sales_date in (select sales_date from days)
 {%- endif %}
 {%- endmacro %}
 
-{#- The ids of the first sold line of each basket, or of each category of a basket, as
-    first_event_id. Reads `lines`, as sales_lines yields them. Numbering the lines by a window
-    function takes three times as long.
+{#- Lines, as sales_lines yields them, and whether a basket counts in each: it counts in the row of
+    its first sold line, so that transactions add up over times, stores and products. For each of
+    its categories it counts in the row of the first line of that category.
 
     Args:
-        basket: the columns that all lines of one have in common. -#}
-{% macro first_lines(basket, lines='lines') -%}
-select min_by(event_id, {{ in_order('ts', 'event_id') }}) as first_event_id
+        lines: the CTE of the lines.
+        basket: the columns that all lines of a basket have in common. -#}
+{% macro counted_lines(lines, basket) -%}
+select
+        {{ lines }}.*,
+        first_of_baskets.first_event_id is not null as is_first_of_basket,
+        first_of_categories.first_event_id is not null as is_first_of_category
     from {{ lines }}
-    where not is_return
-    group by {{ basket }}
+    left join (
+        {{ first_lines(lines, basket) }}
+    ) as first_of_baskets on {{ lines }}.event_id = first_of_baskets.first_event_id
+    left join (
+        {{ first_lines(lines, basket ~ ', category') }}
+    ) as first_of_categories on {{ lines }}.event_id = first_of_categories.first_event_id
+{%- endmacro %}
+
+{#- The ids of the first sold line of each basket. Numbering the lines by a window function takes
+    three times as long. -#}
+{% macro first_lines(lines, basket) -%}
+select min_by(event_id, {{ in_order('ts', 'event_id') }}) as first_event_id
+        from {{ lines }}
+        where not is_return
+        group by {{ basket }}
 {%- endmacro %}
 
 {#- The additive measures, summed from lines. -#}

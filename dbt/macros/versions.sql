@@ -26,3 +26,48 @@ select
         on {{ staged }}.source_file = superseded.source_file
         and {{ staged }}.ingested_at = superseded.ingested_at
 {%- endmacro %}
+
+{#- The last arrival of several descriptions of the same `keys`, with the load_seq of the load since
+    which it says the same in `attributes`. What is described again in the same words stays as old
+    as it is, so that nothing that was built with it is built again. `rows` is a relation with ts
+    and the columns of an arrival. -#}
+{% macro latest_descriptions(rows, keys, attributes) -%}
+{%- set keys = keys | join(', ') -%}
+{%- set newest_first -%}
+over (
+                    partition by {{ keys }}
+                    order by
+                        ts desc, ingested_at desc, source_file desc, source_line desc, load_seq desc
+                )
+{%- endset -%}
+select
+    * exclude (load_seq, place, other_seq, last_other_seq, same_since),
+    coalesce(same_since, load_seq) as load_seq
+from (
+    select
+        *,
+        min(case when load_seq > last_other_seq then load_seq end) over (partition by {{ keys }})
+            as same_since
+    from (
+        select
+            *,
+            max(other_seq) over (partition by {{ keys }}) as last_other_seq
+        from (
+            select
+                *,
+                row_number() {{ newest_first }} as place,
+                case
+                    when false
+                        {%- for attribute in attributes %}
+                        or {{ attribute }} is distinct from
+                            first_value({{ attribute }}) {{ newest_first }}
+                        {%- endfor %}
+                        then load_seq
+                    else 0
+                end as other_seq
+            from {{ rows }}
+        ) as compared
+    ) as dated
+) as since
+where place = 1
+{%- endmacro %}

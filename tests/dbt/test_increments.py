@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 
 from tests.conftest import Cli, drop, event
 
+Query = Callable[[Path, str], list[dict[str, Any]]]
 HISTORY = 60_000
 COMPUTED_ANEW = {"dim_fx_rates"}
 """Models whose increment reads all of history on purpose: its currency, and when it came."""
 
+DESCRIPTIONS = ("stores", "products", "fx_rates")
 NARROW = {"event_bucket", "event_key", "dt", "ts", "load_seq"}
 NARROW |= {"basket_id", "store_id", "product_id"}
 """Columns of silver that an increment may look through, to find the rows that it needs."""
@@ -25,7 +28,7 @@ NARROW |= {"basket_id", "store_id", "product_id"}
 @pytest.fixture(name="home", scope="module")
 def home_fixture(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     """A home with history, of which every incremental model was built by an increment, and a new
-    load that no model has seen yet."""
+    load that no model has seen yet; each describes all stores, products and rates again."""
     home = tmp_path_factory.mktemp("increments")
     assert cli(home, "run", "--events", str(HISTORY)).exit_code == 0
     for number, verbs in enumerate((["run"], ["clean", "load"])):
@@ -34,10 +37,32 @@ def home_fixture(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
             f"late{number}.ndjson",
             event(event_id=f"late-{number}", ts=f"{datetime.now(UTC)}"),
         )
+        for described in DESCRIPTIONS:
+            for path in sorted((home / "raw" / described).glob("year=*/**/*.zst")):
+                shutil.copy(path, home / "raw" / described / f"again{number}-{path.name}")
         for verb in verbs:
             options = ["--events", "0"] if verb == "run" else []
             assert cli(home, verb, *options).exit_code == 0
     return home
+
+
+@pytest.mark.parametrize(
+    ("feed", "dimension"),
+    [("stores", "dim_stores"), ("products", "dim_products"), ("fx_rates", "dim_fx_rates")],
+)
+def test_what_is_described_again_is_not_new(
+    home: Path, query: Query, feed: str, dimension: str
+) -> None:
+    """Else a producer that repeats its lists at each start has all of history built again."""
+    described = "" if feed == "fx_rates" else "WHERE is_described"
+    (row,) = query(
+        home,
+        f"SELECT count(*) AS told, count(DISTINCT load_seq) AS loads, min(load_seq) AS first, "
+        f"(SELECT max(load_seq) FROM marts.{dimension} {described}) AS newest "
+        f"FROM staging.{feed}",
+    )
+    assert row["told"] > 20 and row["loads"] == 3
+    assert row["newest"] == row["first"]
 
 
 def test_an_increment_reads_no_history(home: Path) -> None:

@@ -173,34 +173,18 @@ minutes as (
 
 known as {{ materialized() }} (
 
-    {{ sales_lines('lines') }}
-
-),
-
--- A basket counts in the row of its first line, so that transactions add up over minutes, stores
--- and products. For each of its categories it counts in the row of the first line of that category.
-first_of_baskets as (
-
-    {{ first_lines('utc_date, store_id, currency, basket_id', 'known') }}
-
-),
-
-first_of_categories as (
-
-    {{ first_lines('utc_date, store_id, currency, basket_id, category', 'known') }}
+    select
+        sales_lines.*,
+        {{ dbt.date_trunc('minute', 'ts') }} as minute_at
+    from (
+        {{ sales_lines('lines') }}
+    ) as sales_lines
 
 ),
 
 counted as (
 
-    select
-        known.*,
-        {{ dbt.date_trunc('minute', 'known.ts') }} as minute_at,
-        first_of_baskets.first_event_id is not null as is_first_of_basket,
-        first_of_categories.first_event_id is not null as is_first_of_category
-    from known
-    left join first_of_baskets on known.event_id = first_of_baskets.first_event_id
-    left join first_of_categories on known.event_id = first_of_categories.first_event_id
+    {{ counted_lines('known', 'utc_date, store_id, currency, basket_id') }}
 
 ),
 

@@ -126,28 +126,25 @@ chosen as (
 
 ),
 
--- Of several rates of the same time the last arrival counts.
+latest as (
+
+    {{ latest_descriptions('fx_rates', ['currency', 'reporting_currency', 'ts'], ['rate']) }}
+
+),
+
 rates as (
 
     select
-        fx_rates.*,
+        latest.*,
         case
             when withdrawn.withdrawn_seq > chosen.load_seq then withdrawn.withdrawn_seq
             else chosen.load_seq
         end as chosen_seq
-    from fx_rates
+    from latest
     inner join chosen
-        on fx_rates.reporting_currency = chosen.currency
-        and fx_rates.currency <> chosen.currency
-    left join withdrawn on fx_rates.currency = withdrawn.currency
-    qualify row_number() over (
-        partition by fx_rates.currency, fx_rates.ts
-        order by
-            fx_rates.ingested_at desc,
-            fx_rates.source_file desc,
-            fx_rates.source_line desc,
-            fx_rates.load_seq desc
-    ) = 1
+        on latest.reporting_currency = chosen.currency
+        and latest.currency <> chosen.currency
+    left join withdrawn on latest.currency = withdrawn.currency
 
 ),
 

@@ -152,30 +152,9 @@ lines as {{ materialized() }} (
 
 ),
 
--- A basket counts in the row of its first line, so that transactions add up over hours, stores and
--- products. For each of its categories it counts in the row of the first line of that category.
-first_of_baskets as (
-
-    {{ first_lines('sales_date, store_id, currency, basket_id') }}
-
-),
-
-first_of_categories as (
-
-    {{ first_lines('sales_date, store_id, currency, basket_id, category') }}
-
-),
-
 counted as (
 
-    select
-        lines.*,
-        {{ dbt.date_trunc('month', 'lines.sales_date') }} as month_start,
-        first_of_baskets.first_event_id is not null as is_first_of_basket,
-        first_of_categories.first_event_id is not null as is_first_of_category
-    from lines
-    left join first_of_baskets on lines.event_id = first_of_baskets.first_event_id
-    left join first_of_categories on lines.event_id = first_of_categories.first_event_id
+    {{ counted_lines('lines', 'sales_date, store_id, currency, basket_id') }}
 
 ),
 
@@ -183,7 +162,7 @@ totals as (
 
     select
         sales_date,
-        cast(month_start as date) as sales_month,
+        cast({{ dbt.date_trunc('month', 'sales_date') }} as date) as sales_month,
         sales_hour,
         store_id,
         product_id,
@@ -202,7 +181,6 @@ totals as (
     {% endif %}
     group by
         sales_date,
-        month_start,
         sales_hour,
         store_id,
         product_id,

@@ -66,7 +66,7 @@ def live_view(console: Console, home: Path) -> Iterator[Callable[[BatchReport], 
     """
     totals = _Totals()
     if not console.is_terminal:
-        console.print(f"{_clock()}  starting; a start builds every model")
+        console.print(f"{_clock()}  starting; every model is built once")
         yield _lines(console, totals, home)
         return
     started = time.monotonic()
