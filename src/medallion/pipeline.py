@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from medallion.cleaning import plain
 from medallion.contract import PURCHASES
@@ -37,13 +38,15 @@ are built when a stream starts and ends, and by every `run` and `transform`."""
 
 
 class Build(Enum):
-    """The choice of models is left to the pipeline."""
+    """What is built when no models are named."""
+
+    NOTHING = "nothing"
 
     DUE = "due"
     """ALL in the first pass, then LIVE with each batch, and MARTS when no rows have come for
     RESTING seconds. A busy stream builds MARTS every MARTS_EVERY seconds, less often where they
-    would take more than MARTS_SHARE of the time. Where all models stand already, a first batch is
-    shown by LIVE, and ALL is built in the pass after it."""
+    would take more than MARTS_SHARE of the time. Where all models stand already, the first batches
+    are shown by LIVE, and ALL is built MARTS_EVERY seconds after the start."""
 
 
 _MARKED = "marts.live_sales"
@@ -101,8 +104,8 @@ class Pipeline:
             self._loader = Loader(self.lake, self.warehouse)
             self._transformer = Transformer(self.home)
             opened.callback(self._transformer.close)
-            self._is_first = True
             self._marts_built: float | None = None
+            self._all_due = time.monotonic() + (MARTS_EVERY if self._is_built() else 0)
             self._marts_pause = MARTS_EVERY
             self._marts_due = False
             self._last_rows = 0.0
@@ -141,18 +144,24 @@ class Pipeline:
         report = BatchReport(cleaned, loaded, seconds=seconds, events=events)
         if report.changes:
             self._last_rows = time.monotonic()
-        if build is not Build.DUE:
-            self._build(build, report)
-        elif self._marts_built is None:
-            shows_first = self._is_first and report.changes and self._is_built()
-            self._is_first = False
-            self._build(LIVE if shows_first else ALL, report)
-        elif report.changes and time.monotonic() - self._marts_built < self._marts_pause:
-            self._build(LIVE, report)
-        elif report.changes or (self._marts_due and self._is_resting()):
-            self._build(MARTS, report)
+        due = self._due(report) if build is Build.DUE else build
+        if due is not Build.NOTHING:
+            self._build(due, report)
         shorten_log(self.home, self.warehouse)
         return report
+
+    def _due(self, report: BatchReport) -> str | Literal[Build.NOTHING] | None:
+        """Return the models to build after a batch."""
+        now = time.monotonic()
+        if self._marts_built is None:
+            if now >= self._all_due:
+                return ALL
+            return LIVE if report.changes else Build.NOTHING
+        if report.changes and now - self._marts_built < self._marts_pause:
+            return LIVE
+        if report.changes or (self._marts_due and self._is_resting()):
+            return MARTS
+        return Build.NOTHING
 
     def _mark(self) -> str:
         return f"built by {self._transformer.digest()} with {self._platform.reporting}"

@@ -114,7 +114,7 @@ def _table(totals: _Totals, home: Path, running: float) -> Table:
     if fresh.state.lamp in ("late", "bad"):
         table.add_row("", fresh.reason)
     if not totals.last:
-        table.add_row("starting", f"for {running:.0f} s; a start builds every model")
+        table.add_row("starting", f"for {running:.0f} s; every model is built once")
         return table
     lines = f"{totals.lines:,} lines of all feeds, {totals.rate:,.0f} lines/s"
     table.add_row("since the start", f"{totals.events:,} events in {lines}")

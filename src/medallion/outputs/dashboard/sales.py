@@ -185,7 +185,9 @@ class PeriodSales:
             hours = {int(entry.key): entry for entry in self._entries("sales_hour")}
             return [(self.period, h, hours.get(h, _empty(str(h)))) for h in range(24)]
         days = {int(entry.key): entry for entry in self._entries("day")}
-        longest = max(self.period.days, self.compared.days if self.compared and self.is_compared else 0)
+        longest = self.period.days
+        if self.compared and self.is_compared:
+            longest = max(longest, self.compared.days)
         shown = Period(self.period.first, self.period.first + timedelta(days=longest - 1))
         return [
             (part, None, _added(str(part.first), self._days_of(part, days)))
