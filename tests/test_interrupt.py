@@ -138,7 +138,7 @@ def test_workers_of_the_cleaner_end_too(tmp_path: Path, cli: Cli) -> None:
         drop(tmp_path, f"{name}.json", *(line.replace("e", name, 1) for line in lines))
     outcome = interrupted(tmp_path, "clean", when=once(tmp_path / ".scratch"))
     assert_one_line(outcome)
-    assert_one_line(interrupted(tmp_path, "clean", when=after(2)))
+    assert_one_line(interrupted(tmp_path, "clean", when=once(tmp_path / "bronze" / "receipts")))
     assert cli(tmp_path, "clean").exit_code == 0
 
 
