@@ -145,7 +145,9 @@ class Pipeline:
         if report.changes:
             self._last_rows = time.monotonic()
         due = self._due(report) if build is Build.DUE else build
-        if due is not Build.NOTHING:
+        if due is Build.NOTHING:
+            self._transformer.prepare()  # Now nobody waits.
+        else:
             self._build(due, report)
         shorten_log(self.home, self.warehouse)
         return report

@@ -57,6 +57,10 @@ class Transformer:
         self.progress = progress or (lambda _: None)
         """Hears what is being built."""
 
+    def prepare(self) -> None:
+        """Import dbt and read the project, which takes a second or two; later calls do nothing."""
+        self._parsed()
+
     def require(self, select: str | None) -> None:
         """Raise SettingsError when a word of `select` selects no model."""
         for word in (select or "").split():
