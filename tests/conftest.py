@@ -23,6 +23,8 @@ from medallion.platforms.local import LocalLake
 from medallion.simulation import SimulationOptions, simulate
 
 ROOT = Path(__file__).parents[1]
+ENDLESS = "SELECT sum(range % 7) FROM range(1000000000000000)"
+"""A query that takes time, and no memory."""
 Cli = Callable[..., Result]
 
 

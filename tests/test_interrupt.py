@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Cli, drop, event
+from tests.conftest import ENDLESS, ROOT, Cli, drop, event
 from tests.processes import free_port
 
-ENDLESS = "SELECT sum(range % 7) FROM range(1000000000000000)"
 MOST_SECONDS = 3
 
 

@@ -25,7 +25,7 @@ from medallion.platforms.questions import server
 from medallion.platforms.questions.address import SOCKET
 from medallion.platforms.questions.client import held_warehouse
 from medallion.settings import Settings
-from tests.conftest import Cli, medallion
+from tests.conftest import ENDLESS, Cli, medallion
 from tests.test_doors import ATTEMPTS
 
 TYPES = """
@@ -154,9 +154,6 @@ def test_a_client_sees_one_snapshot(tmp_path: Path) -> None:
             assert first.execute(count).fetchall() == [(1,)]
         with platform.reader() as second:
             assert second.execute(count).fetchall() == [(2,)]
-
-
-ENDLESS = "SELECT sum(range % 7) FROM range(1000000000000000)"
 
 
 @pytest.mark.parametrize(

@@ -342,8 +342,7 @@ class Loader:
         that a new warehouse refuses.
         """
         names = ", ".join(RECEIPT)
-        checked = pa.concat_tables(delivery.contents for delivery in batch)
-        self._db.register("checked", checked)
+        self._db.register("checked", pa.concat_tables(delivery.contents for delivery in batch))
         self._db.execute(
             f"INSERT INTO staging.receipts ({names}, bronze_file, load_seq, loaded_at) "
             f"SELECT {names}, bronze_file, $seq, $now FROM checked",
