@@ -157,6 +157,8 @@ def processes(folder: Path) -> Iterator[Processes]:
     """Start the server of forks with the shim, which needs a C compiler."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "src")))
     environment = os.environ | {"LD_PRELOAD": str(preloadable(SHIM)), "PYTHONPATH": path}
+    # What killed forks leave of their semaphores is removed in the end, with a warning.
+    environment["PYTHONWARNINGS"] = "ignore::UserWarning:multiprocessing.resource_tracker"
     command = [sys.executable, "-m", "tests.crashes.server"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
