@@ -103,6 +103,7 @@ class Pipeline:
             self._sweep = Sweep(self.lake)
             self._loader = Loader(self.lake, self.warehouse)
             self._transformer = Transformer(self.home)
+            self._transformer.prepare()
             opened.callback(self._transformer.close)
             self._marts_built: float | None = None
             self._all_due = time.monotonic() + (MARTS_EVERY if self._is_built() else 0)
@@ -145,9 +146,7 @@ class Pipeline:
         if report.changes:
             self._last_rows = time.monotonic()
         due = self._due(report) if build is Build.DUE else build
-        if due is Build.NOTHING:
-            self._transformer.prepare()  # Now nobody waits.
-        else:
+        if due is not Build.NOTHING:
             self._build(due, report)
         shorten_log(self.home, self.warehouse)
         return report

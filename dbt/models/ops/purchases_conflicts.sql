@@ -10,22 +10,34 @@ silver as (
 
     select * from {{ ref('silver') }}
 
+),
+
+-- Few events have copies. Only these are compared in all their fields.
+pairs as {{ materialized() }} (
+
+    select * from {{ ref('purchases_duplicates') }}
+
 )
 
 select
-    copies.event_id,
-    copies.source_file,
-    copies.source_line,
-    copies.ingested_at,
-    kept.source_file as kept_source_file,
-    kept.source_line as kept_source_line,
-    kept.ingested_at as kept_ingested_at
+    pairs.event_id,
+    pairs.source_file,
+    pairs.source_line,
+    pairs.ingested_at,
+    pairs.kept_source_file,
+    pairs.kept_source_line,
+    pairs.kept_ingested_at
     {%- for field in payload() %},
     copies.{{ field }},
     kept.{{ field }} as kept_{{ field }}
     {%- endfor %}
-from bronze as copies
-inner join silver as kept on copies.event_id = kept.event_id
+from pairs
+inner join bronze as copies
+    on pairs.event_id = copies.event_id
+    and pairs.source_file = copies.source_file
+    and pairs.source_line = copies.source_line
+    and pairs.ingested_at = copies.ingested_at
+inner join silver as kept on pairs.event_id = kept.event_id
 where {{ corrected('copies.') }} = {{ corrected('kept.') }}
     and (
         false

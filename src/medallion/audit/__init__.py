@@ -22,9 +22,13 @@ from medallion.audit.snapshots import snapshot_check
 from medallion.audit.values import value_check
 from medallion.layers.quarantine import rejected_counts
 from medallion.platforms.lake import Lake
-from medallion.platforms.warehouse import Warehouse, relations
+from medallion.platforms.warehouse import Warehouse, relations, side_by_side
 
 __all__ = ["AuditReport", "Check", "audit", "warehouse_checks"]
+
+
+_Found = tuple[list[Check], dict[str, int]]
+"""Checks, and what waits."""
 
 
 @dataclass
@@ -60,11 +64,20 @@ def audit(
         chance: draws the sample of lines whose values are compared; None compares all.
         progress: called with the key of each raw object.
     """
-    report, sound = AuditReport(rejected=rejected_counts(lake, warehouse)), list[str]()
-    report.checks += raw_checks(lake, warehouse, report.waiting, sound, progress)
-    report.checks.append(value_check(lake, warehouse, sound, chance))
-    report.checks += bronze_checks(lake, warehouse, report.waiting)
-    report.checks += warehouse_checks(warehouse, report.waiting)
+    report = AuditReport(rejected=rejected_counts(lake, warehouse))
+
+    def from_raw(db: Warehouse) -> _Found:
+        waiting, sound = dict[str, int](), list[str]()
+        checks = [*raw_checks(lake, db, waiting, sound, progress)]
+        return [*checks, value_check(lake, db, sound, chance)], waiting
+
+    def from_bronze(db: Warehouse) -> _Found:
+        waiting = dict[str, int]()
+        return [*bronze_checks(lake, db, waiting), *warehouse_checks(db, waiting)], waiting
+
+    for checks, waiting in side_by_side(warehouse, from_raw, from_bronze):
+        report.checks += checks
+        report.waiting |= waiting
     if home and (published := snapshot_check(home, report.waiting)):
         report.checks.append(published)
     report.checks.sort(key=lambda check: check.promise)

@@ -36,7 +36,13 @@ from medallion.platforms.home import BESIDE, REPLACED, swap
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import WAREHOUSE_FILE, literal, open_warehouse, warehouse_path
+from medallion.platforms.warehouse import (
+    WAREHOUSE_FILE,
+    keep_memory,
+    literal,
+    open_warehouse,
+    warehouse_path,
+)
 from medallion.settings import Reporting
 
 _LAYERS = {
@@ -200,6 +206,7 @@ def build(
     progress: Callable[[str], None] = lambda _: None,
 ) -> Built:
     """Fill the empty warehouse in the folder `beside` from bronze, and audit it."""
+    keep_memory(warehouse)
     take_over(warehouse, reporting)
     progress("loading")
     loaded = Loader(lake, warehouse).load()

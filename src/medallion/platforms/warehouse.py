@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 
@@ -15,6 +16,7 @@ from medallion.errors import WarehouseBusy, WarehouseError
 from medallion.platforms.local import sync
 from medallion.platforms.questions.rules import RELATIONS_ONLY, require_question
 
+T = TypeVar("T")
 WAREHOUSE_FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 """The search path for unqualified names."""
@@ -27,6 +29,8 @@ _REMEDY = (
     "from bronze"
 )
 _ROWS_AT_A_TIME = 5_000
+# DuckDB would draw its progress on standard output, in the middle of the rows.
+_OF_A_CONNECTION = ("TimeZone = 'UTC'", "enable_progress_bar = false")
 _EXTENSIONS = ("autoinstall_known_extensions", "autoload_known_extensions")
 _SEALED = (
     "enable_external_access = false",
@@ -142,6 +146,25 @@ def relations(warehouse: Warehouse) -> set[str]:
     return {f"{schema}.{name}" for schema, name in named.fetchall()}
 
 
+def side_by_side(warehouse: Warehouse, *parts: Callable[[Warehouse], T]) -> list[T]:
+    """Return the results of parts that only read: each in a thread, with a connection of its own.
+
+    Where there is one connection and no more, they run one after another.
+    """
+    if not isinstance(warehouse, duckdb.DuckDBPyConnection):
+        return [part(warehouse) for part in parts]
+    connections = [_another(warehouse) for _ in parts]
+    with ThreadPoolExecutor(len(parts)) as threads:
+        return [*threads.map(lambda part, own: part(own), parts, connections)]
+
+
+def _another(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    other = connection.cursor()
+    for setting in _OF_A_CONNECTION:
+        other.execute(f"SET {setting}")
+    return other
+
+
 def warehouse_path(home: Path) -> Path:
     """Return the path of the warehouse of a home."""
     return home.absolute() / WAREHOUSE_FILE
@@ -166,9 +189,8 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
     except duckdb.Error as error:
         raise _why(path, str(error)) from error
     try:
-        connection.execute("SET TimeZone = 'UTC'")
-        # DuckDB would draw its progress on standard output, in the middle of the rows.
-        connection.execute("SET enable_progress_bar = false")
+        for setting in _OF_A_CONNECTION:
+            connection.execute(f"SET {setting}")
         # A checkpoint in the middle of a micro-batch takes longer than the batch.
         connection.execute("SET wal_autocheckpoint = '1GB'")
         # Other processes ask here: no name may mean a variable of this program or an extension,
@@ -183,6 +205,14 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
         yield connection
     finally:
         connection.close()
+
+
+def keep_memory(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let DuckDB keep up to 2 GiB that it has freed, for a process that ends when it is done.
+
+    To give memory back to the system and to take it again costs a twentieth of a long run.
+    """
+    connection.execute("SET block_allocator_memory = '2GiB'")
 
 
 @contextmanager

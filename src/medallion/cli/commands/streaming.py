@@ -41,6 +41,7 @@ from medallion.operations.status import layers, reporting_currency, revenue_by_d
 from medallion.outputs.dashboard.server import Served, dashboard
 from medallion.pipeline import ALL, BatchReport, Pipeline, open_pipeline, stream
 from medallion.platforms.platform import Platform
+from medallion.platforms.warehouse import keep_memory
 from medallion.process import NOTHING_LOST, Duration, current_ending, exit_when_stopped
 from medallion.simulation import Producer, SimulationOptions, calm_tick, simulate
 
@@ -90,6 +91,7 @@ def run(
     if not events and not platform.snowflake:
         platform.require_existing()
     with open_pipeline(platform, say_aside) as pipeline, progress("starting") as tell:
+        keep_memory(pipeline.warehouse)
         if events:
             options = SimulationOptions(events=events, seed=seed, faults=faults, targets=targets)
             answers = platform.home / "answer_key"
