@@ -33,8 +33,7 @@ totals as (
     select
         dt,
         currency,
-        cast(count(distinct case when not is_return then {{ basket_of_store() }} end) as bigint)
-            as transactions,
+        cast({{ count_baskets('not is_return') }} as bigint) as transactions,
         cast(count(*) as bigint) as lines,
         cast(sum(case when is_return then 0 else 1 end) as bigint) as purchase_lines,
         cast(sum(case when is_return then 1 else 0 end) as bigint) as return_lines,

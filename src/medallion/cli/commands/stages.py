@@ -20,7 +20,7 @@ from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.staging import Loader, LoadReport, staged_settings, take_over, waiting_objects
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import Warehouse, relations
+from medallion.platforms.warehouse import Warehouse, keep_memory, relations
 
 if TYPE_CHECKING:
     from medallion.importing import Failure, Preview
@@ -220,6 +220,7 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
             transformer = Transformer(platform.home, SNOWFLAKE, progress=tell)
         else:
             warehouse = opened.enter_context(platform.warehouse())
+            keep_memory(warehouse)
             transformer = Transformer(platform.home, progress=tell)
             take_over(warehouse, platform.reporting)
         transformer.require(select)
