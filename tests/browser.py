@@ -120,6 +120,9 @@ def page_kept(browser: Browser, home: Path, port: int) -> Iterator[Watched]:
             watched = opened.enter_context(page_of(browser, served))
             watched.server_leaves = True
             watched.page.wait_for_selector(REVENUE)
+            # A server may need seconds to end; only before is it certain what the page says.
+            expect(watched.page.locator(".pulse .alive")).to_be_visible()
+            expect(watched.page.locator(".pulse .gone")).to_be_hidden()
         yield watched
 
 

@@ -97,7 +97,6 @@ def test_a_server_that_died_is_told_by_the_browser(browser: Browser, copy: Path)
     port = free_port()
     with page_kept(browser, copy, port) as watched:
         gone, alive = watched.page.locator(".pulse .gone"), watched.page.locator(".pulse .alive")
-        assert alive.is_visible() and not gone.is_visible()
         expect(gone).to_be_visible(timeout=15_000)
         assert not alive.is_visible()
         said = watched.page.locator("body").inner_text()
