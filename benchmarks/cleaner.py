@@ -207,8 +207,8 @@ def escaped(name: str) -> str:
 
 
 def rejected(event: dict, _: random.Random) -> str:
-    """An event whose last rule is broken."""
-    return json.dumps(event | {"total_amount": event["total_amount"] + 1})
+    """An event whose last rule is broken, also in yen, where a difference of 1 is tolerated."""
+    return json.dumps(event | {"total_amount": event["total_amount"] + 2})
 
 
 def _objects(source: Path) -> Iterator[Path]:

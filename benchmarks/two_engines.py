@@ -27,6 +27,8 @@ from tests.glue.harness import Glue, build_package, stub_jar
 from tests.glue.lakes import differences
 
 MEDALLION = Path(sys.executable).parent / "medallion"
+USUAL_JAVA = {f"spark.{process}.extraJavaOptions": "" for process in ("driver", "executor")}
+"""The tests do without Java's optimising compiler, because their jobs are short."""
 
 
 def main() -> int:
@@ -73,13 +75,14 @@ def clean_there(glue: Glue, lake: Path, is_local: bool) -> float:
     """The job on a lake; its CPU seconds."""
     url, name = lake.as_uri(), lake.name
     if is_local:
-        job = replace(glue, settings={"spark.driver.memory": "4g"})
+        job = replace(glue, settings={"spark.driver.memory": "4g"} | USUAL_JAVA)
         told = f"Spark ({name}), one process, two threads"
         return report(told, lambda: job.submit(url).wait(7200))
     events = glue.logs.absolute() / f"events-{name}"
     events.mkdir()
     settings = {"spark.executor.memory": "1500m", "spark.executor.cores": "1"}
     settings |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
+    settings |= USUAL_JAVA
 
     def run() -> None:
         """The job on one master and two workers of one core each."""
