@@ -103,7 +103,6 @@ class Pipeline:
             self._sweep = Sweep(self.lake)
             self._loader = Loader(self.lake, self.warehouse)
             self._transformer = Transformer(self.home)
-            self._transformer.prepare()
             opened.callback(self._transformer.close)
             self._marts_built: float | None = None
             self._all_due = time.monotonic() + (MARTS_EVERY if self._is_built() else 0)
@@ -139,6 +138,8 @@ class Pipeline:
         with self._stage("clean", seconds):
             cleaned = clean(self.lake, self._sweep, progress=count)
             self.lines_taken += cleaned.lines
+        # While DuckDB loads, Python is free; while the cleaner works, both would wait.
+        self._transformer.prepare()
         stage(f"loading {cleaned.accepted + cleaned.quarantined:,} rows")
         with self._stage("load", seconds):
             loaded = self._loader.load(cleaned.receipts)
