@@ -138,8 +138,6 @@ class Pipeline:
         with self._stage("clean", seconds):
             cleaned = clean(self.lake, self._sweep, progress=count)
             self.lines_taken += cleaned.lines
-        # While DuckDB loads, Python is free; while the cleaner works, both would wait.
-        self._transformer.prepare()
         stage(f"loading {cleaned.accepted + cleaned.quarantined:,} rows")
         with self._stage("load", seconds):
             loaded = self._loader.load(cleaned.receipts)
@@ -147,7 +145,9 @@ class Pipeline:
         if report.changes:
             self._last_rows = time.monotonic()
         due = self._due(report) if build is Build.DUE else build
-        if due is not Build.NOTHING:
+        if due is Build.NOTHING:
+            self._transformer.prepare()  # Now nobody waits.
+        else:
             self._build(due, report)
         shorten_log(self.home, self.warehouse)
         return report

@@ -7,7 +7,6 @@ import os
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -53,21 +52,14 @@ class Transformer:
         self._home, self._target = home.absolute(), target
         self._project = dbt_project(self._home)
         self._work = self._home / ".dbt"
-        self._runner: Future[Any] | None = None
+        self._runner: Any = None
         self._statements: dict[str, dict[str, str]] = {}
         self.progress = progress or (lambda _: None)
         """Hears what is being built."""
 
     def prepare(self) -> None:
-        """Begin to import dbt and to read the project, in a thread; later calls do nothing.
-
-        It takes a second or two of one processor, and who needs dbt before waits for it.
-        """
-        if self._runner is None:
-            os.environ["MEDALLION_HOME"] = str(self._home)
-            reader = ThreadPoolExecutor(1)
-            self._runner = reader.submit(self._read)
-            reader.shutdown(wait=False)
+        """Import dbt and read the project, which takes a second or two; later calls do nothing."""
+        self._parsed()
 
     def require(self, select: str | None) -> None:
         """Raise SettingsError when a word of `select` selects no model."""
@@ -165,14 +157,11 @@ class Transformer:
 
     def _parsed(self) -> Any:
         os.environ["MEDALLION_HOME"] = str(self._home)
-        self.prepare()
-        assert self._runner
-        return self._runner.result()
-
-    def _read(self) -> Any:
-        _require_same_sources(self._project)
-        make_folder(self._work)
-        return _runner(self._options(), self._project, self._target, self._hear)
+        if self._runner is None:
+            _require_same_sources(self._project)
+            make_folder(self._work)
+            self._runner = _runner(self._options(), self._project, self._target, self._hear)
+        return self._runner
 
     def _hear(self, event: Any) -> None:
         """Report which model dbt starts to build."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -153,8 +153,9 @@ def side_by_side(warehouse: Warehouse, *parts: Callable[[Warehouse], T]) -> list
     """
     if not isinstance(warehouse, duckdb.DuckDBPyConnection):
         return [part(warehouse) for part in parts]
-    connections = [_another(warehouse) for _ in parts]
-    with ThreadPoolExecutor(len(parts)) as threads:
+    with ExitStack() as opened:
+        connections = [opened.enter_context(_another(warehouse)) for _ in parts]
+        threads = opened.enter_context(ThreadPoolExecutor(len(parts)))
         return [*threads.map(lambda part, own: part(own), parts, connections)]
 
 
