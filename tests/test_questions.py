@@ -141,6 +141,16 @@ def test_a_question_reaches_nothing_but_relations(
     assert not (tmp_path / "written.csv").exists()
 
 
+def test_a_question_is_asked_in_utc(tmp_path: Path) -> None:
+    """Wherever the machine stands: a further connection has the zone of the machine."""
+    platform = Platform.of(Settings(tmp_path))
+    with platform.warehouse() as own:
+        own.execute("SET GLOBAL TimeZone = 'Asia/Tokyo'")
+        with platform.reader() as warehouse:
+            answer = warehouse.execute("SELECT CAST(to_timestamp(0) AS VARCHAR)").fetchall()
+    assert answer == [("1970-01-01 00:00:00+00",)]
+
+
 def test_a_client_sees_one_snapshot(tmp_path: Path) -> None:
     """What is written after its first moment is there for the next client."""
     platform = Platform.of(Settings(tmp_path))

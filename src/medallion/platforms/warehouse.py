@@ -154,12 +154,13 @@ def side_by_side(warehouse: Warehouse, *parts: Callable[[Warehouse], T]) -> list
     if not isinstance(warehouse, duckdb.DuckDBPyConnection):
         return [part(warehouse) for part in parts]
     with ExitStack() as opened:
-        connections = [opened.enter_context(_another(warehouse)) for _ in parts]
+        connections = [opened.enter_context(another(warehouse)) for _ in parts]
         threads = opened.enter_context(ThreadPoolExecutor(len(parts)))
         return [*threads.map(lambda part, own: part(own), parts, connections)]
 
 
-def _another(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def another(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return one more connection to a warehouse, in UTC; it does not inherit settings."""
     other = connection.cursor()
     for setting in _OF_A_CONNECTION:
         other.execute(f"SET {setting}")

@@ -26,7 +26,7 @@ import pyarrow as pa
 from medallion.errors import WarehouseError
 from medallion.platforms.questions.address import SOCKET, socket_path
 from medallion.platforms.questions.rules import require_question
-from medallion.platforms.warehouse import find_everywhere
+from medallion.platforms.warehouse import another, find_everywhere
 
 ROWS, END, REFUSAL = b"R", b"Z", b"E"
 ROWS_AT_A_TIME = 5_000
@@ -146,11 +146,10 @@ class _Server:
     def _serve(self, client: socket.socket) -> None:
         name = threading.get_ident()
         self.clients[name] = client, time.monotonic() + CLIENT_SECONDS
-        cursor = self.connection.cursor()
+        cursor = another(self.connection)
         # This object keeps the socket to close it; the messages use a copy of the descriptor.
         messages = Connection(os.dup(client.fileno()))
         try:
-            cursor.execute("SET enable_progress_bar = false")
             find_everywhere(cursor)
             cursor.execute("BEGIN TRANSACTION READ ONLY")
             while not self.ended.is_set():
