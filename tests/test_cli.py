@@ -108,13 +108,6 @@ def test_a_locked_warehouse_is_one_line(copy: Path, cli: Cli) -> None:
     assert f"in use by process {os.getpid()}" in errors and errors.count("\n") == 1
 
 
-def test_a_damaged_warehouse_is_one_line(tmp_path: Path, cli: Cli) -> None:
-    """No traceback."""
-    (tmp_path / "warehouse.duckdb").write_bytes(b"not a database" * 1000)
-    result = cli(tmp_path, "status")
-    assert result.exit_code == 2 and result.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize("home", ["/proc/none", "README.md"])
 def test_a_home_that_cannot_be_used_is_one_line(cli: Cli, home: str) -> None:
     """A place that nobody can write to, and a file."""

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -209,18 +210,92 @@ def test_a_home_whose_path_the_warehouse_cannot_open_is_refused(tmp_path: Path, 
 def test_a_warehouse_deleted_after_a_kill_is_made_again(home: Path, cli: Cli, query: Query) -> None:
     """Its log is left beside it, and must not be applied to the new one."""
     assert cli(home, *RUN).exit_code == 0
-    code = (
-        "import duckdb, os, sys; db = duckdb.connect(sys.argv[1]); db.execute('CREATE TABLE t AS "
-        "SELECT 1'); os._exit(9)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(home / "warehouse.duckdb")])
-    assert (home / "warehouse.duckdb.wal").exists()
+    assert killed_writer(home / "warehouse.duckdb").exists()
     (home / "warehouse.duckdb").unlink()
     assert cli(home, *RUN).exit_code == 0
     assert query(home, "SELECT count(*) AS n FROM purchases_silver") == [{"n": 2}]
 
 
+def killed_writer(warehouse: Path) -> Path:
+    """Let a process be killed after a commit; return the log that it leaves."""
+    code = (
+        "import duckdb, os, sys; db = duckdb.connect(sys.argv[1]); db.execute('CREATE TABLE t AS "
+        "SELECT 1'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(warehouse)])
+    return warehouse.with_name(warehouse.name + ".wal")
+
+
+def torn_block(warehouse: Path) -> None:
+    with warehouse.open("r+b") as file:
+        file.seek(4096 + 100)
+        file.write(b"torn")
+
+
+def torn_log(warehouse: Path) -> None:
+    log = killed_writer(warehouse)
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+
+
+def cut_short(warehouse: Path) -> None:
+    os.truncate(warehouse, 300_000)
+
+
+def overwritten(warehouse: Path) -> None:
+    warehouse.write_bytes(b"not a database" * 1000)
+
+
+@pytest.mark.parametrize(
+    "damage, verb",
+    [(torn_block, RUN), (torn_log, RUN), (cut_short, ("load",)), (overwritten, ("load",))],
+)
+def test_a_damaged_warehouse_is_made_again(
+    home: Path, cli: Cli, query: Query, damage: Callable[[Path], None], verb: tuple[str, ...]
+) -> None:
+    """The damaged file is kept. Whoever loads nothing says in one line who makes the new one."""
+    assert cli(home, *RUN).exit_code == 0
+    warehouse = home / "warehouse.duckdb"
+    damage(warehouse)
+    damaged = warehouse.read_bytes()
+    for reader in (["status"], ["audit"], ["query", "SELECT 1"], ["transform"], ["forget", *FOR]):
+        result = cli(home, *reader)
+        assert result.exit_code == 2 and "'medallion run --events 0' sets it aside" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert warehouse.read_bytes() == damaged
+    drop(home, "purchases/later.ndjson", event(event_id="later", customer_id=ID))
+    assert cli(home, "clean").exit_code == 0
+    result = cli(home, *verb)
+    assert result.exit_code == 0 and "warehouse was damaged" in result.stderr
+    (kept,) = (home / "replaced").rglob("warehouse.duckdb")
+    assert kept.read_bytes() == damaged
+    assert verb == RUN or cli(home, *RUN).exit_code == 0
+    assert query(home, "SELECT count(*) AS n FROM purchases_silver") == [{"n": 3}]
+    result = cli(home, "forget", *FOR)
+    assert result.exit_code == 2 and "rebuild --remove-old" in result.stderr
+    assert cli(home, "rebuild", "--remove-old").exit_code == 0
+    assert cli(home, "forget", *FOR).exit_code == 0
+
+
+def test_a_damaged_warehouse_does_not_hide_that_bronze_is_gone(home: Path, cli: Cli) -> None:
+    """The new one would have fewer rows than what is published, which stays."""
+    assert cli(home, *RUN).exit_code == 0
+    published = (home / "gold/CURRENT").read_text()
+    overwritten(home / "warehouse.duckdb")
+    for folder in ("raw", "bronze"):
+        (home / folder).rename(home / f"no-{folder}")
+    result = cli(home, *RUN)
+    assert result.exit_code == 1 and (home / "gold/CURRENT").read_text() == published, result.output
+    for folder in ("raw", "bronze"):
+        if (home / folder).exists():
+            shutil.rmtree(home / folder)
+        (home / f"no-{folder}").rename(home / folder)
+    assert cli(home, *RUN).exit_code == 0
+
+
 ID = "C-1001"
+FOR = ("--customer", ID)
 
 
 def test_a_long_name_wedges_no_verb(tmp_path: Path, cli: Cli) -> None:

@@ -6,7 +6,8 @@ The command line prints the message and exits with code 2, or 1 for LossError.
     ├── SettingsError     an option, variable or file that cannot be used as given
     ├── LakeError         raw/, bronze/ or gold/ cannot be read or written
     ├── WarehouseError    the warehouse is missing, locked or refuses
-    │   └── WarehouseBusy another process has opened its file
+    │   ├── WarehouseBusy another process has opened its file
+    │   └── WarehouseDamaged its file cannot be read
     ├── HomeBusy          another runner works on this home
     ├── TransformError    dbt ended with an error
     ├── MetricError       a metric cannot be evaluated
@@ -50,6 +51,10 @@ class WarehouseError(MedallionError):
 
 class WarehouseBusy(WarehouseError):
     """Another process has opened the file of the warehouse."""
+
+
+class WarehouseDamaged(WarehouseError):
+    """The file of the warehouse cannot be read, and must be made again from bronze."""
 
 
 class HomeBusy(MedallionError):

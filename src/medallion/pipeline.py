@@ -89,16 +89,18 @@ class BatchReport:
 class Pipeline:
     """All stages of one home, for the runner that holds it."""
 
-    def __init__(self, platform: Platform, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, platform: Platform, heartbeat: Heartbeat, notice: Callable[[str], None]
+    ) -> None:
         self.home, self.lake = platform.home, platform.lake
         self.heartbeat = heartbeat
-        self._platform = platform
+        self._platform, self._notice = platform, notice
         self.lines_taken = 0
         self._open()
 
     def _open(self) -> None:
         with ExitStack() as opened:
-            self.warehouse = opened.enter_context(self._platform.warehouse())
+            self.warehouse = opened.enter_context(self._platform.warehouse(self._notice))
             take_over(self.warehouse, self._platform.reporting)
             self._sweep = Sweep(self.lake)
             self._loader = Loader(self.lake, self.warehouse)
@@ -241,13 +243,17 @@ def open_pipeline(
 
     Args:
         platform: the platform.
-        notice: called with a message when the cleaner must be compiled first.
+        notice: called with a message when the cleaner must be compiled first, and when a damaged
+            warehouse is made anew.
 
     Raises:
         HomeBusy: another runner holds the home.
     """
     plain.load(notice)
-    with platform.lock() as heartbeat, closing(Pipeline(platform, heartbeat)) as pipeline:
+    with (
+        platform.lock() as heartbeat,
+        closing(Pipeline(platform, heartbeat, notice)) as pipeline,
+    ):
         yield pipeline
         pipeline.warehouse.execute("CHECKPOINT")
 

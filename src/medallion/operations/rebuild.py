@@ -32,7 +32,7 @@ from medallion.layers.bronze import CleanReport, clean
 from medallion.layers.snapshots import publish
 from medallion.layers.staging import Loader, take_over
 from medallion.layers.transform import Transformer
-from medallion.platforms.home import BESIDE, REPLACED, swap
+from medallion.platforms.home import BESIDE, replaced_folder, swap
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.local import LocalLake, make_folder
 from medallion.platforms.platform import Platform
@@ -289,6 +289,6 @@ def _rows_of_one(new: duckdb.DuckDBPyConnection, sql: str) -> int:
 
 def _swap(home: Path) -> Path:
     """Swap in the new bronze and warehouse; return the folder of the old ones."""
-    folder = home / REPLACED / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
+    folder = replaced_folder(home)
     swap(home, ("bronze", WAREHOUSE_FILE), folder)
     return folder

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from medallion.errors import HomeBusy, LakeError
@@ -98,6 +99,24 @@ def finish_swap(home: Path) -> None:
     for part in waiting:
         move(beside / part, home / part)
     shutil.rmtree(beside)
+
+
+def set_aside(home: Path, name: str) -> Path:
+    """Move a file of the home to the replaced parts; return the folder that holds it now.
+
+    The write-ahead log of a database goes with it. If only the log stays behind, because of a kill,
+    the next database removes it.
+    """
+    make_folder(folder := replaced_folder(home))
+    for part in (name, f"{name}.wal"):
+        if (home / part).exists():
+            move(home / part, folder / part)
+    return folder
+
+
+def replaced_folder(home: Path) -> Path:
+    """Return the folder for parts that are replaced now."""
+    return home / REPLACED / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}"
 
 
 def keep_settings(home: Path, changes: Mapping[str, str]) -> None:

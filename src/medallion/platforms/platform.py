@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from medallion.errors import SettingsError, WarehouseBusy, did_you_mean
+from medallion.errors import SettingsError, WarehouseBusy, WarehouseDamaged, did_you_mean
 from medallion.platforms.heartbeat import Heartbeat
-from medallion.platforms.home import keep_settings, runner_lock
+from medallion.platforms.home import keep_settings, runner_lock, set_aside
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake
 from medallion.platforms.questions.client import HeldWarehouse, held_warehouse
 from medallion.platforms.questions.server import answering
 from medallion.platforms.s3 import S3Lake
 from medallion.platforms.snowflake import open_snowflake
-from medallion.platforms.warehouse import Result, Warehouse, open_warehouse, read
+from medallion.platforms.warehouse import (
+    WAREHOUSE_FILE,
+    Result,
+    Warehouse,
+    open_warehouse,
+    read,
+)
 from medallion.settings import Reporting, Settings, SettingsFile, SnowflakeAccount
 
 PATIENCE = 3.0
@@ -65,14 +71,33 @@ class Platform:
             yield heartbeat
 
     @contextmanager
-    def warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def warehouse(
+        self, anew: Callable[[str], None] | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the warehouse in the home for writing; other processes may ask questions meanwhile.
+
+        Args:
+            anew: of a caller that loads all of bronze, which is how a warehouse is made. It may get
+                a new, empty one instead of one that is damaged, and is told so by a message.
 
         Raises:
             SettingsError: the warehouse is not in the home.
+            WarehouseDamaged: it is damaged, and the caller does not make it anew.
         """
         self.require_home()
-        with open_warehouse(self.home) as connection, answering(self.home, connection):
+        with ExitStack() as opened:
+            try:
+                connection = opened.enter_context(open_warehouse(self.home))
+            except WarehouseDamaged:
+                if anew is None:
+                    raise
+                aside = set_aside(self.home, WAREHOUSE_FILE)
+                anew(
+                    f"the warehouse was damaged, and is made again from bronze; the old file is in "
+                    f"{aside}, and 'medallion rebuild --remove-old' removes it"
+                )
+                connection = opened.enter_context(open_warehouse(self.home))
+            opened.enter_context(answering(self.home, connection))
             yield connection
 
     def require_home(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import duckdb
 
-from medallion.errors import WarehouseBusy, WarehouseError
+from medallion.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
 from medallion.platforms.local import sync
 from medallion.platforms.questions.rules import RELATIONS_ONLY, require_question
 
@@ -24,10 +24,9 @@ SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 LOG_BYTES = 64 << 20
 """The length of the log of the warehouse up to which a stream leaves it as it is."""
 
-_REMEDY = (
-    "if the file is damaged, remove it and its .wal, and 'medallion run --events 0' makes it again "
-    "from bronze"
-)
+_DAMAGE = re.compile("[Cc]orrupt|not a valid DuckDB database file|Could not read enough bytes")
+"""The messages of DuckDB about a file that is not what was written: a block whose checksum is
+wrong, no database at all, and a file that is too short."""
 _ROWS_AT_A_TIME = 5_000
 # DuckDB would draw its progress on standard output, in the middle of the rows.
 _OF_A_CONNECTION = ("TimeZone = 'UTC'", "enable_progress_bar = false")
@@ -109,8 +108,12 @@ def _seal(connection: duckdb.DuckDBPyConnection) -> None:
 def one_line(error: Exception) -> str:
     """Return the message of a DuckDB error on one line, with advice for a damaged file."""
     text = re.sub(r" \^+$", "", " ".join(str(error).split()))
-    is_damage = isinstance(error, duckdb.FatalException) or "orrupt" in text
-    return f"{text}; {_REMEDY}" if is_damage else text
+    if isinstance(error, duckdb.FatalException) or _DAMAGE.search(text):
+        text += (
+            "; if the file is damaged, remove it and its .wal, and 'medallion run --events 0' "
+            "makes it again from bronze"
+        )
+    return text
 
 
 def _refusal(error: Exception) -> str:
@@ -172,6 +175,11 @@ def warehouse_path(home: Path) -> Path:
     return home.absolute() / WAREHOUSE_FILE
 
 
+def log_path(home: Path) -> Path:
+    """Return the path of the write-ahead log of the warehouse of a home."""
+    return home.absolute() / f"{WAREHOUSE_FILE}.wal"
+
+
 @contextmanager
 def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection in UTC that resolves every relation without its schema.
@@ -179,7 +187,9 @@ def open_warehouse(home: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
     The file is created when it is missing, unless read only.
 
     Raises:
-        WarehouseError: the file is missing, locked by another process or damaged.
+        WarehouseBusy: another process holds the file.
+        WarehouseDamaged: its content is not what was written.
+        WarehouseError: it is missing, or cannot be opened.
     """
     path = warehouse_path(home)
     if not path.exists():
@@ -236,8 +246,7 @@ def shorten_log(home: Path, connection: duckdb.DuckDBPyConnection) -> None:
 
     DuckDB keeps these rows in memory until then. While another transaction writes, nothing is done.
     """
-    path = warehouse_path(home)
-    log = path.with_name(path.name + ".wal")
+    log = log_path(home)
     if log.exists() and log.stat().st_size > LOG_BYTES:
         with suppress(duckdb.TransactionException):
             connection.execute("CHECKPOINT")
@@ -275,4 +284,10 @@ def _why(path: Path, message: str) -> WarehouseError:
         return WarehouseBusy(
             f"the warehouse {path} is in use by process {holder[1]}; try again when it is done"
         )
-    return WarehouseError(f"cannot open the warehouse {path}: {message.splitlines()[0]}; {_REMEDY}")
+    why = message.splitlines()[0]
+    if _DAMAGE.search(message):
+        return WarehouseDamaged(
+            f"the warehouse {path} is damaged; 'medallion run --events 0' sets it aside and makes "
+            f"it again from bronze: {why}"
+        )
+    return WarehouseError(f"cannot open the warehouse {path}: {why}")

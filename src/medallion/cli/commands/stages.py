@@ -164,7 +164,11 @@ def load(platform: Platform, as_json: bool) -> None:
         _say_what_snowpipe_loads(platform, as_json)
         return
     platform.require_existing()
-    with platform.lock(), platform.warehouse() as warehouse, progress("loading bronze"):
+    with (
+        platform.lock(),
+        platform.warehouse(anew=say_aside) as warehouse,
+        progress("loading bronze"),
+    ):
         report = Loader(platform.lake, warehouse).load()
         warehouse.execute("CHECKPOINT")
     tally = Tally(failures=report.failures)

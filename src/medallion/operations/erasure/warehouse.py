@@ -8,14 +8,14 @@ from typing import Any
 
 import duckdb
 
-from medallion.errors import WarehouseError
+from medallion.errors import WarehouseDamaged, WarehouseError
 from medallion.layers.snapshots import publish
 from medallion.layers.staging import Loader, take_over
 from medallion.layers.transform import Transformer
 from medallion.operations.rebuild import build
 from medallion.platforms.local import sync
 from medallion.platforms.platform import Platform
-from medallion.platforms.warehouse import open_warehouse, warehouse_path
+from medallion.platforms.warehouse import log_path, open_warehouse, warehouse_path
 
 TOTALS = (
     "SELECT * EXCLUDE (load_seq) FROM gold.purchases_gold ORDER BY ALL",
@@ -60,9 +60,7 @@ def rewrite_warehouse(platform: Platform) -> None:
         return
     beside = platform.home / ".forget"
     shutil.rmtree(beside, ignore_errors=True)
-    with open_warehouse(platform.home) as old:
-        before = _totals(old)
-        old.execute("CHECKPOINT")
+    before = _totals_before(platform)
     with open_warehouse(beside) as new:
         built = build(platform.lake, beside, new, platform.reporting)
         if built.broken or (before is not None and _totals(new) != before):
@@ -72,10 +70,26 @@ def rewrite_warehouse(platform: Platform) -> None:
             )
         publish(platform.home, new, built.relations)
         new.execute("CHECKPOINT")
+    log_path(platform.home).unlink(missing_ok=True)  # Of a damaged one, which nobody could close.
     warehouse_path(beside).replace(warehouse_path(platform.home))
     sync(platform.home)
     shutil.rmtree(beside)
     _drop_old_snapshots(platform.home / "gold")
+
+
+def _totals_before(platform: Platform) -> list[Any] | None:
+    """Return the results of TOTALS; None for a warehouse that was never built or is damaged.
+
+    One that is damaged in the middle of an erasure must not stop it: bronze makes the new one,
+    whose audit must hold.
+    """
+    try:
+        with open_warehouse(platform.home) as old:
+            before = _totals(old)
+            old.execute("CHECKPOINT")
+            return before
+    except WarehouseDamaged:
+        return None
 
 
 def _totals(warehouse: duckdb.DuckDBPyConnection) -> list[Any] | None:
