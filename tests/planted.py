@@ -299,6 +299,20 @@ FAULTS = (
         "cast(sum(cast(gross_sales - discounts as double)) as decimal(38,4)) as basket_value",
         LARGE,
     ),
+    Fault(
+        "a damaged warehouse is made anew",
+        f"{SOURCE}/platforms/platform.py",
+        "                if anew is None:\n                    raise\n",
+        "                raise\n",
+        "tests/test_faults.py::test_a_damaged_warehouse_is_made_again",
+    ),
+    Fault(
+        "a damaged warehouse is kept",
+        f"{SOURCE}/platforms/home.py",
+        "            move(home / part, folder / part)\n    return folder",
+        "            (home / part).unlink()\n    return folder",
+        "tests/test_faults.py::test_a_damaged_warehouse_is_made_again",
+    ),
 )
 
 
