@@ -20,6 +20,7 @@ from tests.conftest import ROOT
 DURABLE = "tests/test_durability.py"
 CUT = f"{DURABLE}::test_a_power_cut_takes_nothing_that_is_published"
 LARGE = f"{DURABLE}::test_large_amounts_are_exact_in_every_model"
+DAMAGED = "tests/test_faults.py::test_a_warehouse_with_a_damaged_log_is_made_again"
 YEAR = "tests/test_year.py"
 SOURCE = "src/medallion"
 
@@ -304,14 +305,14 @@ FAULTS = (
         f"{SOURCE}/platforms/platform.py",
         "                if anew is None:\n                    raise\n",
         "                raise\n",
-        "tests/test_faults.py::test_a_damaged_warehouse_is_made_again",
+        DAMAGED,
     ),
     Fault(
         "a damaged warehouse is kept",
         f"{SOURCE}/platforms/home.py",
         "            move(home / part, folder / part)\n    return folder",
         "            (home / part).unlink()\n    return folder",
-        "tests/test_faults.py::test_a_damaged_warehouse_is_made_again",
+        DAMAGED,
     ),
 )
 

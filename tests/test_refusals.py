@@ -255,10 +255,18 @@ def overwrite(path: Path, place: int) -> None:
 def test_a_damaged_warehouse_says_how_to_make_it_again(
     copy: Path, cli: Cli, damage: Callable[[Path], Any]
 ) -> None:
-    """What it says does."""
-    damage(copy / "warehouse.duckdb")
-    for verb in (("status",), ("query", "FROM purchases_gold"), ("load",)):
-        one_sentence(cli(copy, *verb), "remove it", "'medallion run --events 0'")
+    """`load` does what it says, and keeps the damaged file; whoever loads nothing leaves it."""
+    warehouse = copy / "warehouse.duckdb"
+    damage(warehouse)
+    damaged = warehouse.read_bytes()
+    query, forget = ("query", "FROM purchases_gold"), ("forget", "--customer", "C-1001")
+    for verb in (("status",), ("audit",), query, ("transform",), forget):
+        one_sentence(cli(copy, *verb), "is damaged; 'medallion run --events 0' sets it aside")
+    assert warehouse.read_bytes() == damaged
+    result = cli(copy, "load")
+    assert result.exit_code == 0 and "warehouse was damaged" in result.stderr
+    (kept,) = (copy / "replaced").rglob("warehouse.duckdb")
+    assert kept.read_bytes() == damaged
 
 
 @pytest.mark.parametrize(

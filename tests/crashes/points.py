@@ -23,7 +23,7 @@ from random import Random
 import duckdb
 
 from tests.conftest import ROOT, drop, event
-from tests.crashes.power import Disk, Tree, restore
+from tests.crashes.power import Disk, Tree, is_scratch, lasting, restore, stands
 from tests.crashes.steps import AGE, COLLECT, COMPACT, MICRO_BATCH, acknowledgements
 from tests.environments import made
 from tests.test_collect import stored as stored_lines
@@ -88,10 +88,11 @@ class Point:
     scenario: str
     number: int
     fault: str
-    what: str = ""
+    kind: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
-        return f"{self.scenario} {self.number} ({self.what}): {WORDS[self.fault]}"
+        return f"{self.scenario} {self.number} ({self.kind} {self.path}): {WORDS[self.fault]}"
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,10 @@ def arrive(home: Path) -> None:
         os.utime(path, (1_790_000_000 + number * 86_400,) * 2)
 
 
+Left = tuple[bytes, bytes]
+"""What a command leaves for the next one: the digest of its home, and the acknowledgements."""
+
+
 class Trial:
     """A scenario: its prepared home, its changes, and what comes of it without a failure."""
 
@@ -205,9 +210,9 @@ class Trial:
         self._folder.mkdir()
         self._start = run.start(scenario.before)
         self.changes = list[list[str]]()
-        self._answers: dict[object, str] = {}
+        self._left, self._answers = list[bytes](), dict[Left, str]()
         home = self._copy("sound")
-        self._disk = Disk(home)
+        self._disk, self._watched = Disk(home), home
         outcome = run.do(scenario.step, home, watch=self._note)
         assert outcome.code == 0, outcome.said
         wrong = self._finished(home)
@@ -220,50 +225,68 @@ class Trial:
         kind, grows, path = line.split("\t")
         self.changes.append([kind, grows, path])
         self._disk.change(kind, path)
+        self._left.append(lasting(stands(self._watched)))
 
     def points(self) -> Iterator[Point]:
         """Yield every way in which every change can fail."""
         for number, (kind, grows, path) in enumerate(self.changes, 1):
-            what = f"{kind} {path}"
+            faults = [IO_ERROR, CUT, NAMED]
             # A flush changes nothing that a killed process leaves: the next point is the same.
             if kind != "fsync" or number == len(self.changes):
-                yield Point(self.scenario.name, number, KILLED, what)
-            yield Point(self.scenario.name, number, IO_ERROR, what)
-            yield Point(self.scenario.name, number, CUT, what)
-            yield Point(self.scenario.name, number, NAMED, what)
+                faults.append(KILLED)
             if grows == "1":
-                yield Point(self.scenario.name, number, FULL, what)
+                faults.append(FULL)
             if kind == "write":
-                yield Point(self.scenario.name, number, TORN, what)
+                faults.append(TORN)
+            for fault in faults:
+                yield Point(self.scenario.name, number, fault, kind, path)
 
     def violation(self, point: Point) -> str:
         """Let the command fail at a point and make good; return what is wrong, or nothing.
 
-        Power cuts that leave the same are tried once.
+        Sound commands go on once from all points that leave the same for them.
         """
-        if point.fault not in (CUT, NAMED):
-            return self._violation(point)
-        left = (tuple(self._tree(point).items()), self._disk.acknowledged[point.number - 1])
-        if left not in self._answers:
-            self._answers[left] = self._violation(point)
-        return self._answers[left]
+        left = self._foreseen(point)
+        if left and left in self._answers:
+            return self._answers[left]
+        home = self._folder / "faulty"
+        try:
+            failed = self._failed(point, home)
+            wrong = complaint(point, failed) or self._consequence(home)
+        finally:
+            shutil.rmtree(home)
+            acknowledgements(home).unlink(missing_ok=True)
+        if wrong:
+            wrong += f"\n{failed.said}"
+        elif left:
+            self._answers[left] = wrong
+        return wrong
+
+    def _foreseen(self, point: Point) -> Left | None:
+        """Return what a point leaves for the next command, if that is known before it is tried."""
+        if point.fault in (CUT, NAMED):
+            left = lasting(self._tree(point))
+        elif point.fault == KILLED or (point.fault == TORN and is_scratch(point.path)):
+            left = self._left[point.number - 1]
+        else:
+            return None
+        return left, self._disk.acknowledged[point.number - 1]
 
     def _tree(self, point: Point) -> Tree:
         """Return what a power cut leaves."""
         trees = self._disk.strict if point.fault == CUT else self._disk.named
         return trees[point.number - 1]
 
-    def _violation(self, point: Point) -> str:
-        home = self._folder / "faulty"
-        try:
-            failed = self._failed(point, home)
-            wrong = complaint(point, failed) or lost(home) or self._finished(home)
+    def _consequence(self, home: Path) -> str:
+        """Go on with a home in which a command has failed; return what is wrong, or nothing."""
+        acknowledged = acknowledgements(home)
+        left = lasting(stands(home)), acknowledged.read_bytes() if acknowledged.exists() else b""
+        if left not in self._answers:
+            wrong = lost(home) or self._finished(home)
             if not wrong and (other := differences(self._sound, facts(home))):
                 wrong = f"other values in {', '.join(other)}"
-            return wrong and f"{wrong}\n{failed.said}"
-        finally:
-            shutil.rmtree(home)
-            acknowledgements(home).unlink(missing_ok=True)
+            self._answers[left] = wrong
+        return self._answers[left]
 
     def _failed(self, point: Point, home: Path) -> Outcome:
         """Bring a home to where the command has failed at a point."""

@@ -8,11 +8,14 @@ name at once, as file systems with a journal may, and of the contents only what 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from medallion.platforms.home import BESIDE, NOTE
 
 
 @dataclass(eq=False)
@@ -132,6 +135,42 @@ def _walk(folder: _Folder, parent: str = "") -> Iterator[tuple[str, Content]]:
         yield f"{parent}{name}", _content(entry)
         if isinstance(entry, _Folder):
             yield from _walk(entry, f"{parent}{name}/")
+
+
+def stands(home: Path) -> Tree:
+    """Return what the paths of a home hold now, as a process that is killed leaves it."""
+    return {str(path.relative_to(home)): _stands(path) for path in sorted(home.rglob("*"))}
+
+
+def _stands(path: Path) -> Content:
+    with suppress(FileNotFoundError):  # Another thread may be doing the change before.
+        if path.is_symlink():
+            return str(path.readlink())
+        if path.is_file():
+            return path.read_bytes(), path.stat().st_mtime_ns
+    return None
+
+
+def lasting(tree: Tree) -> bytes:
+    """Return a digest of what the next command finds: without scratch, which it removes unread.
+
+    What is built beside the home is scratch until a note says that it is swapped in. Only of raw
+    objects the time counts.
+    """
+    digest, is_swapped = hashlib.sha256(), f"{BESIDE}/{NOTE}" in tree
+    for name, content in sorted(tree.items(), key=lambda item: item[0]):
+        if is_scratch(name) and not (is_swapped and name.startswith(BESIDE)):
+            continue
+        if isinstance(content, tuple):
+            data, time = content
+            content = f"{hashlib.sha256(data).hexdigest()} {time * name.startswith('raw/')}"
+        digest.update(f"{name}\0{content}\n".encode(errors="surrogateescape"))
+    return digest.digest()
+
+
+def is_scratch(name: str) -> bool:
+    """Return whether a path is a temporary file, or lies in a folder of such."""
+    return name.endswith(".tmp") or name.lstrip("/").startswith((BESIDE, ".forget/", ".scratch"))
 
 
 def restore(tree: Tree, home: Path) -> None:

@@ -12,6 +12,7 @@ import io
 import json
 import mmap
 import os
+import secrets
 import sys
 import tempfile
 import traceback
@@ -46,6 +47,8 @@ def run(request: dict[str, Any], changes: mmap.mmap) -> None:
     if request["pipes"]:
         report = os.open(request["pipes"][0], os.O_WRONLY)
         leave = os.open(request["pipes"][1], os.O_RDONLY)
+    # All erasures leave the same bytes.
+    secrets.token_hex = lambda size=16: "0" * 2 * size  # type: ignore[assignment]
     shim = ctypes.CDLL(None)
     shim.arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_char, ctypes.c_int, ctypes.c_int]
     disk = request["home"].encode(), request["number"], request["fault"].encode()
