@@ -262,6 +262,8 @@ def test_a_damaged_warehouse_says_how_to_make_it_again(
     query, forget = ("query", "FROM purchases_gold"), ("forget", "--customer", "C-1001")
     for verb in (("status",), ("audit",), query, ("transform",), forget):
         one_sentence(cli(copy, *verb), "is damaged; 'medallion run --events 0' sets it aside")
+    doctor = cli(copy, "doctor")
+    assert doctor.exit_code == 1 and "'medallion run --events 0'" in doctor.stdout
     assert warehouse.read_bytes() == damaged
     result = cli(copy, "load")
     assert result.exit_code == 0 and "warehouse was damaged" in result.stderr

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from medallion.errors import WarehouseBusy, WarehouseDamaged, WarehouseError
 from medallion.platforms.home import replaced_copies
-from medallion.platforms.warehouse import warehouse_path
+from medallion.platforms.warehouse import open_warehouse, warehouse_path
 from medallion.settings import dbt_project
 
 NEEDED_FREE_BYTES = 1 << 30
@@ -42,9 +43,7 @@ def examine(home: Path) -> list[Finding]:
         ),
         _writable(home),
         _space(home),
-        Finding("warehouse", str(warehouse_path(home)), True, needed=False)
-        if warehouse_path(home).exists()
-        else Finding("warehouse", "none yet", False, False, "'medallion run' makes it"),
+        _warehouse(home),
         *[_old_copy(folder, size) for folder, size in replaced_copies(home).items()],
         *[_program(name, mend) for name, mend in _PROGRAMS.items()],
     ]
@@ -82,6 +81,22 @@ def _space(home: Path) -> Finding:
         free > NEEDED_FREE_BYTES,
         mend="free 1 GB, or choose another --home",
     )
+
+
+def _warehouse(home: Path) -> Finding:
+    path = warehouse_path(home)
+    if not path.exists():
+        return Finding("warehouse", "none yet", False, False, "'medallion run' makes it")
+    try:
+        with open_warehouse(home, read_only=True):
+            return Finding("warehouse", str(path), True)
+    except WarehouseBusy:
+        return Finding("warehouse", f"{path}, in use", True)
+    except WarehouseDamaged:
+        mend = "'medallion run --events 0' makes it again from bronze"
+        return Finding("warehouse", f"{path}: damaged", False, mend=mend)
+    except WarehouseError as error:
+        return Finding("warehouse", str(error), False, mend="allow this user to read it")
 
 
 def _old_copy(folder: Path, size: int) -> Finding:

@@ -148,7 +148,7 @@ def doctor(platform: Platform, as_json: bool) -> None:
                 (
                     f.what,
                     f.state,
-                    "ok" if f.ready else "MISSING" if f.needed else "optional",
+                    "ok" if f.ready else "NOT READY" if f.needed else "optional",
                     "" if f.ready else f.mend,
                 )
                 for f in findings
