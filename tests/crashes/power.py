@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -152,7 +153,8 @@ def _stands(path: Path) -> Content:
 
 
 def lasting(tree: Tree) -> bytes:
-    """Return a digest of what the next command finds: without scratch, which it removes unread.
+    """Return a digest of what the next command finds: of scratch, which it must remove unread, the
+    names without their numbers.
 
     What is built beside the home is scratch until a note says that it is swapped in. Only of raw
     objects the time counts.
@@ -160,7 +162,7 @@ def lasting(tree: Tree) -> bytes:
     digest, is_swapped = hashlib.sha256(), f"{BESIDE}/{NOTE}" in tree
     for name, content in sorted(tree.items(), key=lambda item: item[0]):
         if is_scratch(name) and not (is_swapped and name.startswith(BESIDE)):
-            continue
+            name, content = re.sub(r"\d+", "N", name), "scratch"
         if isinstance(content, tuple):
             data, time = content
             content = f"{hashlib.sha256(data).hexdigest()} {time * name.startswith('raw/')}"
