@@ -18,12 +18,51 @@ silver as {{ inlined() }} (
 
 ),
 
-days as (
+{% if is_incremental() %}
+-- The days to sum again.
+rebuilt as {{ materialized() }} (
 
-    {% if is_incremental() %}
     {{ changed_days(this) }}
-    {% else %}
-    select distinct dt from silver
+
+),
+{% endif %}
+
+{% if is_additive() %}
+-- The new lines of all other days, which are added to what stands there.
+gained as {{ materialized() }} (
+
+    select * from silver
+    where load_seq > {{ watermark(this) }} and dt not in (select dt from rebuilt)
+
+),
+
+-- How many of their baskets have been counted before.
+recounted as (
+
+    select
+        dt,
+        currency,
+        {{ count_baskets('true') }} as transactions
+    from silver
+    where load_seq <= {{ watermark(this) }}
+        and not is_return
+        and (dt, currency, store_id, basket_id) in (
+            select dt, currency, store_id, basket_id from gained where not is_return
+        )
+    group by dt, currency
+
+),
+{% endif %}
+
+lines as {{ inlined() }} (
+
+    select * from silver
+    {% if is_incremental() %}
+    where dt in (select dt from rebuilt)
+    {% endif %}
+    {% if is_additive() %}
+    union all
+    select * from gained
     {% endif %}
 
 ),
@@ -47,31 +86,78 @@ totals as (
         cast(sum(net_amount) as decimal(38,4)) as net_sales,
         cast(sum(net_tax_amount) as decimal(38,4)) as tax,
         cast(max(load_seq) as bigint) as load_seq
-    from silver
-    {% if is_incremental() %}
-    where dt in (select dt from days)
-    {% endif %}
+    from lines
     group by dt, currency
+
+),
+
+days as (
+
+    {% if is_incremental() %}
+    select dt from rebuilt
+    {% if is_additive() %}
+    union
+    select dt from gained
+    {% endif %}
+    {% else %}
+    select distinct dt from silver
+    {% endif %}
+
+),
+
+sums as (
+
+    {% if is_additive() %}
+    select
+        dt,
+        currency,
+        {% for count in ['transactions', 'lines', 'purchase_lines', 'return_lines'] -%}
+        cast(sum({{ count }}) as bigint) as {{ count }},
+        {% endfor -%}
+        {% for units in ['units_sold', 'units_returned'] -%}
+        cast(sum({{ units }}) as decimal(38,5)) as {{ units }},
+        {% endfor -%}
+        {% for amount in ['gross_sales', 'discounts', 'returns', 'net_sales', 'tax'] -%}
+        cast(sum({{ amount }}) as decimal(38,4)) as {{ amount }},
+        {% endfor -%}
+        max(load_seq) as load_seq
+    from (
+        select * from totals
+        union all by name
+        select
+            standing.sales_date as dt,
+            standing.currency,
+            standing.transactions - coalesce(recounted.transactions, 0) as transactions,
+            standing.* exclude (sales_date, currency, transactions)
+        from {{ this }} as standing
+        left join recounted
+            on standing.sales_date = recounted.dt and standing.currency = recounted.currency
+        where standing.sales_date in (select dt from gained)
+    ) as contributions
+    group by dt, currency
+    {% else %}
+    select * from totals
+    {% endif %}
 
 )
 
 select
     days.dt as sales_date,
-    totals.currency,
-    totals.transactions,
-    totals.lines,
-    totals.purchase_lines,
-    totals.return_lines,
-    totals.units_sold,
-    totals.units_returned,
-    totals.gross_sales,
-    totals.discounts,
-    totals.returns,
-    totals.net_sales,
-    totals.tax,
-    {{ divide('totals.gross_sales - totals.discounts', 'totals.transactions') }}
+    sums.currency,
+    sums.transactions,
+    sums.lines,
+    sums.purchase_lines,
+    sums.return_lines,
+    sums.units_sold,
+    sums.units_returned,
+    sums.gross_sales,
+    sums.discounts,
+    sums.returns,
+    sums.net_sales,
+    sums.tax,
+    {{ divide('sums.gross_sales - sums.discounts', 'sums.transactions') }}
         as average_order_value,
-    {{ divide('totals.units_sold', 'totals.transactions') }} as units_per_transaction,
-    totals.load_seq
+    {{ divide('sums.units_sold', 'sums.transactions') }} as units_per_transaction,
+    sums.load_seq
 from days
-left join totals on days.dt = totals.dt
+left join sums on days.dt = sums.dt

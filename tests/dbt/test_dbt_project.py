@@ -141,15 +141,17 @@ def test_an_earlier_arrival_takes_the_place(warehouse: Any) -> None:
 
 
 def test_a_late_event_changes_only_its_day(warehouse: Any) -> None:
-    """An event of thirty days ago rebuilds that day; the rows of the other days are not written."""
+    """An event of thirty days ago changes that day; the rows of the other days are not written."""
     warehouse.sell(*(sale(f"e{d}", f"2026-01-{d:02}", "2") for d in range(1, 31)))
     warehouse.run(*SPINE)
-    # A mark that a rebuild would wipe out.
-    warehouse.db.execute(f"UPDATE {GOLD} SET tax = 99")
+    # A mark that is wiped out where a row is written.
+    warehouse.db.execute(f"UPDATE {GOLD} SET average_order_value = 99")
     warehouse.sell(sale("late", "2026-01-01 23:59:59.999", "3"))
     warehouse.run(*SPINE)
-    rebuilt = f"SELECT CAST(sales_date AS VARCHAR), net_sales FROM {GOLD} WHERE tax <> 99"
-    assert warehouse.rows(rebuilt) == [("2026-01-01", 5)]
+    written = (
+        f"SELECT CAST(sales_date AS VARCHAR), net_sales FROM {GOLD} WHERE average_order_value <> 99"
+    )
+    assert warehouse.rows(written) == [("2026-01-01", 5)]
 
 
 def test_a_repeated_run_changes_nothing(warehouse: Any) -> None:

@@ -85,6 +85,43 @@ def test_an_increment_reads_no_history(home: Path) -> None:
     assert {model for model, scans in read.items() if scans} == COMPUTED_ANEW, read
 
 
+def test_gold_adds_what_is_new(tmp_path: Path, cli: Cli, query: Query) -> None:
+    """Its lines are added to the day that stands; a basket that goes on is counted once, and a day
+    in which a copy was replaced is summed again."""
+
+    def bring(name: str, *lines: str) -> dict[str, Any]:
+        drop(tmp_path, name, *lines)
+        for command in (["clean"], ["load"], ["transform", "--select", "+gold"]):
+            assert cli(tmp_path, *command).exit_code == 0
+        (row,) = query(
+            tmp_path,
+            "SELECT transactions, lines, return_lines, net_sales FROM purchases_gold "
+            "WHERE sales_date = '2026-03-01'",
+        )
+        return row
+
+    def counts(baskets: int, lines: int, returns: int, net_sales: str) -> dict[str, Any]:
+        return {
+            "transactions": baskets,
+            "lines": lines,
+            "return_lines": returns,
+            "net_sales": net_sales,
+        }
+
+    one, other = {"basket_id": "one"}, {"basket_id": "other"}
+    of_other = event(event_id="e2", event_type="return", **other)
+    assert bring("1.json", event(**one), of_other) == counts(1, 2, 1, "0.0000")
+    same_number = event(event_id="e4", store_id="S2", **one)
+    goes_on = bring("2.json", event(event_id="e3", **one), same_number)
+    assert goes_on == counts(2, 4, 1, "10.0000")
+    assert bring("3.json", event(event_id="e5", **other)) == counts(3, 5, 1, "15.0000")
+    cheaper = event(price=1, total_amount=2, corrected_at="2026-03-02T00:00:00Z", **one)
+    corrected = bring("4.json", cheaper, event(event_id="e6", **one))
+    assert corrected == counts(3, 6, 1, "17.0000")
+    elsewhere = event(ts="2026-03-05T10:00:00Z", corrected_at="2026-03-03T00:00:00Z", **one)
+    assert bring("5.json", elsewhere) == counts(3, 5, 1, "15.0000")
+
+
 def _scans_of_history(operators: list[dict[str, Any]]) -> Iterator[str]:
     for operator in operators:
         facts = operator["extra_info"]
