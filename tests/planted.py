@@ -132,6 +132,20 @@ FAULTS = (
         f"{YEAR}::test_nothing_is_retired_over_a_damaged_bronze",
     ),
     Fault(
+        "bronze objects are retired only where the warehouse has loaded them",
+        f"{SOURCE}/operations/retention.py",
+        "                if key not in loaded:\n",
+        "                if key not in loaded | {key}:\n",
+        f"{YEAR}::test_bronze_objects_that_are_needed_are_kept",
+    ),
+    Fault(
+        "a rebuild takes retired rows from the warehouse",
+        f"{SOURCE}/operations/rebuild.py",
+        "    carry_over(platform.lake, lake, carried, restored)\n",
+        "    carry_over(platform.lake, lake, carried, {})\n",
+        f"{YEAR}::test_old_bronze_objects_are_retired",
+    ),
+    Fault(
         "a slice of everything in each look",
         f"{SOURCE}/platforms/watch.py",
         "        objects |= {o.key: o for o in self._next_slice()}\n",

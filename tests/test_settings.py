@@ -51,7 +51,8 @@ def test_the_examples_are_settings(tmp_path: Path, example: str) -> None:
     full, is_full = Reporting("EUR", "Europe/Berlin"), example == "medallion.toml"
     assert (settings.reporting == full) == is_full and set(asdict(full)) == set(KEYS)
     assert settings.file.thresholds == Thresholds() and not settings.changes
-    assert settings.file.raw_days == (400 if is_full else None)
+    retention = settings.file.raw_days, settings.file.bronze_days
+    assert retention == ((400, 800) if is_full else (None, None))
     if is_full:
         tables = tomllib.loads(text)
         assert {table: tuple(tables[table]) for table in TABLES} == TABLES
@@ -87,7 +88,8 @@ def test_the_examples_are_settings(tmp_path: Path, example: str) -> None:
         ("[alarms]\noff = [[1]]", ["[alarms] off", "a list of rules"]),
         ("[retention]\nraw = 400", ["[retention] raw", '"400d"', "got 400"]),
         ('[retention]\nraw = "0d"', ["[retention] raw", "got '0d'"]),
-        ('[retention]\nbronze = "400d"', ["[retention]", "bronze", "the keys are raw"]),
+        ('[retention]\nbronze = "2y"', ["[retention] bronze", "got '2y'"]),
+        ('[retention]\nsilver = "400d"', ["[retention]", "silver", "the keys are raw, bronze"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

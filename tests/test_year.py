@@ -315,7 +315,7 @@ def test_a_warehouse_from_before_the_compaction_is_named(small: Path, cli: Cli) 
     shutil.move(small / "older", small / "warehouse.duckdb")
     result = cli(small, "load")
     assert result.exit_code == 1 and "holds 4 of the 5 receipts" in result.stdout
-    assert "delete warehouse.duckdb" in result.stdout
+    assert "move warehouse.duckdb away" in result.stdout
 
 
 def test_a_lost_warehouse_is_waited_for_after_compaction(small: Path, cli: Cli) -> None:
@@ -431,6 +431,136 @@ def test_nothing_is_retired_over_a_damaged_bronze(old: Path, cli: Cli) -> None:
     result = cli(old, "retain", "--raw", "100d")
     assert result.exit_code == 2 and path.name in result.stderr
     assert (old / "raw/purchases/hour=00/old.ndjson").exists()
+
+
+@pytest.fixture
+def aged(tmp_path: Path, cli: Cli) -> Path:
+    """A home whose older half is compacted; its raw objects arrived a year before the rest."""
+    home = tmp_path / "home"
+    sales = event(event_id="o1", customer_id="C-1"), event(event_id="o2", ts="2026-01-02T10:00:00Z")
+    lines = {
+        "purchases/old.ndjson": (*sales, "no json"),
+        "stores/old.ndjson": ('{"store_id": "S1", "ts": "2026-01-01T00:00:00Z"}',),
+    }
+    for name, content in lines.items():
+        os.utime(drop(home, name, *content), (OLD.timestamp(), OLD.timestamp()))
+    assert cli(home, "run", "--events", "0").exit_code == 0
+    for bronze in (home / "bronze").rglob("*.parquet"):
+        os.utime(bronze, (YESTERDAY.timestamp(), YESTERDAY.timestamp()))
+    assert cli(home, "compact").exit_code == 0
+    drop(home, "purchases/new.ndjson", event(event_id="n1"), event(event_id="o1", quantity=9))
+    assert cli(home, "run", "--events", "0").exit_code == 0
+    return home
+
+
+def bronze_of(home: Path) -> set[str]:
+    """The objects of bronze that hold rows."""
+    return {
+        str(path.relative_to(home / "bronze"))
+        for path in (home / "bronze").rglob("*.parq*")
+        if path.parent.name != "receipts"
+    }
+
+
+LAYERS = (
+    "SELECT * EXCLUDE (load_seq, first_load_seq, loaded_at) FROM purchases_silver ORDER BY ALL",
+    "SELECT * EXCLUDE (load_seq) FROM purchases_gold ORDER BY ALL",
+    "SELECT feed, reason, raw, source_file, source_line FROM quarantine ORDER BY ALL",
+    "SELECT * EXCLUDE (load_seq) FROM dim_stores ORDER BY ALL",
+)
+
+
+def test_old_bronze_objects_are_retired(aged: Path, cli: Cli, query: Query) -> None:
+    """Their rows still count, a new load and a full refresh included; a rebuild brings them back
+    to bronze, and only then a customer can be forgotten."""
+    before, objects = [query(aged, sql) for sql in LAYERS], bronze_of(aged)
+    result = cli(aged, "retain", "--raw", "100d", "--bronze", "100d")
+    assert result.exit_code == 0, result.output
+    assert "retired    2 raw objects" in result.stdout
+    assert "retired    4 bronze objects" in result.stdout and "kept" not in result.stdout
+    assert all("new" in path.name for path in (aged / "raw").rglob("*.ndjson"))
+    gone = objects - bronze_of(aged)
+    assert len(gone) == 4 and {name.partition("/")[0] for name in gone} == {*TABLES}
+    for command in (["audit", "--all"], ["transform", "--full-refresh"], ["run", "--events", "0"]):
+        assert cli(aged, *command).exit_code == 0, command
+    audit = cli(aged, "audit", "--all").stdout
+    assert "2 more in bronze alone or the warehouse (retired before" in audit
+    assert "4 retired ones in the warehouse alone" in audit
+    assert [query(aged, sql) for sql in LAYERS] == before
+    again = cli(aged, "retain", "--bronze", "100d")
+    assert again.exit_code == 0 and "retired    0 bronze objects" in again.stdout
+    refused = cli(aged, "forget", "--customer", "C-1")
+    assert refused.exit_code == 2 and "'medallion rebuild' brings them back" in refused.stderr
+    result = cli(aged, "rebuild")
+    assert result.exit_code == 0, result.output
+    assert "0 rows of silver, 0 rows of gold, 0 rows of quarantine differ" in result.stdout
+    assert gone < bronze_of(aged)
+    assert [query(aged, sql) for sql in LAYERS] == before
+    assert "in the warehouse alone" not in cli(aged, "audit", "--all").stdout
+    assert cli(aged, "forget", "--customer", "C-1").exit_code == 0
+    assert cli(aged, "retain", "--bronze", "100d").exit_code == 0
+    assert cli(aged, "audit", "--all").exit_code == 0
+
+
+TABLES = ("purchases", "stores", "quarantine")
+
+
+def test_without_the_warehouse_retired_rows_are_missed(aged: Path, cli: Cli) -> None:
+    """Nothing less is published, every command says what is gone, and a rebuild leaves it out only
+    if it is told to."""
+    published = (aged / "gold/CURRENT").read_text()
+    for command in (["retain", "--raw", "100d"], ["retain", "--bronze", "100d"]):
+        assert cli(aged, *command).exit_code == 0
+    warehouse = aged / "warehouse.duckdb"
+    warehouse.rename(aged / "backup")
+    result = cli(aged, "run", "--events", "0")
+    assert result.exit_code == 1 and "a backup of the warehouse holds the rows" in result.stderr
+    result = cli(aged, "load")
+    assert result.exit_code == 1 and "was retired, and only the warehouse" in result.output
+    assert (aged / "gold/CURRENT").read_text() == published
+    rebuilt = cli(aged, "rebuild")
+    assert rebuilt.exit_code == 1 and "holds all rows of 2 objects" in rebuilt.stderr
+    (aged / "backup").rename(warehouse)
+    assert cli(aged, "run", "--events", "0").exit_code == 0
+    assert cli(aged, "audit", "--all").exit_code == 0
+    warehouse.unlink()
+    rebuilt = cli(aged, "rebuild", "--drop-missing")
+    assert rebuilt.exit_code == 0, rebuilt.output
+    assert "left out   what only bronze held of 2 raw objects" in rebuilt.stdout
+
+
+def test_bronze_objects_that_are_needed_are_kept(
+    aged: Path, cli: Cli, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are not compacted or not loaded are, and all where anything is damaged, and in a
+    lake in S3. An object that goes without consent is missed."""
+    waits = drop(aged, "waits.ndjson", event(event_id="waits", ts="2026-01-03T10:00:00Z"))
+    os.utime(waits, (OLD.timestamp(), OLD.timestamp()))
+    assert cli(aged, "clean").exit_code == 0
+    objects = bronze_of(aged)
+    result = cli(aged, "retain", "--bronze", "10000d")
+    assert "retired    0 bronze objects" in result.stdout and bronze_of(aged) == objects
+    damaged = max((aged / "bronze/purchases").rglob("*.parq"))
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-5])
+    result = cli(aged, "retain", "--bronze", "100d")
+    assert result.exit_code == 2 and damaged.name in result.stderr
+    damaged.write_bytes(content)
+    assert cli(aged, "audit").exit_code == 0 and bronze_of(aged) == objects
+    result = cli(aged, "retain", "--bronze", "100d")
+    assert "retired    4 bronze objects" in result.stdout
+    assert "it is not loaded yet: 'medallion run --events 0' takes it" in result.stdout
+    assert cli(aged, "load").exit_code == 0
+    result = cli(aged, "retain", "--bronze", "100d")
+    assert "kept: 1 objects that are not compacted yet" in result.stdout
+    assert cli(aged, "run", "--events", "0").exit_code == 0
+    assert cli(aged, "audit", "--all").exit_code == 0
+    for path in (aged / "bronze/purchases/dt=2026-03-01").iterdir():
+        path.unlink()
+    assert cli(aged, "audit").exit_code == 1
+    monkeypatch.setenv("MEDALLION_LAKE", "s3://bucket")
+    result = cli(aged, "retain", "--bronze", "100d")
+    assert result.exit_code == 2 and "bronze is retired only where the lake" in result.stderr
 
 
 def test_a_customer_is_forgotten_in_compacted_objects(old: Path, cli: Cli) -> None:

@@ -119,17 +119,19 @@ class Thresholds:
 class SettingsFile:
     """The content of the settings file of a home.
 
-    `raw_days` is the age in days at which raw objects are retired; None for never.
+    `raw_days` and `bronze_days` are the ages in days at which objects of raw/ and of bronze are
+    retired; None for never.
     """
 
     reporting: Mapping[str, str] = field(default_factory=dict)
     thresholds: Thresholds = Thresholds()
     raw_days: int | None = None
+    bronze_days: int | None = None
 
 
 KEYS = tuple(field.name for field in fields(Reporting))
 """The keys of the settings file that stand outside of its tables."""
-TABLES = {"alarms": tuple(f.name for f in fields(Thresholds)), "retention": ("raw",)}
+TABLES = {"alarms": tuple(f.name for f in fields(Thresholds)), "retention": ("raw", "bronze")}
 """The keys of each table of the settings file."""
 
 
@@ -206,7 +208,9 @@ def read_file(path: Path) -> SettingsFile:
     for name, value in written.items():
         _require(name, value, f"{path}: {name}")
     return SettingsFile(
-        written, _thresholds(tables["alarms"], path), _raw_days(tables["retention"], path)
+        written,
+        _thresholds(tables["alarms"], path),
+        *(_days(tables["retention"], name, path) for name in TABLES["retention"]),
     )
 
 
@@ -222,12 +226,12 @@ def _thresholds(alarms: Mapping[str, Any], path: Path) -> Thresholds:
     return Thresholds(**{**alarms, "off": tuple(alarms.get("off", ()))})
 
 
-def _raw_days(retention: Mapping[str, Any], path: Path) -> int | None:
-    if (age := retention.get("raw")) is None:
+def _days(retention: Mapping[str, Any], name: str, path: Path) -> int | None:
+    if (age := retention.get(name)) is None:
         return None
     if not (days := days_of(str(age))):
         raise SettingsError(
-            f'{path}: [retention] raw must be a number of days, such as "400d"; got {age!r}'
+            f'{path}: [retention] {name} must be a number of days, such as "400d"; got {age!r}'
         )
     return days
 

@@ -41,7 +41,7 @@ SHIM = Path(__file__).with_name("shim.c")
 ID = "C-1001"
 RUN = ["run", "--events", "0"]
 FORGET, RESUME = ["forget", "--customer", ID], ["forget", "--resume"]
-RETAIN = ["retain", "--raw", "1d"]
+RETAIN = ["retain", "--raw", "1d", "--bronze", "1d"]
 MENDED = "price=replace(price, ',', '.')"
 REPLAY = ["quarantine", "replay", "--reason", "bad_price", "--set", MENDED, "--send"]
 OF_THE_LOAD = "_seq$|_at$|^(bronze_file|outputs|seconds|as_of)$"
@@ -72,7 +72,7 @@ SCENARIOS = (
     Scenario("run", [], RUN, [RUN]),
     Scenario("micro-batch", [RUN], [MICRO_BATCH], [RUN]),
     Scenario("compact", [["clean"], ["load"]], COMPACT, [COMPACT, ["load"], ["audit"]]),
-    Scenario("retain", [RUN], RETAIN, [RETAIN, RUN]),
+    Scenario("retain", [RUN, COMPACT], RETAIN, [RETAIN, RUN]),
     Scenario("forget", [RUN], FORGET, [RESUME, RUN, FORGET]),
     Scenario("rebuild", [RUN], ["rebuild"], [RUN]),
     Scenario("upgrade", [RUN, [AGE]], ["rebuild"], [["rebuild"], RUN]),

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from medallion.audit.checks import LOST, TWICE, Check, rows
 from medallion.contract import FEEDS, RECEIPT
 from medallion.errors import LakeError, shortened
+from medallion.lake.orphans import retired
 from medallion.lake.receipts import (
     RECEIPTS,
     SUFFIXES,
@@ -43,9 +45,13 @@ another time."""
 
 @dataclass
 class StoredBronze:
-    """The content of bronze: the rows of objects, the loaded receipts, and what is damaged."""
+    """The content of bronze: the rows of objects, the loaded receipts, and what is damaged.
+
+    `retired` counts by key the rows of objects that were removed with the user's consent.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
+    retired: dict[str, int] = field(default_factory=dict)
     receipts: dict[str, set[tuple[object, ...]]] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     compared: int = 0
@@ -64,9 +70,10 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:
 def read_bronze(lake: Lake) -> StoredBronze:
     """Read every object of bronze, and compare it with the checksum in its receipt.
 
-    An object that a receipt names and that is missing counts as damaged.
+    An object that a receipt names and that is missing counts as damaged, unless it was retired.
     """
     bronze, promised, stamps = StoredBronze(), Counter[str](), dict[str, Stamp]()
+    removed, arrived = retired(lake), dict[str, datetime]()
     for key, receipts in stored_receipts(lake, bronze.damaged):
         bronze.rows[key] = len(receipts)
         bronze.receipts[key] = {facts for row in receipts for facts in _facts(row)}
@@ -74,6 +81,8 @@ def read_bronze(lake: Lake) -> StoredBronze:
             own = stamps_of(receipt)
             stamps |= own
             promised.update(outputs_of(receipt))
+            at = receipt["modified_at"]
+            arrived |= {key: max(at, arrived.get(key, at)) for key in outputs_of(receipt)}
             bronze.unsealed += len(outputs_of(receipt)) - len(own)
     for stored in lake.list("bronze/"):
         if stored.key.startswith(RECEIPTS) or not stored.key.endswith(SUFFIXES):
@@ -89,7 +98,10 @@ def read_bronze(lake: Lake) -> StoredBronze:
         except (Damaged, OSError, pa.ArrowException) as error:
             bronze.damaged[stored.key] = reason(error)
     for key in promised.keys() - bronze.rows.keys() - bronze.damaged.keys():
-        bronze.damaged[key] = "its receipt is there, the object is gone"
+        if removed.covers_bronze(arrived[key]):
+            bronze.retired[key] = promised[key]
+        else:
+            bronze.damaged[key] = "its receipt is there, the object is gone"
     return bronze
 
 
@@ -103,6 +115,8 @@ def bronze_checks(lake: Lake, db: Warehouse, waiting: dict[str, int]) -> Iterato
     figure = f"{bronze.compared:,} objects, {bronze.size / 1e6:,.1f} MB"
     if bronze.unsealed:
         figure += f"; {bronze.unsealed:,} of an earlier version have none"
+    if bronze.retired:
+        figure += f", {len(bronze.retired):,} retired ones in the warehouse alone"
     yield Check(LOST, "bronze objects = checksums of receipts", figure, shortened(damaged))
     compacted = [*compactions(lake)]
     yield _rows_check(bronze, db, compacted)
@@ -132,7 +146,7 @@ def _rows_check(bronze: StoredBronze, db: Warehouse, compacted: list[Compaction]
     for key in sorted(promised.keys() | staged.keys() | ledger.keys()):
         figures = {
             "receipt": promised.get(key),
-            "object": bronze.rows.get(key),
+            "object": bronze.rows.get(key, bronze.retired.get(key)),
             "staged": staged.get(key),
             "ledger": ledger.get(key),
         }

@@ -76,6 +76,7 @@ def raw_checks(
     figure = f"{lines:,} in {objects:,} objects"
     if consented:
         figure += f", {len(consented):,} more in bronze alone"
+        figure += " or the warehouse" if removed.bronze_before else ""
     if removed.before:
         figure += f" (retired before {removed.before:%Y-%m-%d})"
     if superseded := count(db, "staging.superseded"):

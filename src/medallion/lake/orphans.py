@@ -15,39 +15,51 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion.contract import FEEDS
+from medallion.contract import FEEDS, LOAD
 from medallion.errors import LakeError, LossError, shortened
 from medallion.lake.receipts import (
+    compactions,
     outputs_of,
     read_receipts,
     receipts_table,
     sealed,
     stamps_of,
     stored_receipts,
+    table_of,
 )
 from medallion.lake.seals import Damaged, Stamp, sealed_text, unsealed
 from medallion.platforms.lake import Lake
 from medallion.platforms.local import LocalLake, make_folder, sync
+from medallion.platforms.warehouse import literal
 
 RETIRED = "bronze/.retired.json"
-"""The file with the raw objects that were removed with the user's consent. Only bronze holds their
-rows, so the file is stored there."""
+"""The file that records what was removed with the user's consent: raw objects, of which bronze
+holds the rows, and bronze objects, of which the warehouse holds them."""
 
 
 @dataclass(frozen=True)
 class Retired:
-    """The raw objects that were removed with the user's consent.
+    """The raw and bronze objects that were removed with the user's consent.
 
-    These are `objects`, and all that arrived before the time `before`.
+    Of raw/ these are `objects`, and all that arrived before the time `before`. Of bronze these are
+    objects whose raw objects all arrived before `bronze_before`.
     """
 
     objects: frozenset[str] = frozenset()
     before: datetime | None = None
+    bronze_before: datetime | None = None
 
     def covers(self, key: str, arrived: datetime) -> bool:
-        """Return whether an object may be gone; its arrival is in UTC, with or without the zone."""
-        is_old = self.before is not None and arrived.replace(tzinfo=UTC) < self.before
-        return is_old or key in self.objects
+        """Return whether a raw object may be gone; its arrival is in UTC, with or without zone."""
+        return key in self.objects or _is_before(arrived, self.before)
+
+    def covers_bronze(self, arrived: datetime) -> bool:
+        """Return whether a bronze object may be gone whose newest raw object arrived then."""
+        return _is_before(arrived, self.bronze_before)
+
+
+def _is_before(arrived: datetime, before: datetime | None) -> bool:
+    return before is not None and arrived.replace(tzinfo=UTC) < before
 
 
 @dataclass(frozen=True)
@@ -126,9 +138,9 @@ def retired(lake: Lake) -> Retired:
     try:
         with lake.open(RETIRED) as stream:
             content = unsealed(stream.read(), RETIRED)
-        before = content.get("before")
         return Retired(
-            frozenset(content.get("objects", ())), before and datetime.fromisoformat(before)
+            frozenset(content.get("objects", ())),
+            *(content.get(n) and datetime.fromisoformat(content[n]) for n in _TIMES),
         )
     except FileNotFoundError:
         return Retired()
@@ -139,51 +151,116 @@ def retired(lake: Lake) -> Retired:
         ) from error
 
 
-def retire(lake: Lake, keys: Iterable[str] = (), before: datetime | None = None) -> None:
-    """Record that raw objects were removed with the user's consent: some, or all before a time."""
+_TIMES = ("before", "bronze_before")
+
+
+def retire(
+    lake: Lake,
+    keys: Iterable[str] = (),
+    before: datetime | None = None,
+    bronze_before: datetime | None = None,
+) -> None:
+    """Record that objects are removed with the user's consent.
+
+    Args:
+        lake: the lake.
+        keys: raw objects.
+        before: the time of arrival before which all raw objects are.
+        bronze_before: the time before which bronze objects are.
+    """
     old = retired(lake)
-    times = [time for time in (old.before, before) if time]
-    new = Retired(old.objects | set(keys), max(times, default=None))
+    new = Retired(
+        old.objects | set(keys),
+        max((time for time in (old.before, before) if time), default=None),
+        max((time for time in (old.bronze_before, bronze_before) if time), default=None),
+    )
     if new != old:
+        times = {name: getattr(new, name) for name in _TIMES}
         content: dict[str, Any] = {"objects": sorted(new.objects)}
-        content |= {"before": new.before.isoformat()} if new.before else {}
+        content |= {name: time.isoformat() for name, time in times.items() if time}
         lake.put(RETIRED, sealed_text(content).encode())
 
 
-def carry_over(old: LocalLake, new: LocalLake, orphans: Sequence[Provenance]) -> None:
+def restore(
+    lake: LocalLake, warehouse: duckdb.DuckDBPyConnection, keys: Iterable[str], folder: Path
+) -> dict[str, Path]:
+    """Write retired bronze objects again, from the rows that the warehouse holds of them.
+
+    Args:
+        lake: the lake.
+        warehouse: the warehouse that loaded the objects.
+        keys: the retired objects.
+        folder: where their files are written.
+
+    Returns:
+        the file of each object of which the warehouse holds rows, by key.
+    """
+    loaded_as: dict[str, list[str]] = {key: [key] for key in keys}
+    for compaction in compactions(lake):
+        for before, now in compaction.outputs.items():
+            if now in loaded_as:
+                loaded_as[now].append(before)
+    files = {}
+    make_folder(folder)
+    for number, (key, names) in enumerate(loaded_as.items()):
+        path = folder / f"{number}"
+        ((rows,),) = warehouse.execute(
+            f"COPY (SELECT * EXCLUDE ({', '.join(LOAD)}) FROM staging.{table_of(key)} "
+            "WHERE bronze_file IN (SELECT unnest(?)) ORDER BY source_file, ingested_at, "
+            f"source_line) TO {literal(path)} (FORMAT parquet, COMPRESSION zstd)",
+            [names],
+        ).fetchall()
+        if rows:
+            files[key] = path
+    return files
+
+
+def carry_over(
+    old: LocalLake,
+    new: LocalLake,
+    orphans: Sequence[Provenance],
+    restored: Mapping[str, Path],
+) -> None:
     """Copy the rows, rejected lines and receipts of orphans to another bronze, unchanged.
+
+    Args:
+        old: the lake whose bronze holds them.
+        new: the lake that gets them.
+        orphans: the versions of raw objects.
+        restored: files to take instead of objects of the old bronze, by key.
 
     Raises:
         LossError: the old bronze lacks some of them, or the new one has others of the same name.
     """
     wanted = {orphan.rows_of for orphan in orphans}
-    lost = [o.source_file for o in orphans if not o.receipts or _outputs(old, o) is None]
+    lost = [
+        o.source_file
+        for o in orphans
+        if not o.receipts or not all(k in restored or _is_sound(old, o, k) for k in o.outputs)
+    ]
     if lost:
         raise LossError(
-            f"bronze does not hold all rows of {len(lost)} objects that raw/ lacks, so they cannot "
-            "be carried over, and everything stays as it was:",
+            f"neither bronze nor the warehouse holds all rows of {len(lost)} objects that raw/ "
+            "lacks, so they cannot be carried over, and everything stays as it was:",
             shortened(lost),
         )
     stamps = {
-        key: _carry(old.home / key, new.home / key, wanted)
+        key: _carry(restored.get(key, old.home / key), new.home / key, wanted)
         for key in sorted({key for o in orphans for key in o.outputs})
     }
     for key in sorted({o.receipts for o in orphans if o.receipts}):
         _carry_receipts(old, new.home / key, key, wanted, stamps)
 
 
-def _outputs(lake: LocalLake, orphan: Provenance) -> list[str] | None:
-    """Return the paths of all outputs; None when one is missing or damaged."""
-    paths = []
-    for key in sorted(orphan.outputs):
-        try:
-            if key in orphan.stamps:
-                orphan.stamps[key].require(key, Stamp.of_file(lake.home / key))
-            pq.read_metadata(lake.home / key)
-        except (OSError, pa.ArrowException, Damaged):
-            return None
-        paths.append(str(lake.home / key))
-    return paths
+def _is_sound(lake: LocalLake, orphan: Provenance, key: str) -> bool:
+    """Return whether an output is there and undamaged."""
+    try:
+        if key in orphan.stamps:
+            orphan.stamps[key].require(key, Stamp.of_file(lake.home / key))
+        pq.read_metadata(lake.home / key)
+    except (OSError, pa.ArrowException, Damaged):
+        return False
+    return True
 
 
 def _begin(new: Path) -> None:
@@ -244,24 +321,23 @@ def only_in_bronze(
     """
     lost: Counter[str] = Counter()
     for orphan in orphans:
-        paths = _outputs(lake, orphan)
-        if paths is None:
+        if not all(_is_sound(lake, orphan, key) for key in orphan.outputs):
             lost[orphan.source_file] += orphan.accepted + orphan.quarantined
             continue
-        for path in paths:
-            lost[orphan.source_file] += _absent(new, lake, Path(path), orphan)
+        for key in orphan.outputs:
+            lost[orphan.source_file] += _absent(new, lake, key, orphan)
     return +lost
 
 
-def _absent(new: duckdb.DuckDBPyConnection, lake: LocalLake, path: Path, orphan: Provenance) -> int:
-    folder = path.relative_to(lake.home).parts[1]
-    if folder in FEEDS:
-        names = "event_id" if folder == "purchases" else ", ".join(FEEDS[folder].names)
+def _absent(new: duckdb.DuckDBPyConnection, lake: LocalLake, key: str, orphan: Provenance) -> int:
+    table = table_of(key)
+    if table in FEEDS:
+        names = "event_id" if table == "purchases" else ", ".join(FEEDS[table].names)
     else:
         names = "feed, source_file, raw"
     ((count,),) = new.execute(
         f"SELECT count(*) FROM (SELECT {names} FROM read_parquet(?, hive_partitioning = false) "
-        f"WHERE source_file = ? AND ingested_at = ? EXCEPT SELECT {names} FROM staging.{folder})",
-        [str(path), orphan.source_file, orphan.arrived],
+        f"WHERE source_file = ? AND ingested_at = ? EXCEPT SELECT {names} FROM staging.{table})",
+        [str(lake.home / key), orphan.source_file, orphan.arrived],
     ).fetchall()
     return int(count)

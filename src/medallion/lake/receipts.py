@@ -275,6 +275,11 @@ def receipt_key(stem: str) -> str:
     return f"{RECEIPTS}{stem}{PLAIN}"
 
 
+def table_of(key: str) -> str:
+    """Return the table of staging to which an object of bronze belongs: the name of its folder."""
+    return key.split("/")[1]
+
+
 def named_counts(counts: Counter[str]) -> dict[str, int]:
     """Return the counts of the most frequent names, and one sum of all others.
 

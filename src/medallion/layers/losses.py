@@ -8,7 +8,9 @@ import duckdb
 
 from medallion.contract import FEEDS
 from medallion.errors import LossError, shortened
+from medallion.lake.orphans import retired
 from medallion.layers.snapshots import POINTER
+from medallion.platforms.local import LocalLake
 from medallion.platforms.warehouse import Warehouse, literal, relations, total
 
 _STAGED = " UNION ALL ".join(
@@ -63,9 +65,19 @@ def require_no_smaller_snapshot(home: Path, warehouse: duckdb.DuckDBPyConnection
     if lines + superseded < published:
         raise LossError(
             f"the published snapshot holds {published:,} lines of sales and the warehouse only "
-            f"{lines:,}, so the snapshot stays; 'medallion run --events 0' loads what bronze and "
-            f"raw/ hold; to publish less all the same, remove {home / 'gold' / POINTER}"
+            f"{lines:,}, so the snapshot stays; {_holder(home)}; to publish less all the same, "
+            f"remove {home / 'gold' / POINTER}"
         )
+
+
+def _holder(home: Path) -> str:
+    """Return what holds the rows that a warehouse lacks."""
+    if day := retired(LocalLake(home)).bronze_before:
+        return (
+            f"bronze of what arrived before {day:%Y-%m-%d} was retired, and a backup of the "
+            "warehouse holds the rows"
+        )
+    return "'medallion run --events 0' loads what bronze and raw/ hold"
 
 
 def _published_lines(gold: Path) -> int:

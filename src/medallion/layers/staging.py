@@ -13,6 +13,7 @@ import pyarrow as pa
 from medallion import __version__
 from medallion.contract import FEEDS, INTEGER, LOAD, QUARANTINE, RECEIPT, TEXT, TIMESTAMP, Type
 from medallion.errors import WarehouseError
+from medallion.lake.orphans import retired
 from medallion.lake.receipts import (
     RECEIPTS,
     SUFFIXES,
@@ -23,6 +24,7 @@ from medallion.lake.receipts import (
     reason,
     receipts_table,
     stamps_of,
+    table_of,
 )
 from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.lake import Lake
@@ -267,7 +269,7 @@ class Loader:
             else:
                 self._refused[key] = (
                     f"the warehouse holds {len(loaded):,} of the {len(compaction.receipts):,} "
-                    "receipts that were compacted here: delete warehouse.duckdb, and 'medallion "
+                    "receipts that were compacted here: move warehouse.duckdb away, and 'medallion "
                     "run --events 0' loads all of bronze"
                 )
 
@@ -307,7 +309,7 @@ class Loader:
             report.superseded += self._load(batch)
         except (duckdb.Error, OSError, _Mismatch, Damaged) as error:
             if len(batch) == 1:
-                report.failures[batch[0].receipts] = _why(error)
+                report.failures[batch[0].receipts] = self._why(error)
                 return
             for delivery in batch:
                 self._load_or_split([delivery], report)
@@ -393,14 +395,14 @@ class Loader:
             },
         )
 
-
-def _why(error: Exception) -> str:
-    text = str(error).splitlines()[0]
-    if isinstance(error, duckdb.BinderException):
-        return f"another version has made it, 'medallion rebuild' makes it again: {text}"
-    return text
-
-
-def table_of(key: str) -> str:
-    """Return the staging table of a bronze object: the name of its folder under bronze/."""
-    return key.split("/")[1]
+    def _why(self, error: Exception) -> str:
+        """Return why a delivery was not loaded, on one line."""
+        text = str(error).splitlines()[0]
+        if isinstance(error, FileNotFoundError) and (day := retired(self._lake).bronze_before):
+            return (
+                f"bronze of what arrived before {day:%Y-%m-%d} was retired, and only the warehouse "
+                f"that had loaded it holds its rows: bring that back from a backup ({text})"
+            )
+        if isinstance(error, duckdb.BinderException):
+            return f"another version has made it, 'medallion rebuild' makes it again: {text}"
+        return text

@@ -20,9 +20,11 @@ from medallion.errors import LakeError, LossError, SettingsError, WarehouseError
 from medallion.lake.codecs import StoredBytes
 from medallion.lake.orphans import (
     Provenance,
+    Retired,
     carry_over,
     known_receipts,
     only_in_bronze,
+    restore,
     retire,
     retired,
 )
@@ -63,8 +65,8 @@ class RebuildReport:
 
     `differences` counts by layer the rows that only the old or only the new warehouse has; None if
     there was nothing to compare with. `carried` and `dropped` are raw objects whose rows only
-    bronze had. Objects that arrived before `raw_from` were retired. `old_copy` is the folder of the
-    old bronze and warehouse, which are kept if anything differs.
+    bronze had, or only the warehouse. Objects that arrived before `raw_from` were retired.
+    `old_copy` is the folder of the old bronze and warehouse, which are kept if anything differs.
     """
 
     cleaned: CleanReport
@@ -92,8 +94,8 @@ def rebuild(
         platform: the platform.
         missing: what to do with rows of raw objects that are no longer in raw/: keep them (KEEP),
             leave them out (DROP), or refuse to lose them (None). Rows of retired objects are always
-            kept. Rows of earlier versions of a rewritten object do not count, and are left out
-            unless KEEP.
+            kept; those of retired bronze objects are taken from the warehouse. Rows of earlier
+            versions of a rewritten object do not count, and are left out unless KEEP.
         progress: called with a message at each step.
 
     Raises:
@@ -133,7 +135,10 @@ def rebuild(
     again = {receipt.version for receipt in known_receipts(lake, None, {})}
     orphans = [r for r in receipts if r.version not in again]
     carried = [r for r in orphans if missing == KEEP or (r in absent and r not in gone)]
-    carry_over(platform.lake, lake, carried)
+    restored = _restored(platform, removed, carried, beside / "restored")
+    if missing == DROP:
+        carried = [r for r in carried if not _away(platform.lake, removed, r) - restored.keys()]
+    carry_over(platform.lake, lake, carried, restored)
     listed = {r.source_file for r in carried if r in gone or r.source_file in removed.objects}
     retire(lake, listed, removed.before)
     with open_warehouse(beside) as new:
@@ -142,7 +147,7 @@ def rebuild(
             raise WarehouseError(
                 f"the rebuilt home breaks {', '.join(built.broken)}, so everything stays as it was"
             )
-        dropped = [r for r in gone if r not in carried]
+        dropped = [r for r in absent if r not in carried]
         lost = only_in_bronze(platform.lake, dropped, new)
         differences = _differences(new, warehouse_path(platform.home))
         # Before the swap: a kill must not leave the old snapshot with the new warehouse.
@@ -169,6 +174,28 @@ def _all_receipts(platform: Platform, damaged: dict[str, str]) -> list[Provenanc
             return known_receipts(platform.lake, warehouse, damaged)
     except WarehouseError:
         return known_receipts(platform.lake, None, damaged)
+
+
+def _away(lake: LocalLake, removed: Retired, receipt: Provenance) -> set[str]:
+    """Return the outputs of a receipt that were retired."""
+    if not removed.covers_bronze(receipt.arrived):
+        return set()
+    return {key for key in receipt.outputs if not (lake.home / key).exists()}
+
+
+def _restored(
+    platform: Platform, removed: Retired, receipts: Iterable[Provenance], folder: Path
+) -> dict[str, Path]:
+    """Write the retired outputs of receipts to files; none if the warehouse cannot be opened."""
+    assert isinstance(platform.lake, LocalLake)
+    away = {key for r in receipts for key in _away(platform.lake, removed, r)}
+    if not away:
+        return {}
+    try:
+        with open_warehouse(platform.home, read_only=True) as warehouse:
+            return restore(platform.lake, warehouse, away, folder)
+    except (WarehouseError, duckdb.Error):
+        return {}
 
 
 def _refusal(orphans: Sequence[Provenance]) -> LossError:

@@ -36,7 +36,7 @@ from medallion.errors import MedallionError
 from medallion.lake.raw import unreadable
 from medallion.lake.receipts import Receipt
 from medallion.layers.staging import other_versions
-from medallion.operations.retention import retain
+from medallion.operations.retention import retained
 from medallion.operations.status import layers, reporting_currency, revenue_by_day
 from medallion.outputs.dashboard.server import Served, dashboard
 from medallion.pipeline import ALL, BatchReport, Pipeline, open_pipeline, stream
@@ -212,18 +212,16 @@ def up(
 
 
 def _retire(platform: Platform, pipeline: Pipeline) -> None:
-    """Remove the raw objects that are older than the settings of the home keep them."""
-    days = platform.file.raw_days
+    """Remove the objects that are older than the settings of the home keep them."""
     receipts = "SELECT 1 FROM staging.receipts LIMIT 1"
-    if days is None or pipeline.warehouse.execute(receipts).fetchone() is None:
+    if pipeline.warehouse.execute(receipts).fetchone() is None:
         return
     try:
-        report = retain(platform, days)
+        reports = retained(platform, platform.file.raw_days, platform.file.bronze_days)
     except MedallionError as error:
-        say_aside(f"no raw object was retired: {error}")
+        say_aside(f"not all old objects were retired: {error}")
     else:
-        if report.objects:
-            say_retired(report)
+        say_retired({layer: report for layer, report in reports.items() if report.objects})
 
 
 @verb(stopped="stopped; every event that was acknowledged is in raw/")

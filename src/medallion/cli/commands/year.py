@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from medallion.cli.printing.progress import progress
 from medallion.cli.printing.report import REFUSED, print_json, say
 from medallion.errors import SettingsError
 from medallion.operations.compaction import compact
-from medallion.operations.retention import RetentionReport, retain
+from medallion.operations.retention import RetentionReport, retained
 from medallion.platforms.platform import Platform
 from medallion.settings import FILE, days_of
 
@@ -56,32 +57,53 @@ def compact_(platform: Platform, as_json: bool) -> None:
 @verb(stopped="stopped; nothing is lost, and the same command goes on")
 @click.option(
     "--raw",
-    "age",
+    "raw_days",
     type=Age(),
     help="Remove raw objects that are older: 400d. [raw under [retention] in medallion.toml]",
 )
+@click.option(
+    "--bronze",
+    "bronze_days",
+    type=Age(),
+    help="Remove bronze objects that are older: 800d. [bronze under [retention]]",
+)
 @as_json
-def retain_(platform: Platform, age: int | None, as_json: bool) -> None:
-    """Remove old raw objects; their receipts and their rows in bronze stay, and still count."""
+def retain_(
+    platform: Platform, raw_days: int | None, bronze_days: int | None, as_json: bool
+) -> None:
+    """Remove old objects of raw/ or of bronze; receipts and rows in the warehouse stay, and count.
+
+    Without an option, the ages in medallion.toml count.
+    """
     platform.require_existing()
-    if (age := age or platform.file.raw_days) is None:
+    if raw_days is None and bronze_days is None:
+        raw_days, bronze_days = platform.file.raw_days, platform.file.bronze_days
+    if raw_days is None and bronze_days is None:
         raise SettingsError(
             "say how old a raw object must be: --raw 400d, or, for good, the lines [retention] and "
-            f'raw = "400d" in {platform.home / FILE}'
+            f'raw = "400d" in {platform.home / FILE}; for bronze objects: --bronze 800d'
         )
-    with platform.lock(), progress("looking for old raw objects") as tell:
-        report = retain(platform, age, progress=tell)
+    with platform.lock(), progress("looking for old objects") as tell:
+        reports = retained(platform, raw_days, bronze_days, tell)
     if as_json:
-        print_json(vars(report))
-        return
-    say_retired(report)
+        print_json({layer: vars(report) for layer, report in reports.items()})
+    else:
+        say_retired(reports)
 
 
-def say_retired(report: RetentionReport) -> None:
+def say_retired(reports: Mapping[str, RetentionReport]) -> None:
     """Say what was retired, and why other old objects were kept."""
-    say(
-        f"retired    {report.objects:,} raw objects of {report.bytes / 1e6:,.1f} MB that arrived "
-        f"before {report.before:%Y-%m-%d}; bronze alone holds their rows"
-    )
-    for key, why in report.kept.items():
-        say(f"  kept: {key}: {why}", colour="yellow")
+    holders = {"raw": "bronze", "bronze": "the warehouse"}
+    for layer, report in reports.items():
+        say(
+            f"retired    {report.objects:,} {layer} objects of {report.bytes / 1e6:,.1f} MB that "
+            f"arrived before {report.before:%Y-%m-%d}; {holders[layer]} alone holds their rows"
+        )
+        for key, why in report.kept.items():
+            say(f"  kept: {key}: {why}", colour="yellow")
+        if report.not_compacted:
+            say(
+                f"  kept: {report.not_compacted:,} objects that are not compacted yet: 'medallion "
+                "compact' takes those of past days",
+                colour="yellow",
+            )

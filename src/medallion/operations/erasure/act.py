@@ -14,6 +14,7 @@ from typing import Any
 from medallion.audit.bronze import require_sound_bronze
 from medallion.contract import WHITE_SPACE
 from medallion.errors import HomeBusy, LakeError, SettingsError
+from medallion.lake.orphans import retired
 from medallion.lake.seals import Stamp
 from medallion.operations.erasure.account import AccountEraser, Kept, account_eraser
 from medallion.operations.erasure.lake import Before, LakeEraser, Rewritten
@@ -92,6 +93,7 @@ def _forget(
     if not act.is_resumed:
         _require_no_cluster_run(platform.lake)
         _require_no_old_copy(platform.home)
+        _require_all_of_bronze(platform.lake)
         # A damaged object would look undamaged after it is rewritten.
         require_sound_bronze(platform.lake, "then forget")
         catch_up(platform)
@@ -163,6 +165,18 @@ def _require_no_old_copy(home: Path) -> None:
         raise SettingsError(
             f"{next(iter(copies))} is an old copy that may hold the id; 'medallion rebuild "
             "--remove-old' removes it, then forget"
+        )
+
+
+def _require_all_of_bronze(lake: Lake) -> None:
+    """Raise SettingsError when bronze objects are retired: the new warehouse would lack their rows.
+
+    Only the warehouse holds these, and it is built again from bronze.
+    """
+    if retired(lake).bronze_before:
+        raise SettingsError(
+            "only the warehouse holds the rows of retired bronze objects; 'medallion rebuild' "
+            "brings them back to bronze, then forget, and 'medallion retain' retires them again"
         )
 
 
