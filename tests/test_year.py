@@ -401,6 +401,18 @@ def test_old_raw_objects_are_retired(old: Path, cli: Cli, query: Query) -> None:
     assert cli(old, "rebuild").exit_code == 1
 
 
+def test_the_arrival_decides_what_is_retired(old: Path, cli: Cli) -> None:
+    """Not the modification time, which a backup or a copy of the home may have changed."""
+    assert cli(old, "run", "--events", "0").exit_code == 0
+    for path in (old / "raw").rglob("*.ndjson"):
+        time = OLD if path.name != "old.ndjson" else datetime.now(UTC)
+        os.utime(path, (time.timestamp(), time.timestamp()))
+    assert "retired    1 raw objects" in cli(old, "retain", "--raw", "100d").stdout
+    assert not (old / "raw/purchases/hour=00").exists()
+    assert cli(old, "audit", "--all").exit_code == 0
+    assert cli(old, "rebuild").exit_code == 0
+
+
 @pytest.mark.parametrize("verb", ["retain", "up"])
 def test_the_settings_say_what_is_retired(old: Path, cli: Cli, verb: str) -> None:
     """By a verb of its own, and whenever a stream starts; without a word about it, nothing is."""

@@ -93,7 +93,11 @@ def retain(
     with platform.reader() as warehouse:
         loaded = _loaded(warehouse)
     report = RetentionReport(_before(days, loaded, now))
-    old = [raw for raw in raw_objects(lake) if raw.modified < report.before]
+    # By the arrival in the receipt, which the audit and a rebuild go by: a restored object has
+    # another modification time.
+    arrived = {key: version.arrived for key, version in loaded.items()}
+    objects = raw_objects(lake)
+    old = [raw for raw in objects if arrived.get(raw.key, raw.modified) < report.before]
     if old:
         progress("comparing bronze with its checksums")
         require_sound_bronze(lake, "then retire raw objects")
