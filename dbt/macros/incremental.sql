@@ -68,13 +68,16 @@ select event_id
     ) as withdrawn
 {%- endmacro %}
 
-{#- The lines that came after the watermark of `relation`, and those whose product version or rate
-    came after it, or whose product may have lost its description. Reads silver, products, rates,
-    feed (the staged products) and superseded. -#}
-{% macro touched_lines(relation) -%}
+{#- The lines that came after the watermark of `relation` (unless `added` says that these are added
+    to the sums that stand), and those whose product version or rate came after it, or whose product
+    may have lost its description. Reads silver, products, rates, feed (the staged products) and
+    superseded. -#}
+{% macro touched_lines(relation, added=false) -%}
 {%- set columns = 'ts, dt, store_id, product_id, basket_id' -%}
+{% if not added -%}
 select {{ columns }} from silver where load_seq > {{ watermark(relation) }}
     union all
+    {% endif -%}
     select {{ columns | replace('product_id', 'silver.product_id') }}
     from silver
     inner join (

@@ -40,11 +40,31 @@ select
 
 {#- The ids of the first sold line of each basket. Numbering the lines by a window function takes
     three times as long. -#}
-{% macro first_lines(lines, basket) -%}
+{% macro first_lines(lines, basket, condition='true') -%}
 select min_by(event_id, {{ in_order('ts', 'event_id') }}) as first_event_id
         from {{ lines }}
-        where not is_return
+        where not is_return and {{ condition }}
         group by {{ basket }}
+{%- endmacro %}
+
+{#- The baskets that `relation` counts in a line before which a new line comes now, as `keys` with
+    -1 transactions; and likewise those of its categories. Reads counted: the lines of counted_lines
+    with the flag `stands`, whether relation counts a line and is not built again there. -#}
+{% macro lost_baskets(relation, keys, basket) -%}
+{%- set before = 'load_seq <= ' ~ watermark(relation) -%}
+select {{ keys }}, -1 as transactions, 0 as category_transactions
+    from counted
+    where stands and not is_first_of_basket
+        and event_id in (
+            {{ first_lines('counted', basket, before) }}
+        )
+    union all
+    select {{ keys }}, 0 as transactions, -1 as category_transactions
+    from counted
+    where stands and not is_first_of_category
+        and event_id in (
+            {{ first_lines('counted', basket ~ ', category', before) }}
+        )
 {%- endmacro %}
 
 {#- The additive measures, summed from lines. -#}

@@ -122,6 +122,42 @@ def test_gold_adds_what_is_new(tmp_path: Path, cli: Cli, query: Query) -> None:
     assert bring("5.json", elsewhere) == counts(3, 5, 1, "15.0000")
 
 
+def test_a_row_by_product_gains_what_is_new(tmp_path: Path, cli: Cli, query: Query) -> None:
+    """A basket leaves the row in which it counted for an earlier line, and comes back when that
+    line goes; rows whose product is described anew are summed again."""
+
+    def bring(name: str, *lines: str) -> list[tuple[Any, ...]]:
+        drop(tmp_path, name, *lines)
+        for command in (["clean"], ["load"], ["transform", "--select", "+sales_hourly_product"]):
+            assert cli(tmp_path, *command).exit_code == 0
+        rows = query(
+            tmp_path,
+            "SELECT product_id, category, transactions, category_transactions, lines, net_sales "
+            "FROM sales_hourly_product ORDER BY ALL",
+        )
+        return [tuple(row.values()) for row in rows]
+
+    def line(event_id: str, product_id: str, minute: int, **fields: Any) -> str:
+        ts = f"2026-03-01T10:{minute}:00Z"
+        given = {"ts": ts, "basket_id": "one", "product_id": product_id, "category": product_id}
+        return event(event_id=event_id, **given | fields)
+
+    second = ("P2", "p2", 1, 1, 1, "5.0000")
+    assert bring("1.json", line("b", "P2", 30)) == [second]
+    first = ("P1", "p1", 1, 1, 1, "5.0000")
+    assert bring("2.json", line("a", "P1", 10)) == [first, ("P2", "p2", 0, 1, 1, "5.0000")]
+    later = ("P2", "p2", 0, 1, 2, "10.0000")
+    assert bring("3.json", line("c", "P2", 40)) == [first, later]
+    earlier = ("P2", "p2", 0, 1, 3, "15.0000")
+    assert bring("4.json", line("d", "P2", 20)) == [first, earlier]
+    moved = line("a", "P1", 10, ts="2026-03-09T10:00:00Z", corrected_at="2026-03-10T00:00:00Z")
+    assert bring("5.json", moved) == [first, ("P2", "p2", 1, 1, 3, "15.0000")]
+    described = {"product_id": "P2", "category": "tea", "ts": "2026-01-01T00:00:00Z"}
+    drop(tmp_path, "products/p.json", json.dumps(described))
+    named = ("P2", "tea", 1, 1, 4, "20.0000")
+    assert bring("6.json", line("e", "P2", 50)) == [first, named]
+
+
 def _scans_of_history(operators: list[dict[str, Any]]) -> Iterator[str]:
     for operator in operators:
         facts = operator["extra_info"]

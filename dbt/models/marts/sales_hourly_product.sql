@@ -51,11 +51,12 @@ sales_lines as (
 ),
 
 {% if is_incremental() %}
+-- The lines that count in another way now.
 touched as {{ materialized() }} (
 
     select *
     from (
-        {{ touched_lines(this) }}
+        {{ touched_lines(this, added=is_additive()) }}
     ) as lines
 
 ),
@@ -88,7 +89,7 @@ affected as {{ materialized() }} (
 ),
 
 -- The rows to build again, and those of lines that have left.
-keys as {{ materialized() }} (
+rebuilt as {{ materialized() }} (
 
     select
         cast(local_ts as date) as sales_date,
@@ -109,7 +110,7 @@ keys as {{ materialized() }} (
 
 utc_days as {{ materialized() }} (
 
-    {{ days_around('select sales_date as dt from keys', 'dt') }}
+    {{ days_around('select sales_date as dt from rebuilt', 'dt') }}
 
 ),
 
@@ -123,21 +124,45 @@ baskets as {{ materialized() }} (
         from silver
         left join stores on silver.store_id = stores.store_id
         where silver.dt in (select dt from utc_days)
-            and (silver.store_id, silver.product_id) in (select store_id, product_id from keys)
+            and (silver.store_id, silver.product_id) in (select store_id, product_id from rebuilt)
     ) as lines
-    inner join keys
-        on cast(lines.local_ts as date) = keys.sales_date
-        and cast(extract(hour from lines.local_ts) as integer) = keys.sales_hour
-        and lines.store_id = keys.store_id
-        and lines.product_id = keys.product_id
+    inner join rebuilt
+        on cast(lines.local_ts as date) = rebuilt.sales_date
+        and cast(extract(hour from lines.local_ts) as integer) = rebuilt.sales_hour
+        and lines.store_id = rebuilt.store_id
+        and lines.product_id = rebuilt.product_id
 
 ),
 
+-- The new lines, which are added to what stands in all other rows.
+gained as {{ materialized() }} (
+
+    select dt, basket_id
+    from silver
+    where {{ 'load_seq > ' ~ watermark(this) if is_additive() else 'false' }}
+
+),
+
+gained_days as {{ materialized() }} (
+
+    {{ days_around('select dt from gained', 'dt') }}
+
+),
+
+-- Apart, because an engine takes the rows to build again for many where there are none.
 lines_of_baskets as (
 
     select *
     from silver
-    where dt in (select dt from utc_days) and basket_id in (select basket_id from baskets)
+    where dt in (select dt from gained_days) and basket_id in (select basket_id from gained)
+    union all
+    select *
+    from silver
+    where dt in (select dt from utc_days)
+        and basket_id in (select basket_id from baskets)
+        and not (
+            dt in (select dt from gained_days) and basket_id in (select basket_id from gained)
+        )
 
 ),
 {% endif %}
@@ -145,14 +170,22 @@ lines_of_baskets as (
 lines as {{ materialized() }} (
 
     {% if is_incremental() %}
-    {{ sales_lines('lines_of_baskets') }}
+    select
+        sales_lines.*,
+        {{ 'load_seq <= ' ~ watermark(this) if is_additive() else 'true' }}
+        and (sales_date, sales_hour, store_id, product_id) not in (
+            select sales_date, sales_hour, store_id, product_id from rebuilt
+        ) as stands
+    from (
+        {{ sales_lines('lines_of_baskets') }}
+    ) as sales_lines
     {% else %}
     select * from sales_lines
     {% endif %}
 
 ),
 
-counted as (
+counted as {{ materialized() if is_incremental() }} (
 
     {{ counted_lines('lines', 'sales_date, store_id, currency, basket_id') }}
 
@@ -176,8 +209,7 @@ totals as (
         {{ sums_of_lines() }}
     from counted
     {% if is_incremental() %}
-    where (sales_date, sales_hour, store_id, product_id)
-        in (select sales_date, sales_hour, store_id, product_id from keys)
+    where not stands
     {% endif %}
     group by
         sales_date,
@@ -188,6 +220,49 @@ totals as (
         category,
         currency
 
+),
+
+{% if is_additive() %}
+{%- set columns = 'sales_date, sales_hour, store_id, product_id, department, category, currency' %}
+-- What the lines add to the rows, and the baskets that leave them.
+contributions as {{ materialized() }} (
+
+    select * from totals
+    union all by name
+    (
+        {{ lost_baskets(this, columns, 'sales_date, store_id, currency, basket_id') }}
+    )
+
+),
+{% endif %}
+
+sums as (
+
+    {% if is_additive() %}
+    select
+        {{ columns }},
+        cast({{ dbt.date_trunc('month', 'sales_date') }} as date) as sales_month,
+        cast(sum(transactions) as bigint) as transactions,
+        cast(sum(category_transactions) as bigint) as category_transactions,
+        {{ sums_of_sums() }},
+        {{ newest_of_sums() }}
+    from (
+        select * from contributions
+        union all by name
+        select *
+        from {{ this }}
+        where (sales_date, sales_hour, store_id, product_id) in (
+                select sales_date, sales_hour, store_id, product_id from contributions
+            )
+            and (sales_date, sales_hour, store_id, product_id) not in (
+                select sales_date, sales_hour, store_id, product_id from rebuilt
+            )
+    ) as sales
+    group by {{ columns }}
+    {% else %}
+    select * from totals
+    {% endif %}
+
 )
 
 {% if is_incremental() %}
@@ -197,13 +272,17 @@ select
     keys.sales_hour,
     keys.store_id,
     keys.product_id,
-    totals.* exclude (sales_date, sales_hour, store_id, product_id)
-from keys
-left join totals
-    on keys.sales_date = totals.sales_date
-    and keys.sales_hour = totals.sales_hour
-    and keys.store_id = totals.store_id
-    and keys.product_id = totals.product_id
+    sums.* exclude (sales_date, sales_hour, store_id, product_id)
+from (
+    select sales_date, sales_hour, store_id, product_id from sums
+    union
+    select sales_date, sales_hour, store_id, product_id from rebuilt
+) as keys
+left join sums
+    on keys.sales_date = sums.sales_date
+    and keys.sales_hour = sums.sales_hour
+    and keys.store_id = sums.store_id
+    and keys.product_id = sums.product_id
 {% else %}
-select * from totals
+select * from sums
 {% endif %}

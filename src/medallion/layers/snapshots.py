@@ -21,9 +21,11 @@ CHECKSUMS = "SHA256SUMS"
 """The file of a snapshot with the checksums of its other files, as `sha256sum -c` reads them. Its
 last line is a comment with the checksum of the lines above."""
 
-MONTH = "sales_month"
-"""A relation with this column is published as one file per month, so that a batch does not write a
-long history again."""
+DAY, MONTH = "sales_date", "sales_month"
+"""A relation with these columns is published as one file per month, so that a batch does not write
+a long history again, and the newest days, which nearly every batch changes, as one file each."""
+
+DAYS_APART = 2
 
 KEPT_SNAPSHOTS = 5
 """How many snapshots are kept, for readers that still use them."""
@@ -49,7 +51,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     hidden.mkdir()
     old, checksums = _known_checksums(before), dict[str, str]()
     with transaction(warehouse):
-        by_month = _by_month(warehouse)
+        in_periods = _in_periods(warehouse)
         for relation, is_changed in relations.items():
             name = relation.rpartition(".")[2]
             kept = [file for file in old if not is_changed and file.partition(".")[0] == name]
@@ -57,9 +59,10 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
                 # The checksum is copied and not computed again: it must not confirm a damaged file.
                 checksums |= {file: old[file] for file in kept}
                 continue
-            for file, query in _files(warehouse, relation, relation in by_month).items():
+            is_in_periods = relation in in_periods
+            for file, query in _files(warehouse, relation, is_in_periods).items():
                 path = hidden / file
-                if MONTH in query and file in old and _share(before / file, path):
+                if is_in_periods and file in old and _share(before / file, path):
                     checksums[file] = old[file]
                     continue
                 path.unlink(missing_ok=True)
@@ -84,7 +87,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     return folder
 
 
-def _by_month(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
+def _in_periods(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
     """Return the relations with the column MONTH. Describing each of them would take ten times."""
     rows = warehouse.execute(
         "SELECT table_schema || '.' || table_name FROM information_schema.columns "
@@ -95,27 +98,30 @@ def _by_month(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
 
 
 def _files(
-    warehouse: duckdb.DuckDBPyConnection, relation: str, is_by_month: bool
+    warehouse: duckdb.DuckDBPyConnection, relation: str, is_in_periods: bool
 ) -> dict[str, str]:
     """Return the files of a relation by name, each with the query of its rows.
 
-    The file name of a month holds a checksum of its rows: if the previous snapshot has a file of
-    this name, the month has not changed.
+    The file name of a month or a day holds a checksum of its rows: if the previous snapshot has a
+    file of this name, the period has not changed.
     """
     query, name = f"FROM {relation}", relation.rpartition(".")[2]
-    if not is_by_month:
+    if not is_in_periods:
         return {f"{name}.parquet": query}
-    months = warehouse.execute(
-        f"SELECT {MONTH}, hex(hash(count(*), sum(hash(rows)))) FROM {relation} AS rows "
-        f"WHERE {MONTH} IS NOT NULL GROUP BY {MONTH} ORDER BY {MONTH}"
+    apart = f"(SELECT max({DAY}) FROM {relation}) - {DAYS_APART}"
+    periods = warehouse.execute(
+        f"SELECT {MONTH}, CASE WHEN {DAY} > {apart} THEN {DAY} END AS day, "
+        f"max({DAY}), hex(hash(count(*), sum(hash(rows)))) FROM {relation} AS rows "
+        f"WHERE {MONTH} IS NOT NULL GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    return {
-        f"{name}.{month:%Y-%m}.{rows}.parquet": (
-            # The first column is the day, and the page reads days.
-            f"{query} WHERE {MONTH} = DATE '{month}' ORDER BY 1"
+    files = {}
+    for month, day, last, rows in periods:
+        period = f"{day}" if day else f"{month:%Y-%m}"
+        files[f"{name}.{period}.{rows}.parquet"] = (
+            # The page reads days.
+            f"{query} WHERE {DAY} BETWEEN DATE '{day or month}' AND DATE '{last}' ORDER BY {DAY}"
         )
-        for month, rows in months
-    }
+    return files
 
 
 def versions(gold: Path) -> list[int]:

@@ -157,11 +157,12 @@ class PublishedFiles:
     def sales(self, db: duckdb.DuckDBPyConnection, first: date, last: date) -> str:
         if not self._files:
             raise self._missing(f"{SALES}.*.parquet")
-        months = [name.removeprefix(f"{SALES}.")[:7] for name in self._files]
+        # Months and days, of which each text is as long as its part of a date.
+        periods = [name.split(".")[1] for name in self._files]
         files = [
             self._folder / name
-            for name, month in zip(self._files, months, strict=True)
-            if f"{first:%Y-%m}" <= month <= f"{last:%Y-%m}"
+            for name, period in zip(self._files, periods, strict=True)
+            if f"{first}"[: len(period)] <= period <= f"{last}"[: len(period)]
         ] or [self._folder / self._files[0]]
         if not all(file.exists() for file in files):
             raise self._missing(files[0].name)
