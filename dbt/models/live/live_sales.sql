@@ -107,11 +107,12 @@ bounds as {{ materialized() }} (
 
 ),
 
-touched as {{ materialized() }} (
+-- The lines that count in another way now.
+changed as {{ materialized() }} (
 
     select ts, dt, basket_id
     from (
-        {{ touched_lines(this) }}
+        {{ touched_lines(this, added=is_additive()) }}
     ) as lines
     where dt >= (select since from bounds)
     union all
@@ -124,33 +125,59 @@ touched as {{ materialized() }} (
 
 ),
 
--- The minutes to build again. A line may become the first of its basket, and then the basket leaves
--- the minute in which it began before; so all minutes of a touched basket are included.
-minutes as {{ materialized() }} (
+-- The lines of their days. By itself, so that an engine reads nothing where nothing changed.
+beside as {{ materialized() }} (
 
-    select {{ dbt.date_trunc('minute', 'ts') }} as minute_at from touched
+    select ts, basket_id
+    from silver
+    where dt in (select distinct dt from changed)
+
+),
+
+-- The minutes to build again. A line may become the first of its basket, and then the basket leaves
+-- the minute in which it began before; so all minutes of the basket of a changed line are included.
+rebuilt as {{ materialized() }} (
+
+    select {{ dbt.date_trunc('minute', 'ts') }} as minute_at from changed
     union
     select {{ dbt.date_trunc('minute', 'ts') }}
-    from silver
-    where basket_id in (select basket_id from touched) and dt in (select dt from touched)
+    from beside
+    where basket_id in (select basket_id from changed)
 
 ),
 
 baskets as {{ materialized() }} (
 
-    select distinct dt, basket_id
+    select dt, basket_id
     from silver
-    where ts >= (select min(minute_at) from minutes)
-        and ts < (select {{ dbt.dateadd('minute', 1, 'max(minute_at)') }} from minutes)
-        and {{ dbt.date_trunc('minute', 'ts') }} in (select minute_at from minutes)
+    where dt in (select distinct cast(minute_at as date) from rebuilt)
+        and {{ dbt.date_trunc('minute', 'ts') }} in (select minute_at from rebuilt)
+    group by dt, basket_id
 
 ),
 
+-- The new lines, which are added to what stands in all other minutes.
+gained as {{ materialized() }} (
+
+    select dt, basket_id
+    from silver
+    where {{ 'load_seq > ' ~ watermark(this) if is_additive() else 'false' }}
+        and dt >= (select since from bounds)
+
+),
+
+-- Apart, because an engine takes the minutes to build again for many where there are none.
 lines as (
 
     select *
     from silver
-    where dt in (select dt from baskets) and basket_id in (select basket_id from baskets)
+    where dt in (select dt from gained) and basket_id in (select basket_id from gained)
+    union all
+    select *
+    from silver
+    where dt in (select dt from baskets)
+        and basket_id in (select basket_id from baskets)
+        and not (dt in (select dt from gained) and basket_id in (select basket_id from gained))
 
 ),
 {% else %}
@@ -164,11 +191,6 @@ lines as (
 
 ),
 
-minutes as (
-
-    select distinct {{ dbt.date_trunc('minute', 'ts') }} as minute_at from lines
-
-),
 {% endif %}
 
 known as {{ materialized() }} (
@@ -176,13 +198,17 @@ known as {{ materialized() }} (
     select
         sales_lines.*,
         {{ dbt.date_trunc('minute', 'ts') }} as minute_at
+        {%- if is_incremental() %},
+        {{ 'load_seq <= ' ~ watermark(this) if is_additive() else 'true' }}
+        and {{ dbt.date_trunc('minute', 'ts') }} not in (select minute_at from rebuilt) as stands
+        {%- endif %}
     from (
         {{ sales_lines('lines') }}
     ) as sales_lines
 
 ),
 
-counted as (
+counted as {{ materialized() }} (
 
     {{ counted_lines('known', 'utc_date, store_id, currency, basket_id') }}
 
@@ -211,26 +237,73 @@ totals as (
         cast(max(product_seq) as bigint) as product_seq,
         cast(max(rate_seq) as bigint) as rate_seq
     from counted
-    {% if is_incremental() %}
-    where minute_at in (select minute_at from minutes)
-    {% endif %}
+    {% if is_incremental() -%}
+    where not stands
+    {% endif -%}
     group by minute_at, store_id, product_id, category
+
+),
+
+{% if is_additive() %}
+{%- set columns = 'minute_at, store_id, product_id, category' %}
+-- What the lines add to the rows, and the baskets that leave them.
+contributions as {{ materialized() }} (
+
+    select * from totals
+    union all by name
+    (
+        {{ lost_baskets(this, columns, 'utc_date, store_id, currency, basket_id') }}
+    )
+
+),
+{% endif %}
+
+sums as (
+
+    {% if is_additive() %}
+    select
+        {{ columns }},
+        {{ live_sums() }},
+        max(last_sale_at) as last_sale_at,
+        max(load_seq) as load_seq,
+        max(product_seq) as product_seq,
+        max(rate_seq) as rate_seq
+    from (
+        select * from contributions
+        union all by name
+        select *
+        from {{ this }}
+        where (minute_at, store_id, product_id) in (
+                select minute_at, store_id, product_id from contributions
+            )
+            and minute_at not in (select minute_at from rebuilt)
+    ) as sales
+    group by {{ columns }}
+    {% else %}
+    select * from totals
+    {% endif %}
 
 )
 
-select
-    minutes.minute_at,
-    totals.* exclude (minute_at)
-from minutes
-left join totals on minutes.minute_at = totals.minute_at
 {% if is_incremental() %}
-union all
--- Minutes before the window: a row with nothing but the key deletes them.
+-- A key without sums deletes what stands there: minutes before the window, and what has left a
+-- minute that is built again.
 select
-    left_behind.minute_at,
-    totals.* exclude (minute_at)
+    keys.minute_at,
+    keys.store_id,
+    keys.product_id,
+    sums.* exclude (minute_at, store_id, product_id)
 from (
-    select distinct minute_at from {{ this }} where minute_at < (select since from bounds)
-) as left_behind
-left join totals on false
+    select minute_at, store_id, product_id from sums
+    union
+    select minute_at, store_id, product_id from {{ this }}
+    where minute_at in (select minute_at from rebuilt)
+        or minute_at < (select since from bounds)
+) as keys
+left join sums
+    on keys.minute_at = sums.minute_at
+    and keys.store_id = sums.store_id
+    and keys.product_id = sums.product_id
+{% else %}
+select * from sums
 {% endif %}
