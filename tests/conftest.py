@@ -139,7 +139,8 @@ def medallion(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     """A home with 6,000 simulated events, 8 % of them with a fault, in gold. Never changed. Its
-    history ends at the last 20:00 UTC, so that its newest day is well under way at any hour."""
+    history ends at the last 20:00 UTC, so that this day is well under way at any hour. An event
+    that was dated a day ahead may by now be the only one of a newer day."""
     home = tmp_path_factory.mktemp("built")
     evening = datetime.now(UTC).replace(hour=20, minute=0, second=0, microsecond=0)
     if evening > datetime.now(UTC):

@@ -10,13 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, TimeoutError
+from playwright.sync_api import Browser, TimeoutError, WebSocketRoute
 
 from medallion.outputs.dashboard import text
 from tests.browser import (  # noqa: F401 (a fixture)
@@ -127,33 +127,95 @@ def test_the_filters_leave_what_they_name(
     built: Path,
     query: Query,
 ) -> None:
-    """A store, then one of its categories, then the day before."""
-    day = today(built, query)
+    """Of the busiest day, so that each choice changes the figures: a store, then one of its
+    categories, then neither. Then the live page, and a store of it."""
     (row,) = query(
         built,
-        f"SELECT store_id, category {LINES} utc_date = DATE '{day}' AND NOT is_return GROUP BY ALL "
-        "ORDER BY count(*) DESC, 1, 2 LIMIT 1",
+        f"SELECT sales_date, store_id, category {LINES} NOT is_return GROUP BY ALL "
+        "ORDER BY count(*) DESC, 1, 2, 3 LIMIT 1",
     )
-    earlier = str(datetime.fromisoformat(day).date() - timedelta(days=1))
-    with page_of(browser, url) as watched:
-        watched.page.wait_for_selector(REVENUE)
-        store = f"store_id = '{row['store_id']}'"
+    day = str(row["sales_date"])
+    address = f"/?period=range&from={day}&to={day}&compare=nothing"
+    store, category = f"store_id = '{row['store_id']}'", f"category = '{row['category']}'"
+
+    def expected(where: str = "true") -> dict[str, str]:
+        return figures(built, query, day, where, "sales_date")
+
+    steps = [expected(), expected(store), expected(f"{store} AND {category}"), expected(category)]
+    assert len({tuple(step.values()) for step in steps}) == len(steps)
+    with page_of(browser, url, address) as watched:
+        _expect(watched, steps[0])
         _choose(watched, "Stores", f"({row['store_id']})")
-        _expect(watched, figures(built, query, day, store))
+        _expect(watched, steps[1])
         listed = watched.page.locator('[data-key^="S0"]').evaluate_all(
             "rows => rows.map(row => row.dataset.key)"
         )
         assert set(listed) == {row["store_id"]}  # in the list of stores, and in that of targets
         _choose(watched, "Category", row["category"])
-        category = f"{store} AND category = '{row['category']}'"
-        _expect(watched, figures(built, query, day, category))
+        _expect(watched, steps[2])
         # One after the other: a click while the page is drawn anew may be lost.
         watched.page.get_by_test_id("stMultiSelect").get_by_label("Clear all").click()
-        _expect(watched, figures(built, query, day, f"category = '{row['category']}'"))
+        _expect(watched, steps[3])
         watched.page.get_by_test_id("stSelectbox").nth(2).get_by_label("Clear value").click()
-        _expect(watched, figures(built, query, day))
-        _choose(watched, "Period", "Yesterday")
-        _expect(watched, figures(built, query, earlier, day="sales_date"))
+        _expect(watched, steps[0])
+        newest = today(built, query)
+        _choose(watched, "Period", "Today" if newest == str(datetime.now(UTC).date()) else "Newest")
+        _expect(watched, figures(built, query, newest))
+        (sold,) = query(
+            built,
+            f"SELECT min(store_id) AS id {LINES} utc_date = DATE '{newest}' AND NOT is_return",
+        )
+        _choose(watched, "Stores", f"({sold['id']})")
+        _expect(watched, figures(built, query, newest, f"store_id = '{sold['id']}'"))
+
+
+def test_choices_that_outrun_the_answer_all_count(
+    browser: Browser,  # noqa: F811
+    url: str,
+    built: Path,
+    query: Query,
+) -> None:
+    """On a slow line the address of the first choice arrives after the second one was made. The
+    second must not undo the first, nor be lost itself; Back undoes them."""
+    waiting: list[tuple[WebSocketRoute, str | bytes]] = []
+    slow = False
+
+    def between(socket: WebSocketRoute) -> None:
+        def answer(message: str | bytes) -> None:
+            if slow:
+                waiting.append((socket, message))
+            else:
+                socket.send(message)
+
+        socket.connect_to_server().on_message(answer)
+
+    (row,) = query(
+        built,
+        f"SELECT sales_date, store_id, category {LINES} NOT is_return GROUP BY ALL "
+        "ORDER BY count(*) DESC, 1, 2, 3 LIMIT 1",
+    )
+    day = str(row["sales_date"])
+    store, category = f"store_id = '{row['store_id']}'", f"category = '{row['category']}'"
+    address = f"/?period=range&from={day}&to={day}&compare=nothing"
+    whole = figures(built, query, day, day="sales_date")
+    with page_of(browser, url, address) as watched:
+        watched.page.route_web_socket(lambda _: True, between)
+        watched.page.reload()
+        _expect(watched, whole)
+        slow = True
+        _choose(watched, "Stores", f"({row['store_id']})")
+        watched.page.wait_for_timeout(1_000)  # The server has answered, the page does not know.
+        _choose(watched, "Category", row["category"])
+        watched.page.wait_for_timeout(1_000)
+        slow = False
+        for socket, message in waiting:
+            socket.send(message)
+        _expect(watched, figures(built, query, day, f"{store} AND {category}", "sales_date"))
+        watched.page.wait_for_url(f"**store={row['store_id']}&category={row['category']}")
+        watched.page.go_back()
+        _expect(watched, figures(built, query, day, store, "sales_date"))
+        watched.page.go_back()
+        _expect(watched, whole)
 
 
 def _choose(watched: Watched, label: str, option: str) -> None:

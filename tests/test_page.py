@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from medallion.errors import DashboardError
 from medallion.metrics import definitions, evaluation
 from medallion.outputs.dashboard import text
 from medallion.outputs.dashboard.choice import Choice
+from medallion.outputs.dashboard.header import rejected_share
 from medallion.outputs.dashboard.snapshot import BASKETS, Board
 from medallion.outputs.dashboard.sources import PublishedSnapshots
 from medallion.platforms.heartbeat import HEARTBEAT_FILE, Heartbeat
@@ -191,6 +193,23 @@ def test_the_last_baskets_are_those_of_silver(built: Path) -> None:
         baskets = board.snapshot(choice).baskets
         assert all(b["store_id"] in (choice.stores or b["store_id"]) for b in baskets)
         assert all((choice.category or "") in b["categories"] for b in baskets)
+
+
+def test_the_header_waits_for_no_other_visitor(built: Path) -> None:
+    """The header of one visitor, while the page of another is drawn. Each waited for the other
+    where both asked for the arrivals first: from then on every page of the server stayed blank."""
+    board, told = Board(PublishedSnapshots(built).read()), []
+
+    def header_of_another() -> None:
+        told.append(rejected_share(board.arrivals, Choice()))
+
+    def page_of_one() -> bool:
+        other = threading.Thread(target=header_of_another, daemon=True)
+        other.start()
+        other.join(10)
+        return bool(told)
+
+    assert board.kept("a page that takes its time", page_of_one)
 
 
 def test_the_first_screen_says_whether_the_day_is_on_target(

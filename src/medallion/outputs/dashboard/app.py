@@ -11,6 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from medallion.errors import DashboardError, NothingYet, SnapshotGone
 from medallion.operations.freshness import Clock, freshness
@@ -141,11 +142,16 @@ def look(drawn: str, clock: Clock, when: str, choice: Choice) -> None:
 def choose(board: Board, now: datetime) -> Choice:
     """Return the choice of the user, and write it into the address.
 
-    Changes of the address have priority: a link shows the page from which it was copied. The values
-    of the controls are in the session state before the controls are drawn.
+    The address has priority where a page is opened, so that a link shows the page from which it was
+    copied, and where the user goes back or forward. Otherwise the one that was written last counts:
+    what the browser sends is older when the user chooses faster than answers arrive. The values of
+    the controls are in the session state before the controls are drawn.
     """
     choices, said = board.choices, st.session_state
+    run = get_script_run_ctx()
+    opened = "address" not in said or (run and run.is_history_navigation)
     address = {name: st.query_params.get_all(name) for name in st.query_params}
+    address = address if opened else said["address"]
     chosen, problems = read_choice(address, choices.default_period(now))
     controls = {
         "period": chosen.period,
@@ -153,7 +159,7 @@ def choose(board: Board, now: datetime) -> Choice:
         "stores": [store for store in chosen.stores if store in choices.stores],
         "category": chosen.category,
     }
-    if said.get("address") != address:
+    if opened:
         unknown = [store for store in chosen.stores if store not in choices.stores]
         problems += [f"There is no store {store[:40]!r}." for store in unknown]
         if chosen.category not in (None, *choices.categories):

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
 from typing import Any, TypeVar
 
 import duckdb
@@ -79,6 +78,7 @@ class Board:
             query = "SELECT DISTINCT category FROM {sales} ORDER BY category"
             self._categories_sold = [name for (name,) in more.of_all_sales(self._db, query)]
         self.choices = self._choices()
+        self.arrivals = self._arrivals()
 
     def _choices(self) -> Choices:
         """Return the stores and categories that the relations hold."""
@@ -344,9 +344,8 @@ class Board:
         )
         return [(r["feed"], r["reason"], r["lines"]) for r in rows]
 
-    @cached_property
-    def arrivals(self) -> Arrivals | None:
-        """The arrivals of the last day with any.
+    def _arrivals(self) -> Arrivals | None:
+        """Return the arrivals of the last day with any.
 
         Days after the newest load are left out, because nothing can have arrived on them yet.
         """
