@@ -341,6 +341,30 @@ FAULTS = (
         "tests/dbt/test_increments.py::test_a_row_by_product_gains_what_is_new",
     ),
     Fault(
+        "a minute that is summed again is not added to",
+        "dbt/models/live/live_sales.sql",
+        """
+            and minute_at not in (select minute_at from rebuilt)
+    ) as sales""",
+        """
+    ) as sales""",
+        "tests/dbt/test_orders_of_arrival.py::test_increments_equal_a_full_refresh",
+    ),
+    Fault(
+        "the live page looks back a whole week",
+        "dbt/macros/live.sql",
+        "{{ return(8) }}",
+        "{{ return(7) }}",
+        "tests/dbt/test_retail_marts.py::test_the_live_page_holds_two_whole_days",
+    ),
+    Fault(
+        "a quick choice is not undone",
+        f"{SOURCE}/outputs/dashboard/app.py",
+        '    address = address if opened else said["address"]\n',
+        '    opened = opened or said["address"] != address\n',
+        "tests/test_dashboard.py::test_choices_that_outrun_the_answer_all_count",
+    ),
+    Fault(
         "DECIMAL in the baskets",
         "dbt/models/marts/fct_basket.sql",
         "cast(sum(gross_sales) - sum(discounts) as decimal(38,4)) as basket_value",

@@ -30,7 +30,13 @@ from tests.conftest import Cli, drop, event
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
 RATE = 2_000
-BUILT_BY_BATCHES = ("purchases_silver", "purchases_gold", "live_sales", "live_today", "live_hours")
+BUILT_BY_BATCHES = (
+    "purchases_silver",
+    "purchases_gold",
+    "live_sales",
+    "live_today",
+    "live_products",
+)
 
 
 def test_micro_batches_leave_what_a_full_refresh_makes(

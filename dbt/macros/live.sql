@@ -2,8 +2,9 @@
     the clock of the machine that builds them, so that the same sales give the same numbers. The
     macros read the import CTEs of the model that calls them. -#}
 
-{#- How many days the dashboard offers, each beside the same day of the week before. -#}
-{% macro live_days() %}{{ return(15) }}{% endmacro %}
+{#- How many days before the newest sale the dashboard shows live: the local day of that sale a week
+    before, which begins up to a day earlier. -#}
+{% macro live_days() %}{{ return(8) }}{% endmacro %}
 
 {#- The time of the newest load, by which all others are measured: a clock that ran ahead may have
     dated sales, arrivals and cleanings after it. Reads receipts. -#}
@@ -34,6 +35,28 @@
     older rows. Reads clock. -#}
 {% macro before_now(minutes) -%}
 (select {{ dbt.dateadd('minute', -minutes, 'as_of') }} from clock)
+{%- endmacro %}
+
+{#- The rows of live_sales on the day of the newest sale and on the same day of the week before,
+    with `local_minute` and `local_as_of`. Reads live_sales and clock. -#}
+{% macro sales_of_two_days() -%}
+select *
+from (
+    select
+        live_sales.*,
+        {{ local_time('live_sales.minute_at', 'clock.time_zone') }} as local_minute,
+        clock.local_as_of,
+        clock.sales_day as today
+    from live_sales
+    cross join clock
+    -- Local days differ from UTC days by less than a day: these bounds hold both days whole.
+    where live_sales.minute_at >= {{ before_now(2 * 1440) }}
+        or (
+            live_sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+            and live_sales.minute_at < {{ before_now(5 * 1440) }}
+        )
+) as near
+where cast(local_minute as date) in (today, {{ dbt.dateadd('day', -7, 'today') }})
 {%- endmacro %}
 
 {#- Whether a time of day is not later than that of the newest sale; both local timestamps. -#}

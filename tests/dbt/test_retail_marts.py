@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -105,6 +105,35 @@ def test_a_local_hour_that_comes_twice(warehouse: Any, zone: str, first: str, se
     hours = "SELECT lines, transactions FROM marts.sales_hourly_product"
     assert warehouse.rows(hours) == [(2, 2)]
     assert_as_rebuilt(warehouse)
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "newest"),
+    [
+        ("UTC", "2026-05-13 00:00", "2026-05-20 23:59:59"),
+        ("Pacific/Kiritimati", "2026-05-12 10:00", "2026-05-20 09:59:59"),
+        ("Pacific/Pago_Pago", "2026-05-13 11:00", "2026-05-21 10:59:59"),
+        ("Europe/Berlin", "2025-10-24 22:00", "2025-11-01 22:59:59"),  # clocks were set back
+    ],
+)
+def test_the_live_page_holds_two_whole_days(
+    warehouse: Any, zone: str, first: str, newest: str
+) -> None:
+    """From the first second of a local day to the last of the same day a week later, and no more
+    than the two days."""
+    warehouse.load("settings", {"reporting_currency": "USD", "time_zone": zone})
+    began = datetime.fromisoformat(first)
+    beside = (began - timedelta(seconds=1), began, began + timedelta(hours=25))
+    warehouse.sell(*(sale(str(time), str(time)) for time in beside))
+    warehouse.run(*STREAM)
+    warehouse.sell(sale("newest", newest))
+    warehouse.run(*STREAM)
+    for relation in ("live_today", "live_products"):
+        rows = warehouse.rows(
+            f"SELECT sales_day, sum(lines) FROM marts.{relation} GROUP BY 1 ORDER BY 1"
+        )
+        assert [lines for _, lines in rows] == [1, 1], relation
+        assert (rows[1][0] - rows[0][0]).days == 7
 
 
 def test_a_late_rate_converts_what_waited_for_it(warehouse: Any) -> None:
@@ -283,7 +312,6 @@ def test_what_has_no_rate_is_null_in_every_sum(warehouse: Any) -> None:
     sums = {
         "live_sales": ("reporting_net_sales", "reporting_gross_sales", "reporting_returns"),
         "live_today": ("reporting_net_sales", "reporting_discounts"),
-        "live_hours": ("reporting_net_sales",),
         "live_products": ("reporting_net_sales",),
         "top_movers": ("net_sales", "change", "growth_rate"),
         "store_ranking": ("net_sales", "same_store_growth_rate"),

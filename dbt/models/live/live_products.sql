@@ -20,13 +20,7 @@ products as (
 
 sales as (
 
-    select
-        live_sales.*,
-        {{ local_time('live_sales.minute_at', 'clock.time_zone') }} as local_minute,
-        clock.local_as_of
-    from live_sales
-    cross join clock
-    where live_sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
+    {{ sales_of_two_days() }}
 
 ),
 

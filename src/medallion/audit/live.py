@@ -11,7 +11,7 @@ from medallion.platforms.warehouse import Warehouse
 NEEDED = {"marts.live_sales", "marts.sales_hourly", "marts.fct_sales_line"}
 """The relations that the check reads."""
 
-DAYS = 16
+DAYS = 9
 """The number of days before that of the newest sale whose lines the live model holds."""
 
 # A build brings live_sales up to date before sales_hourly. So what sales_hourly has seen must be in

@@ -21,7 +21,6 @@ from medallion.platforms.warehouse import literal
 RELATIONS = (
     "live_clock",
     "live_today",
-    "live_hours",
     "live_minutes",
     "live_products",
     "live_baskets",
