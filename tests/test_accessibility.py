@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ ON_A_PHONE = """() => [
 
 
 @pytest.fixture(scope="module")
+def url(built: Path) -> Iterator[str]:
+    """A dashboard of the home that never changes."""
+    with dashboard(built) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
 def axe() -> str:
     """The source of axe-core."""
     folder = library("axe", AXE_LOCK)
@@ -39,7 +47,7 @@ def axe() -> str:
 )
 def test_axe_finds_nothing(
     browser: Browser,  # noqa: F811
-    built: Path,
+    url: str,
     axe: str,
     theme: str,
     width: int,
@@ -47,7 +55,7 @@ def test_axe_finds_nothing(
     """Contrast, names, roles and order of each view; and nothing sticks out of the page."""
     options = {"color_scheme": theme, "viewport": {"width": width, "height": 900}}
     faults: list[tuple[str, str, Any]] = []
-    with dashboard(built) as url, page_of(browser, url, **options) as watched:
+    with page_of(browser, url, **options) as watched:
         page = watched.page
         for address in PAGES:
             page.goto(url + address)
@@ -66,12 +74,9 @@ def test_axe_finds_nothing(
     assert not faults, faults
 
 
-def test_nothing_moves_for_who_wants_less_motion(browser: Browser, built: Path) -> None:  # noqa: F811
+def test_nothing_moves_for_who_wants_less_motion(browser: Browser, url: str) -> None:  # noqa: F811
     """No element of the page has a transition, where the machine asks for reduced motion."""
-    with (
-        dashboard(built) as url,
-        page_of(browser, url, reduced_motion="reduce") as watched,
-    ):
+    with page_of(browser, url, reduced_motion="reduce") as watched:
         watched.page.wait_for_selector(".board .card")
         moving = watched.page.evaluate(
             "() => [...document.querySelectorAll('.board *')].filter(element => "
