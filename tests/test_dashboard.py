@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,16 @@ def today(home: Path, query: Query) -> str:
     """The day of the newest sale that is not dated after its arrival."""
     (row,) = query(home, "SELECT max(dt) AS d FROM purchases_silver WHERE ts <= ingested_at")
     return str(row["d"])
+
+
+def busiest(home: Path, query: Query) -> dict[str, str]:
+    """The day, store and category with the most lines sold, so that each filter changes figures."""
+    (row,) = query(
+        home,
+        f"SELECT CAST(sales_date AS VARCHAR) AS sales_date, store_id, category {LINES} "
+        "NOT is_return GROUP BY ALL ORDER BY count(*) DESC, 1, 2, 3 LIMIT 1",
+    )
+    return row
 
 
 def figures(
@@ -128,13 +138,9 @@ def test_the_filters_leave_what_they_name(
     query: Query,
 ) -> None:
     """Of the busiest day, so that each choice changes the figures: a store, then one of its
-    categories, then neither. Then the live page, and a store of it."""
-    (row,) = query(
-        built,
-        f"SELECT sales_date, store_id, category {LINES} NOT is_return GROUP BY ALL "
-        "ORDER BY count(*) DESC, 1, 2, 3 LIMIT 1",
-    )
-    day = str(row["sales_date"])
+    categories, then neither. Then the day before, the live page, and a store of it."""
+    row = busiest(built, query)
+    day = row["sales_date"]
     address = f"/?period=range&from={day}&to={day}&compare=nothing"
     store, category = f"store_id = '{row['store_id']}'", f"category = '{row['category']}'"
 
@@ -159,6 +165,9 @@ def test_the_filters_leave_what_they_name(
         watched.page.get_by_test_id("stSelectbox").nth(2).get_by_label("Clear value").click()
         _expect(watched, steps[0])
         newest = today(built, query)
+        earlier = str(datetime.fromisoformat(newest).date() - timedelta(days=1))
+        _choose(watched, "Period", "Yesterday")
+        _expect(watched, figures(built, query, earlier, day="sales_date"))
         _choose(watched, "Period", "Today" if newest == str(datetime.now(UTC).date()) else "Newest")
         _expect(watched, figures(built, query, newest))
         (sold,) = query(
@@ -189,12 +198,8 @@ def test_choices_that_outrun_the_answer_all_count(
 
         socket.connect_to_server().on_message(answer)
 
-    (row,) = query(
-        built,
-        f"SELECT sales_date, store_id, category {LINES} NOT is_return GROUP BY ALL "
-        "ORDER BY count(*) DESC, 1, 2, 3 LIMIT 1",
-    )
-    day = str(row["sales_date"])
+    row = busiest(built, query)
+    day = row["sales_date"]
     store, category = f"store_id = '{row['store_id']}'", f"category = '{row['category']}'"
     address = f"/?period=range&from={day}&to={day}&compare=nothing"
     whole = figures(built, query, day, day="sales_date")
