@@ -21,7 +21,9 @@ from medallion.lake.codecs import StoredBytes, Unpacked
 from medallion.lake.receipts import named_counts
 from medallion.layers.spark import cleaning as spark_cleaning
 from medallion.layers.spark import lines as spark_lines
+from medallion.layers.spark.packets import ACCEPTED, REJECTED
 from medallion.platforms.lake import milliseconds
+from tests.glue.lakes import rows_of
 
 ARRIVAL = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
 BLANK = {"blank": True}
@@ -100,13 +102,14 @@ def _clean_in_spark(
     assert not cleaned.hindrance
     for key, counts in cleaned.counts.items():
         answers[key].lines = dict.fromkeys(range(1, counts.lines + 1), BLANK)
-    for row in (r.asDict() for r in cleaned.accepted.collect()):
+    pieces = [piece.asDict() for piece in cleaned.files.collect()]
+    for row in rows_of(pieces, ACCEPTED):
         outcome = _outcome(feed, row | {"reason": None}, b"", 0)
         answers[row["source_file"]].lines[row["source_line"]] = outcome
-    for row in (r.asDict() for r in cleaned.rejected.collect()):
-        outcome = _outcome(feed, row, bytes(row["raw"]), row["raw_size"])
+    for row in rows_of(pieces, REJECTED):
+        outcome = _outcome(feed, row, row["raw"], row["raw_size"])
         answers[row["source_file"]].lines[row["source_line"]] = outcome
-    cleaned.packets.unpersist()
+    cleaned.release()
     for key, counts in cleaned.counts.items():
         answers[key].unknown = cleaned.unknown_fields.get(key, {})
         blank = sum(outcome is BLANK for outcome in answers[key].lines.values())

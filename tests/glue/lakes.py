@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
+import io
 import os
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from medallion.contract import FEEDS
 from medallion.layers.bronze import clean
 from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES
+from medallion.layers.spark.files import END, Output
+from medallion.layers.spark.packets import ACCEPTED
 from medallion.platforms.local import LocalLake
 from tests.conformance.cases import objects, read_cases
 from tests.conftest import event
@@ -90,6 +98,26 @@ def clean_here(home: Path) -> None:
     """The laptop's cleaner."""
     report = clean(LocalLake(home))
     assert not report.failures
+
+
+def rows_of(pieces: Iterable[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The rows of the files of a kind, which Spark has in pieces; each file is what it says."""
+    rows = []
+    ordered = sorted(pieces, key=lambda piece: (piece["file"], piece["piece"]))
+    for _, group in groupby(ordered, key=lambda piece: piece["file"]):
+        parts = list(group)
+        output = Output.read(parts[-1]["output"])
+        content = b"".join(bytes(piece["content"]) + END for piece in parts)
+        assert (output.size, output.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+        table = pq.read_table(io.BytesIO(content))
+        reasons = table["reason"] if output.kind != ACCEPTED else [""] * len(table)
+        counts = Counter(zip(table["source_file"].to_pylist(), map(str, reasons), strict=True))
+        assert counts == {(source, reason): count for source, reason, count in output.rows}
+        if output.day:
+            assert {str(day) for day in table["dt"].to_pylist()} == {output.day}
+        if output.kind == kind:
+            rows += table.to_pylist()
+    return rows
 
 
 def differences(laptop: Path, cluster: Path) -> list[str]:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,23 @@ def test_counts_that_do_not_add_up_stop_the_run(
 
     monkeypatch.setattr(cluster_run, "clean_feed", one_more)
     with pytest.raises(LakeError, match=r"raw/(purchases/a|stores/b)\.ndjson has \d+ lines"):
+        run()
+    assert not bronze(lake)
+
+
+def test_a_file_that_is_not_stored_as_it_was_computed_stops_the_run(
+    run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte more in each piece of the files: the error names one, and nothing is published."""
+    cleaner = cluster_run.clean_feed
+
+    def with_a_byte(*arguments: Any) -> Any:
+        cleaned = cleaner(*arguments)
+        columns = ("file", "piece", "content || X'00' AS content", "output")
+        return replace(cleaned, files=cleaned.files.selectExpr(*columns))
+
+    monkeypatch.setattr(cluster_run, "clean_feed", with_a_byte)
+    with pytest.raises(LakeError, match=r"file=\d+/\S+ was stored with other bytes"):
         run()
     assert not bronze(lake)
 

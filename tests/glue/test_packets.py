@@ -1,4 +1,4 @@
-"""What Spark's workers do, without Spark: lines in, packets out, rows of packets."""
+"""What Spark's workers do, without Spark: lines in, packets out, files of packets."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from medallion.contract import MAX_LINE_BYTES, OVERSIZE, PURCHASES, QUARANTINE
-from medallion.layers.spark import packets
-from medallion.layers.spark.packets import ACCEPTED, REJECTED, SPLIT, Place, pack, unpack
+from medallion.contract import MAX_LINE_BYTES, OVERSIZE, PURCHASES
+from medallion.layers.spark import files, packets
+from medallion.layers.spark.files import Place, write_files
+from medallion.layers.spark.packets import ACCEPTED, REJECTED, SPLIT, pack
 from tests.conftest import event
+from tests.glue.lakes import rows_of
 
 ARRIVAL = datetime(2026, 3, 15, tzinfo=UTC).replace(tzinfo=None)
 
@@ -34,20 +36,25 @@ def packed(splits: dict[tuple[str, int], list[bytes]], at_once: int) -> list[dic
     return [p for batch in pack(given, PURCHASES, is_compiled=True) for p in batch.to_pylist()]
 
 
-def rows(packed_rows: list[dict[str, Any]], kind: str, columns: Any) -> list[dict[str, Any]]:
+def rows(packed_rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Return the rows of some packets, with ten lines before those of each split."""
-    of_kind = [p for p in packed_rows if p["kind"] == kind]
-    places = {(p["path"], p["block"]): Place(p["path"], ARRIVAL, 10) for p in of_kind}
-    batch = pa.RecordBatch.from_pylist(of_kind, packets.PACKET)
-    return [row for part in unpack([batch], PURCHASES, columns, places) for row in part.to_pylist()]
+    of_rows = [p for p in packed_rows if p["kind"] != SPLIT]
+    order = ("kind", "day", "path", "block", "line")
+    of_rows.sort(key=lambda p: tuple(str(p[name]) for name in order))
+    places = {(p["path"], p["block"]): Place(p["path"], ARRIVAL, 10) for p in of_rows}
+    batch = pa.RecordBatch.from_pylist(of_rows, packets.PACKET)
+    pieces = [p for made in write_files([batch], PURCHASES, places, 3) for p in made.to_pylist()]
+    return rows_of(pieces, kind)
 
 
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
 @pytest.mark.parametrize("held", [1, 32 << 20])
 def test_lines_of_many_splits(at_once: int, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the lines are dealt out: each split is told of once, lines are numbered in it, rows
-    of a packet are of one day and in order, and nothing is lost."""
+    of a file are of one day and in order, however it is cut, and nothing is lost."""
     monkeypatch.setattr(packets, "BYTES_AT_ONCE", held)
+    monkeypatch.setattr(files, "PIECE_BYTES", held)
+    monkeypatch.setattr(files, "GROUP_BYTES", held)
     days = [f"2026-03-0{1 + n % 3}T10:00:00Z" for n in range(7)]
     good = [event(event_id=f"e{n}", ts=ts, odd=n).encode() for n, ts in enumerate(days)]
     splits = {
@@ -65,14 +72,14 @@ def test_lines_of_many_splits(at_once: int, held: int, monkeypatch: pytest.Monke
         for place, lines in splits.items()
     }
     assert [dict(p["unknown"]) for p in summaries.values()] == [{"odd": 7}, {}, {}, {"odd": 2}]
-    accepted = rows(packed_rows, ACCEPTED, PURCHASES.columns)
+    accepted = rows(packed_rows, ACCEPTED)
     numbered = sorted((r["source_file"], r["source_line"], r["event_id"]) for r in accepted)
     assert numbered == [("a", 11 + n, f"e{n}") for n in range(7)] + [
         ("c", 11, "e0"),
         ("c", 12, "e1"),
     ]
     assert all(r["dt"] == r["ts"].date() == date(2026, 3, r["ts"].day) for r in accepted)
-    rejected = rows(packed_rows, REJECTED, QUARANTINE)
+    rejected = rows(packed_rows, REJECTED)
     assert [(r["source_file"], r["source_line"], r["raw"]) for r in rejected] == [
         ("a", 19, b"no JSON"),
         ("a", 11, b"\xff"),
@@ -85,8 +92,8 @@ def test_a_line_that_is_too_long_is_cut_and_never_taken() -> None:
     long = line.ljust(MAX_LINE_BYTES) + b" " * 9
     longest = line.ljust(MAX_LINE_BYTES)
     packed_rows = packed({("a", 0): [line, long, longest, long]}, 10)
-    assert [r["source_line"] for r in rows(packed_rows, ACCEPTED, PURCHASES.columns)] == [11, 13]
-    rejected = rows(packed_rows, REJECTED, QUARANTINE)
+    assert [r["source_line"] for r in rows(packed_rows, ACCEPTED)] == [11, 13]
+    rejected = rows(packed_rows, REJECTED)
     assert [(r["source_line"], r["reason"], r["raw_size"]) for r in rejected] == [
         (12, OVERSIZE, len(long)),
         (14, OVERSIZE, len(long)),

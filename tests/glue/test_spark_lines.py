@@ -19,7 +19,9 @@ from medallion.contract import PURCHASES, UNREADABLE
 from medallion.layers.spark import lines as spark_lines
 from medallion.layers.spark.cleaning import clean_feed, configure
 from medallion.layers.spark.lines import RawObject, Staged, stage
+from medallion.layers.spark.packets import ACCEPTED, REJECTED
 from medallion.platforms.hadoop import HadoopLake
+from tests.glue.lakes import rows_of
 
 BOM = b"\xef\xbb\xbf"
 
@@ -55,17 +57,16 @@ class Reader:
         cleaned = clean_feed(self._spark, PURCHASES, self.staged(objects), is_compiled=False)
         lines: dict[str, dict[int, bytes]] = {}
         unreadable = set()
-        for key, number, line, reason in cleaned.rejected.selectExpr(
-            "source_file", "source_line", "raw", "reason"
-        ).collect():
-            name = key.removeprefix("raw/")
-            if reason == UNREADABLE:
+        pieces = [piece.asDict() for piece in cleaned.files.collect()]
+        for row in rows_of(pieces, REJECTED):
+            name = row["source_file"].removeprefix("raw/")
+            if row["reason"] == UNREADABLE:
                 unreadable.add(name)
                 continue
-            assert number not in lines.setdefault(name, {})
-            lines[name][number] = bytes(line)
-        assert cleaned.accepted.count() == 0
-        cleaned.packets.unpersist()
+            assert row["source_line"] not in lines.setdefault(name, {})
+            lines[name][row["source_line"]] = row["raw"]
+        assert rows_of(pieces, ACCEPTED) == []
+        cleaned.release()
         for key, counts in cleaned.counts.items():
             name = key.removeprefix("raw/")
             if name not in unreadable:

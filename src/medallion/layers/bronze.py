@@ -17,15 +17,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from medallion import __version__
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaner, Collected, Rejected, day_of
+from medallion.cleaning.cleaner import Cleaner, Collected, Rejected
 from medallion.cleaning.lines import read_blocks
-from medallion.contract import QUARANTINE, TECHNICAL, UNREADABLE, Feed, feed_of
+from medallion.contract import UNREADABLE, feed_of
 from medallion.lake.codecs import DamagedArchive, ReadError, StoredBytes, Unpacked
 from medallion.lake.raw import RAW, expected_folders, holds_lines
 from medallion.lake.receipts import (
@@ -42,6 +41,7 @@ from medallion.lake.receipts import (
     stored_receipts,
 )
 from medallion.lake.seals import Stamp
+from medallion.layers.parquet import accepted_table, options, rejected_table
 from medallion.platforms.lake import Lake, LakeObject, milliseconds
 
 ROWS_PER_PART = 1 << 16
@@ -51,13 +51,6 @@ REJECTED_BYTES_PER_PART = 8 << 20
 COMPILED_FROM_BYTES = 1 << 18
 """Below this number of bytes, the exact lane takes less time than loading the compiled pass."""
 ENGINE = "medallion"
-PARQUET = {
-    "compression": "snappy",
-    "store_schema": False,
-    "store_decimal_as_integer": True,
-    "write_statistics": ["ts", "source_line"],
-}
-"""Parquet options. Statistics of every column would cost more time than they save."""
 RECEIPT_PARQUET = {"use_dictionary": False, "write_statistics": False, "store_schema": False}
 
 # Arrow's own allocator keeps freed memory: a fifth of the memory of a run.
@@ -331,24 +324,19 @@ class ObjectCleaner:
 
     def _write(self, part: Collected, tally: _Tally) -> None:
         """Write a part to scratch files: rows by UTC day or together, and rejected lines."""
+        origin = self._raw.key, self._raw.modified
         for day, rows in part.accepted_rows():
-            rows = rows.append_column("dt", day_of(rows)) if day is None else _with(rows, "dt", day)
             key = accepted_key(self._feed.name, str(day) if day else None, self._stem, tally.parts)
-            self._file(key, self._with_origin(rows).select(list(self._feed.columns)), tally)
+            self._file(key, accepted_table(self._feed, rows, day, *origin), tally)
         if part.rejected:
             tally.reasons.update(line.reason for line in part.rejected)
-            rows = _with(part.rejected_rows(), "feed", self._feed.name)
             key = quarantine_key(self._stem, tally.parts)
-            self._file(key, self._with_origin(rows).select(list(QUARANTINE)), tally)
+            self._file(key, rejected_table(self._feed, part.rejected_rows(), *origin), tally)
         tally.parts += 1
-
-    def _with_origin(self, rows: pa.Table) -> pa.Table:
-        rows = _with(rows, "source_file", self._raw.key)
-        return _with(rows, "ingested_at", self._raw.modified.replace(tzinfo=None))
 
     def _file(self, key: str, table: pa.Table, tally: _Tally) -> None:
         path = self._scratch / f"{self._stem}-{len(tally.files)}.parquet"
-        stamp = _write(table, path, use_dictionary=_repeating(self._feed, table), **PARQUET)
+        stamp = _write(table, path, **options(self._feed, table.schema))
         tally.files[key] = _Output(path, table.num_rows, stamp)
 
     def _receipt(self, source: StoredBytes, tally: _Tally, started: datetime) -> Receipt:
@@ -403,24 +391,3 @@ def _write(table: pa.Table, path: Path, **options: Any) -> Stamp:
     data = sink.getvalue()
     path.write_bytes(data)
     return Stamp(data.size, hashlib.sha256(data).hexdigest())
-
-
-def _with(table: pa.Table, name: str, value: object) -> pa.Table:
-    """Return a table with a further column of one value, which is stored once."""
-    values = pa.array([value], plain.arrow_type((TECHNICAL | QUARANTINE)[name]))
-    places = pa.array(np.zeros(table.num_rows, np.int8))
-    return table.append_column(name, pa.DictionaryArray.from_arrays(places, values))
-
-
-def _repeating(feed: Feed, table: pa.Table) -> list[str]:
-    """Return the text columns whose values repeat, so that a dictionary saves space.
-
-    These are all except the key, fields that default to it, and references to it.
-    """
-    return [
-        column.name
-        for column in table.schema
-        if pa.types.is_string(column.type)
-        and feed.key not in column.name
-        and column.name not in (f.name for f in feed.fields if f.default == feed.key)
-    ]

@@ -34,7 +34,7 @@ from medallion.lake.receipts import (
     stored_receipts,
 )
 from medallion.lake.seals import Damaged, Stamp
-from medallion.layers.bronze import PARQUET
+from medallion.layers.parquet import PARQUET
 from medallion.layers.staging import Loader, loaded_objects
 from medallion.platforms.lake import Lake, LakeObject, batches
 from medallion.platforms.platform import Platform

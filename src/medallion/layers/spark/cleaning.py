@@ -1,6 +1,6 @@
 """The cleaner on Spark: its lanes run in Python workers, and Spark moves their packets.
 
-Spark reads lines, stores and shuffles packets, and writes rows; it knows no rule of the contract.
+Spark reads lines, stores and shuffles packets, and writes files; it knows no rule of the contract.
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from pyspark import StorageLevel
+from pyspark import StorageLevel, TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
-from medallion.contract import QUARANTINE, UNREADABLE, Feed, Type
+from medallion.cleaning.cleaner import Collected, Rejected
+from medallion.contract import UNREADABLE, Feed, Type
 from medallion.lake.receipts import named_counts
+from medallion.layers.spark.files import PIECE_COLUMNS, Place, Places, write_files
 from medallion.layers.spark.lines import Staged, is_whole, read_text
-from medallion.layers.spark.packets import (
-    ACCEPTED,
-    PACKET_COLUMNS,
-    REJECTED,
-    SPLIT,
-    Place,
-    Places,
-    pack,
-    unpack,
-)
+from medallion.layers.spark.packets import PACKET_COLUMNS, REJECTED, SPLIT, as_bytes, pack
 
 COMPILED_FROM_BYTES = 64 << 20
 """Below this number of bytes, the exact lane takes less time than compiling the plain lane, which
@@ -35,6 +28,9 @@ LINES_AT_ONCE, PACKETS_AT_ONCE = 10_000, 4
 """The number of rows that Spark passes to a worker at once; a packet may have about 32 MiB."""
 
 _AT_ONCE = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+_WHOLE = -1
+"""The block of an object that is rejected as a whole."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +45,21 @@ class Counts:
 class CleanedFeed:
     """The result of some objects of one feed.
 
-    `accepted` has the columns of the feed, plus `day` if bronze has a folder for each day; its
-    partitions are sorted by it. `rejected` has the columns of the quarantine. `counts` and
-    `unknown_fields` are by key. An object with a line that is too long to read is rejected as a
-    whole and counts as one line. `hindrance` says why workers could not use the compiled pass.
+    `files` has the pieces of all Parquet files (PIECE_COLUMNS). `counts` and `unknown_fields` are
+    by key. An object with a line that is too long to read is rejected as a whole and counts as one
+    line. `hindrance` says why workers could not use the compiled pass.
     """
 
     packets: DataFrame
-    accepted: DataFrame
-    rejected: DataFrame
+    files: DataFrame
     counts: dict[str, Counts]
     unknown_fields: dict[str, dict[str, int]]
     hindrance: str | None
+
+    def release(self) -> None:
+        """Remove what Spark keeps of them on its disks."""
+        self.files.unpersist()
+        self.packets.unpersist()
 
 
 def configure(spark: SparkSession) -> None:
@@ -75,15 +74,14 @@ def clean_feed(
 ) -> CleanedFeed:
     """Clean staged objects of one feed.
 
-    The result reads packets that Spark keeps on its disks: unpersist them after its last use.
+    Spark keeps packets and files on its disks: release them after the last use.
     """
     packets = _packets(spark, feed, objects, is_compiled)
     measured = _measure(packets, objects)
     spark.conf.set(_AT_ONCE, str(PACKETS_AT_ONCE))
     return CleanedFeed(
         packets,
-        _accepted(packets, feed, measured.places),
-        _rejected(packets, feed, measured),
+        _files(packets, feed, measured),
         measured.counts,
         _unknown_fields(packets, measured.places) if measured.has_unknown else {},
         measured.hindrance,
@@ -146,29 +144,29 @@ def _measure(packets: DataFrame, objects: Collection[Staged]) -> _Measured:
     return measured
 
 
-def _accepted(packets: DataFrame, feed: Feed, places: Places) -> DataFrame:
-    packets.where(f"kind = '{ACCEPTED}'").createOrReplaceTempView("packets")
-    by_day = packets.sparkSession.sql("SELECT /*+ REBALANCE(day) */ * FROM packets")
-    rows = by_day.sortWithinPartitions("day", "path", "block", "line").mapInArrow(
-        lambda batches: unpack(batches, feed, feed.columns, places), schema(feed.columns)
+def _files(packets: DataFrame, feed: Feed, measured: _Measured) -> DataFrame:
+    """Return the pieces of the files; accepted rows of a day are in few files."""
+    spark, places = packets.sparkSession, dict(measured.places)
+    columns = ["kind", "day", "path", "block", "line", "rows"]
+    rows = packets.where(f"kind <> '{SPLIT}'").select(columns)
+    if measured.unreadable:
+        whole = []
+        for raw in (staged.raw for staged in measured.unreadable):
+            places[raw.key, _WHOLE] = Place(raw.key, raw.modified, 0)
+            collected = Collected(feed)
+            collected.rejected.append(Rejected(UNREADABLE, None, raw.size, 1))
+            whole.append((REJECTED, None, raw.key, _WHOLE, 1, as_bytes(collected.rejected_rows())))
+        rows = rows.union(spark.createDataFrame(whole, rows.schema))
+    rows.createOrReplaceTempView("packets")
+    by_day = spark.sql("SELECT /*+ REBALANCE(kind, day) */ * FROM packets")
+    return (
+        by_day.sortWithinPartitions("kind", "day", "path", "block", "line")
+        .mapInArrow(
+            lambda batches: write_files(batches, feed, places, TaskContext.get().partitionId()),
+            PIECE_COLUMNS,
+        )
+        .persist(StorageLevel.DISK_ONLY)
     )
-    return rows.selectExpr("*", "dt AS day") if feed.by_day else rows
-
-
-def _rejected(packets: DataFrame, feed: Feed, measured: _Measured) -> DataFrame:
-    places = measured.places
-    rows = (
-        packets.where(f"kind = '{REJECTED}'")
-        .hint("rebalance")
-        .mapInArrow(lambda batches: unpack(batches, feed, QUARANTINE, places), schema(QUARANTINE))
-    )
-    if not measured.unreadable:
-        return rows
-    whole = [
-        (feed.name, UNREADABLE, None, s.raw.size, s.raw.key, 1, s.raw.modified)
-        for s in measured.unreadable
-    ]
-    return rows.unionByName(packets.sparkSession.createDataFrame(whole, schema(QUARANTINE)))
 
 
 def _unknown_fields(packets: DataFrame, places: Places) -> dict[str, dict[str, int]]:

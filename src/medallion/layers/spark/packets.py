@@ -1,4 +1,4 @@
-"""The work of Spark's Python workers: lines become packets, and packets become rows.
+"""The first work of Spark's Python workers: lines become packets.
 
 A packet is one row of Spark that holds many rows of bronze in the Arrow format: storing and
 shuffling single rows would cost Spark more than the cleaning. The lines of a split are numbered
@@ -8,18 +8,17 @@ from 1, because the number of lines before it is known only when all splits are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from medallion.cleaning import plain
-from medallion.cleaning.cleaner import Cleaner, Collected, day_of
+from medallion.cleaning.cleaner import Cleaner, Collected
 from medallion.cleaning.lines import BLOCK_BYTES, Block
-from medallion.contract import MAX_LINE_BYTES, Feed, Type
+from medallion.contract import MAX_LINE_BYTES, Feed
 
 ACCEPTED, REJECTED, SPLIT = "accepted", "rejected", "split"
 """Kinds of packets: accepted rows (of one day, if the feed is by day), rejected lines, and the
@@ -98,42 +97,12 @@ def _packets(
         yield from split.end()
 
 
-class Place(NamedTuple):
-    """The origin of a split: key and arrival (naive UTC) of its object, and the lines before it."""
-
-    source_file: str
-    ingested_at: datetime
-    before: int
-
-
-Places = dict[tuple[str, int], Place]
-"""The origin of each split, by path and block."""
-
-
-def unpack(
-    batches: Iterable[pa.RecordBatch], feed: Feed, columns: dict[str, Type], places: Places
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of packets; splits without a place are left out."""
-    kinds = {name: plain.arrow_type(kind) for name, kind in columns.items()}
-    for batch in batches:
-        labels = [batch[name].to_pylist() for name in ("path", "block")]
-        for rows, path, block in zip(batch["rows"], *labels, strict=True):
-            if not (place := places.get((path, block))):
-                continue
-            of_all: dict[str, Any] = {"feed": feed.name, "source_file": place.source_file}
-            of_all["ingested_at"] = place.ingested_at
-            for part in pa.ipc.open_stream(rows.as_buffer()):
-                values = dict(zip(part.schema.names, part.columns, strict=True))
-                values["source_line"] = pc.add(part["source_line"], place.before)
-                if "dt" in kinds:
-                    values["dt"] = day_of(part)
-                arrays = [
-                    pa.repeat(pa.scalar(of_all[name], kind), len(part))
-                    if name in of_all
-                    else values[name]
-                    for name, kind in kinds.items()
-                ]
-                yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(kinds))
+def as_bytes(rows: pa.Table) -> bytes:
+    """Return rows in the Arrow format."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()
 
 
 def _runs(batch: pa.RecordBatch) -> Iterator[tuple[str, int, pa.Array]]:
@@ -182,14 +151,8 @@ class _Split:
         self._collected = Collected(self._feed)
 
     def _packet(self, kind: str, rows: pa.Table) -> dict[str, Any]:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_table(rows)
         packet = {"kind": kind, "path": self.path, "block": self.block}
-        return packet | {
-            "line": rows["source_line"][0].as_py(),
-            "rows": sink.getvalue().to_pybytes(),
-        }
+        return packet | {"line": rows["source_line"][0].as_py(), "rows": as_bytes(rows)}
 
     def end(self) -> Iterator[dict[str, Any]]:
         """Yield the last packets, and the summary of the split."""

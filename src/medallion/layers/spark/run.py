@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from pyspark.sql import SparkSession
 
 from medallion import __version__
-from medallion.contract import FEEDS, QUARANTINE, Feed, feed_of
+from medallion.contract import FEEDS, Feed, feed_of
 from medallion.errors import LakeError
 from medallion.lake.receipts import COLUMNS, Receipt, accepted_key, quarantine_key, receipt_key
 from medallion.lake.seals import Stamp
 from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean_feed, schema
+from medallion.layers.spark.files import END, Output
 from medallion.layers.spark.lines import RawObject, Staged, stage
+from medallion.layers.spark.packets import ACCEPTED
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.lake import LakeObject
 
@@ -39,6 +41,7 @@ class Run:
         self._unknown: dict[str, dict[str, int]] = {}
         self._outputs: dict[str, dict[str, int]] = defaultdict(dict)
         self._stamps: dict[str, Stamp] = {}
+        self._files: dict[str, Output] = {}
 
     def prepare(self, objects: Iterable[LakeObject]) -> list[tuple[str, str]]:
         """Write all outputs; return pairs of a temporary and a final key, the receipts last.
@@ -64,73 +67,66 @@ class Run:
         for feed in FEEDS.values():
             if of_feed := [s for s in staged if feed_of(s.raw.key) == feed]:
                 counts |= self._write_feed(feed, of_feed, is_compiled)
-        self._place_quarantine()
-        self._stamps = self._stamped()
+        self._require_as_computed()
+        self._place()
         self.receipts = [self._receipt(s, counts[s.raw.key]) for s in staged]
         self._write_receipts()
         return self._moves
 
     def _write_feed(self, feed: Feed, staged: list[Staged], is_compiled: bool) -> dict[str, Counts]:
-        """Write the accepted and rejected lines of a feed; return the counts by object."""
+        """Write the files of a feed under temporary keys; return the counts by object."""
         cleaned = clean_feed(self._spark, feed, staged, is_compiled)
         folder = f"{self._out}/{feed.name}"
-        folders = ["day"] if feed.by_day else []
-        cleaned.accepted.write.partitionBy(*folders).parquet(self._lake.path(folder))
-        cleaned.rejected.write.parquet(self._lake.path(f"{self._out}/quarantine/{feed.name}"))
-        cleaned.packets.unpersist()
+        texts = cleaned.files.where("output IS NOT NULL").select("output").collect()
+        outputs = {output.file: output for output in (Output.read(row.output) for row in texts)}
+        pieces = cleaned.files.sortWithinPartitions("file", "piece")
+        text = pieces.selectExpr("file", "CAST(content AS STRING) AS content").write
+        text = text.partitionBy("file").option("lineSep", END.decode())
+        text.options(compression="none", maxRecordsPerFile=0).text(self._lake.path(folder))
+        number = re.compile(f"{re.escape(folder)}/file=([0-9]+)/part-.*")
+        keys = [o.key for o in self._lake.list(folder)]
+        stored = {int(match[1]): key for key in keys if (match := number.fullmatch(key))}
+        if stored.keys() != outputs.keys():
+            raise LakeError(f"of {len(outputs)} files of {feed.name} {len(stored)} were written")
+        self._files |= {stored[file]: output for file, output in outputs.items()}
+        cleaned.release()
         self._unknown |= cleaned.unknown_fields
         self.hindrance = self.hindrance or cleaned.hindrance
-        self._place_accepted(feed, folder)
         return cleaned.counts
 
-    def _place_accepted(self, feed: Feed, folder: str) -> None:
-        """Choose the final keys of the files of a feed, and count their rows."""
-        parts: Counter[str | None] = Counter()
-        finals = {}
-        for key in self._written(folder):
-            day = key.removeprefix(f"{folder}/day=").partition("/")[0] if feed.by_day else None
-            finals[key] = accepted_key(feed.name, day, self._name, parts[day])
-            parts[day] += 1
-        for key, source, rows in self._count(finals, schema(feed.columns), ["source_file"]):
-            self._accepted[source] += rows
-            self._outputs[source][finals[key]] = rows
-        self._moves += finals.items()
-
-    def _place_quarantine(self) -> None:
-        written = self._written(f"{self._out}/quarantine")
-        counted = self._count(written, schema(QUARANTINE), ["source_file", "reason"])
-        filled = sorted({key for key, *_ in counted})
-        finals = {key: quarantine_key(self._name, i) for i, key in enumerate(filled)}
-        for key, source, reason, rows in counted:
-            self._reasons[source][reason] += rows
-            outputs = self._outputs[source]
-            outputs[finals[key]] = outputs.get(finals[key], 0) + rows
-        self._moves += finals.items()
-
-    def _written(self, folder: str) -> list[str]:
-        return [o.key for o in self._lake.list(folder) if o.key.endswith(".parquet")]
-
-    def _count(self, keys: Iterable[str], schema: str, by: list[str]) -> list[tuple[Any, ...]]:
-        """Count the rows of written files, by key and columns."""
-        paths = [self._lake.path(key) for key in keys]
-        if not paths:
-            return []
-        reader = self._spark.read.schema(schema).option("recursiveFileLookup", "true")
-        counts = reader.parquet(*paths).groupBy("_metadata.file_path", *by).count().collect()
-        return [(row[0][row[0].index(self._out) :], *row[1:]) for row in counts]
-
-    def _stamped(self) -> dict[str, Stamp]:
-        """Return the stamps of all outputs by final key, computed by the workers."""
-        finals = dict(self._moves)
-        if not finals:
-            return {}
+    def _require_as_computed(self) -> None:
+        """Read all files once more; raise LakeError if one is not what a worker computed."""
+        if not self._files:
+            return
         files = self._spark.read.format("binaryFile").option("recursiveFileLookup", "true")
-        content = files.load([self._lake.path(key) for key in finals])
-        stamps = content.selectExpr("path", "length", "sha2(content, 256)").collect()
-        return {
-            finals[path[path.index(self._out) :]]: Stamp(size, sha256)
-            for path, size, sha256 in stamps
-        }
+        content = files.load([self._lake.path(key) for key in self._files])
+        stored = content.selectExpr("path", "length", "sha2(content, 256)").collect()
+        stamps = {path[path.index(self._out) :]: Stamp(*stamp) for path, *stamp in stored}
+        for key, output in self._files.items():
+            if stamps.get(key) != output.stamp:
+                raise LakeError(
+                    f"{key} was stored with other bytes: nothing of this run is published"
+                )
+
+    def _place(self) -> None:
+        """Choose the final keys of all files, and add up their rows by object."""
+        parts: Counter[str] = Counter()
+        for key, output in sorted(self._files.items(), key=lambda item: item[1].file):
+            if output.kind == ACCEPTED:
+                folder = f"{output.feed}/{output.day}"
+                final = accepted_key(output.feed, output.day, self._name, parts[folder])
+            else:
+                folder = output.kind
+                final = quarantine_key(self._name, parts[folder])
+            parts[folder] += 1
+            self._moves.append((key, final))
+            self._stamps[final] = output.stamp
+            for source, reason, rows in output.rows:
+                self._outputs[source][final] = self._outputs[source].get(final, 0) + rows
+                if output.kind == ACCEPTED:
+                    self._accepted[source] += rows
+                else:
+                    self._reasons[source][reason] += rows
 
     def _receipt(self, staged: Staged, counts: Counts) -> Receipt:
         raw, reasons = staged.raw, dict(self._reasons[staged.raw.key])
@@ -167,5 +163,5 @@ class Run:
         rows = [tuple(receipt.row().values()) for receipt in self.receipts]
         table = self._spark.createDataFrame(rows, schema(COLUMNS))
         table.coalesce(1).write.parquet(self._lake.path(folder))
-        (written,) = self._written(folder)
+        (written,) = (o.key for o in self._lake.list(folder) if o.key.endswith(".parquet"))
         self._moves.append((written, receipt_key(self._name)))
