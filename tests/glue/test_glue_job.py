@@ -36,7 +36,7 @@ def test_package_needs_only_what_the_service_has(glue: Glue) -> None:
         "for name in [n for n in sys.modules if n.startswith(('medallion', 'pyspark', 'py4j'))]:\n"
         "    del sys.modules[name]\n"
         "sys.modules |= dict.fromkeys([*gone, 'pyspark', 'py4j'])\n"
-        "import medallion.layers.spark.packets\n"
+        "import medallion.layers.spark.files\n"
     )
     command = [sys.executable, "-c", program]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=glue.logs)
