@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from medallion import __version__
-from medallion.process import ending_on_signals, share_heap, without_pandas
+from medallion.process import collect_seldom, ending_on_signals, share_heap, without_pandas
 
 # No matrix is multiplied here, and the threads of OpenBLAS spin for a while at each start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -59,6 +59,7 @@ class Program(click.Group):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the verb that the arguments name."""
         share_heap()
+        collect_seldom()
         with ending_on_signals(), without_pandas():
             return super().main(*args, **options)
 
