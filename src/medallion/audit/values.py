@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 
 from medallion import __version__
@@ -20,8 +22,28 @@ from medallion.platforms.warehouse import Warehouse, total
 SAMPLE_LINES = 20_000
 """The number of lines in a sample."""
 
+OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
+"""The number of objects, and of their lines, that are compared at once; a larger object alone."""
+
 Row = tuple[object, ...]
+RowsOf = Callable[[int, int], dict[int, Row]]
+"""The staged values of the lines of an object between two numbers, accepted and rejected."""
+
 _REJECTED = ("reason", "raw", "raw_size")
+
+_OWN = """
+SELECT source_file, feed, max(modified_at), max_by(lines, modified_at) FROM staging.receipts
+GROUP BY source_file, feed HAVING max_by(cleaner_version, modified_at) = ?"""
+
+
+@dataclass(frozen=True)
+class _Object:
+    """The newest version of a raw object: its key, feed, arrival and number of lines."""
+
+    key: str
+    feed: Feed
+    arrived: datetime
+    lines: int
 
 
 def value_check(lake: Lake, db: Warehouse, keys: Sequence[str], chance: Random | None) -> Check:
@@ -36,24 +58,17 @@ def value_check(lake: Lake, db: Warehouse, keys: Sequence[str], chance: Random |
         chance: draws a sample; None compares every line.
     """
     own = {
-        key: (feed, arrived)
-        for key, feed, arrived in rows(
-            db,
-            "SELECT source_file, feed, CAST(max(modified_at) AS VARCHAR) FROM staging.receipts "
-            "WHERE cleaner_version = ? GROUP BY source_file, feed",
-            [__version__],
-        )
+        key: _Object(key, FEEDS[feed], arrived, lines)
+        for key, feed, arrived, lines in rows(db, _OWN, [__version__])
     }
     wanted = sorted(own.keys() & set(keys))
     if chance:
         chance.shuffle(wanted)
     compared, wrong = 0, list[str]()
-    for key in wanted:
+    for raw, staged in _with_staged(db, (own[key] for key in wanted)):
         if chance and compared >= SAMPLE_LINES:
             break
-        most = SAMPLE_LINES - compared if chance else None
-        feed, arrived = own[key]
-        lines, unlike = _compare(lake, db, key, FEEDS[feed], arrived, most)
+        lines, unlike = _compare(lake, raw, staged, SAMPLE_LINES - compared if chance else None)
         compared += lines
         wrong += unlike
     ((lines,),) = rows(db, f"SELECT {total('lines')} FROM {current_rows('receipts')} AS r")
@@ -61,40 +76,73 @@ def value_check(lake: Lake, db: Warehouse, keys: Sequence[str], chance: Random |
     return Check(MONEY, "staged values = raw values, cleaned anew", figure, shortened(wrong))
 
 
-def _compare(
-    lake: Lake, db: Warehouse, key: str, feed: Feed, arrived: str, most: int | None
-) -> tuple[int, list[str]]:
+def _compare(lake: Lake, raw: _Object, staged: RowsOf, most: int | None) -> tuple[int, list[str]]:
     """Return how many lines of an object were compared, and those that differ."""
     compared, unlike = 0, list[int]()
     try:
-        for cleaned, count in _cleaned(lake, key, feed):
-            first, last = compared + 1, compared + count
-            staged = _staged(db, key, feed, arrived, first, last)
-            unlike += [n for n in cleaned.keys() | staged if cleaned.get(n) != staged.get(n)]
-            compared = last
+        for cleaned, count in _cleaned(lake, raw.key, raw.feed):
+            kept = staged(compared + 1, compared + count)
+            unlike += [n for n in cleaned.keys() | kept if cleaned.get(n) != kept.get(n)]
+            compared += count
             if most is not None and compared >= most:
                 break
     except DamagedArchive:
         return 0, []
     except OSError as error:
-        return compared, [f"{key}: cannot be read: {reason(error)}"]
-    return compared, [f"{key}: line {n} is staged with other values" for n in sorted(unlike)]
+        return compared, [f"{raw.key}: cannot be read: {reason(error)}"]
+    return compared, [f"{raw.key}: line {n} is staged with other values" for n in sorted(unlike)]
+
+
+def _with_staged(db: Warehouse, objects: Iterable[_Object]) -> Iterator[tuple[_Object, RowsOf]]:
+    """Yield objects, each with its staged values; one query serves many small objects."""
+    for batch in _batches(objects):
+        if len(batch) == 1:
+            yield batch[0], _queried(db, batch[0])
+            continue
+        kept = _staged(db, batch, 1, LINES_AT_A_TIME)
+        for raw in batch:
+            yield raw, _among(kept.pop(raw.key, {}))
+
+
+def _batches(objects: Iterable[_Object]) -> Iterator[list[_Object]]:
+    batch, lines = list[_Object](), 0
+    for raw in objects:
+        if len(batch) == OBJECTS_AT_A_TIME or (batch and lines + raw.lines > LINES_AT_A_TIME):
+            yield batch
+            batch, lines = [], 0
+        batch.append(raw)
+        lines += raw.lines
+    if batch:
+        yield batch
+
+
+def _among(kept: dict[int, Row]) -> RowsOf:
+    return lambda first, last: {n: kept[n] for n in kept if first <= n <= last}
+
+
+def _queried(db: Warehouse, raw: _Object) -> RowsOf:
+    return lambda first, last: _staged(db, [raw], first, last).get(raw.key, {})
 
 
 def _staged(
-    db: Warehouse, key: str, feed: Feed, arrived: str, first: int, last: int
-) -> dict[int, Row]:
-    """Return the staged values of some lines of an object, accepted and rejected, by number."""
-    return {
-        line: tuple(values)
-        for table, columns in ((feed.name, feed.names), ("quarantine", _REJECTED))
-        for line, *values in rows(
+    db: Warehouse, objects: Sequence[_Object], first: int, last: int
+) -> dict[str, dict[int, Row]]:
+    """Return the staged values of some lines of objects, by key and number."""
+    newest = {raw.key: raw.arrived for raw in objects}
+    feeds = {raw.feed.name: raw.feed.names for raw in objects}
+    marks = ", ".join("?" for _ in newest)
+    kept: dict[str, dict[int, Row]] = {}
+    for table, columns in {**feeds, "quarantine": _REJECTED}.items():
+        for key, arrived, line, *values in rows(
             db,
-            f"SELECT source_line, {', '.join(columns)} FROM staging.{table} WHERE source_file = ? "
-            "AND ingested_at = CAST(? AS TIMESTAMP) AND source_line BETWEEN ? AND ?",
-            [key, arrived, first, last],
-        )
-    }
+            f"SELECT source_file, ingested_at, source_line, {', '.join(columns)} "
+            f"FROM staging.{table} WHERE source_file IN ({marks}) "
+            "AND source_line BETWEEN ? AND ?",
+            [*newest, first, last],
+        ):
+            if arrived == newest[key]:
+                kept.setdefault(key, {})[line] = tuple(values)
+    return kept
 
 
 def _cleaned(lake: Lake, key: str, feed: Feed) -> Iterator[tuple[dict[int, Row], int]]:

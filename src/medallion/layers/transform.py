@@ -53,7 +53,7 @@ class Transformer:
         self._project = dbt_project(self._home)
         self._work = self._home / ".dbt"
         self._runner: Any = None
-        self._statements: dict[str, dict[str, str]] = {}
+        self._statements: dict[str, dict[str, list[duckdb.Statement]]] = {}
         self.progress = progress or (lambda _: None)
         """Hears what is being built."""
 
@@ -103,14 +103,18 @@ class Transformer:
         """
         if select not in self._statements:
             report = self.run(select=select)
-            self._statements[select] = {name: self._made(name) for name in report.models}
+            # Parsed once: for a small batch, that takes a tenth of the time.
+            self._statements[select] = {
+                name: warehouse.extract_statements(self._made(name)) for name in report.models
+            }
             return report
         report = TransformReport()
         for name, statements in self._statements[select].items():
             started = time.monotonic()
             try:
                 with transaction(warehouse):
-                    warehouse.execute(statements)
+                    for statement in statements:
+                        warehouse.execute(statement)
             except duckdb.Error as error:
                 raise TransformError(f"{name} failed: {_first_line(error)}") from error
             report.models[name] = time.monotonic() - started
