@@ -43,7 +43,7 @@ def rows(packed_rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     of_rows.sort(key=lambda p: tuple(str(p[name]) for name in order))
     places = {(p["path"], p["block"]): Place(p["path"], ARRIVAL, 10) for p in of_rows}
     batch = pa.RecordBatch.from_pylist(of_rows, packets.PACKET)
-    pieces = [p for made in write_files([batch], PURCHASES, places, 3) for p in made.to_pylist()]
+    pieces = [p for made in write_files([batch], PURCHASES, places) for p in made.to_pylist()]
     return rows_of(pieces, kind)
 
 

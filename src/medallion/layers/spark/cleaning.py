@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from pyspark import StorageLevel, TaskContext
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
 from medallion.cleaning.cleaner import Collected, Rejected
@@ -161,10 +161,7 @@ def _files(packets: DataFrame, feed: Feed, measured: _Measured) -> DataFrame:
     by_day = spark.sql("SELECT /*+ REBALANCE(kind, day) */ * FROM packets")
     return (
         by_day.sortWithinPartitions("kind", "day", "path", "block", "line")
-        .mapInArrow(
-            lambda batches: write_files(batches, feed, places, TaskContext.get().partitionId()),
-            PIECE_COLUMNS,
-        )
+        .mapInArrow(lambda batches: write_files(batches, feed, places), PIECE_COLUMNS)
         .persist(StorageLevel.DISK_ONLY)
     )
 

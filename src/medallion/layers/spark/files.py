@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -42,8 +42,6 @@ PIECE_COLUMNS = "file BIGINT, piece BIGINT, content BINARY, output STRING"
 
 PIECE_BYTES, GROUP_BYTES = 16 << 20, 32 << 20
 """Bytes from which on content becomes a piece, and rows become a row group."""
-
-_FILES_PER_TASK = 1 << 20
 
 
 class Place(NamedTuple):
@@ -87,7 +85,7 @@ class Output:
 
 
 def write_files(
-    batches: Iterable[pa.RecordBatch], feed: Feed, places: Places, task: int
+    batches: Iterable[pa.RecordBatch], feed: Feed, places: Places
 ) -> Iterator[pa.RecordBatch]:
     """Yield the pieces of one file for each kind and day of the packets of a task.
 
@@ -95,34 +93,47 @@ def write_files(
         batches: packets, sorted by kind and day.
         feed: their feed.
         places: the origin of their splits; packets of others are left out.
-        task: the number of the task, which numbers its files.
     """
     packets = _packets(batches, places)
-    groups = groupby(packets, key=lambda packet: (packet.kind, packet.day))
-    for number, ((kind, day), group) in enumerate(groups, task * _FILES_PER_TASK):
-        yield from _File(number, kind, day, feed).write(group)
+    for _, group in groupby(packets, key=lambda packet: (packet.kind, packet.day)):
+        yield from _pieces(group, feed)
+
+
+def _pieces(packets: Iterator[_Packet], feed: Feed) -> Iterator[pa.RecordBatch]:
+    first = next(packets)
+    yield from _File(first, feed).write(chain([first], packets))
 
 
 class _Packet(NamedTuple):
     kind: str
     day: date | None
+    path: str
+    block: int
+    line: int
     place: Place
     rows: pa.Buffer
+
+    def number(self) -> int:
+        """Return the number of the file that this packet begins, the same in every attempt."""
+        name = f"{self.kind} {self.day} {self.path} {self.block} {self.line}"
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
 def _packets(batches: Iterable[pa.RecordBatch], places: Places) -> Iterator[_Packet]:
     for batch in batches:
-        kinds, days, *split = (batch[n].to_pylist() for n in ("kind", "day", "path", "block"))
-        for kind, day, path, block, rows in zip(kinds, days, *split, batch["rows"], strict=True):
+        labels = (batch[name].to_pylist() for name in ("kind", "day", "path", "block", "line"))
+        for *label, rows in zip(*labels, batch["rows"], strict=True):
+            kind, day, path, block, line = label
             if place := places.get((path, block)):
-                yield _Packet(kind, day, place, rows.as_buffer())
+                yield _Packet(kind, day, path, block, line, place, rows.as_buffer())
 
 
 class _File:
-    """One Parquet file while it is written."""
+    """One Parquet file while it is written; it is numbered after its first packet."""
 
-    def __init__(self, number: int, kind: str, day: date | None, feed: Feed) -> None:
-        self._number, self._kind, self._day, self._feed = number, kind, day, feed
+    def __init__(self, first: _Packet, feed: Feed) -> None:
+        self._number, self._kind, self._day = first.number(), first.kind, first.day
+        self._feed = feed
         self._content, self._pieces = _Content(), 0
         self._rows = Counter[tuple[str, str]]()
 
