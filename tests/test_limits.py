@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from medallion.layers import staging
 from medallion.operations.freshness import freshness_of_home
 from tests.conftest import Cli, drop, event, medallion
 from tests.crashes.points import compiler, preloadable
 
+Query = Callable[[Path, str], list[dict[str, Any]]]
 MIB = 1 << 20
 RUN = ("run", "--events", "0")
 CLOCK = Path(__file__).parent / "crashes" / "clock.c"
@@ -63,6 +66,18 @@ def test_little_address_space_and_few_files_suffice(home: Path) -> None:
     result = limited(home, *RUN, RLIMIT_AS=1536 * MIB, RLIMIT_NOFILE=64)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "80 accepted" in result.stdout and "checks hold" in result.stdout
+
+
+def test_many_small_objects_are_loaded_some_at_a_time(
+    home: Path, cli: Cli, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that memory does not grow with their number."""
+    monkeypatch.setattr(staging, "OBJECTS_PER_TRANSACTION", 30)
+    result = cli(home, *RUN)
+    assert result.exit_code == 0 and "checks hold" in result.output
+    sql = "SELECT CAST(count(*) AS INTEGER) AS n FROM staging.{} GROUP BY load_seq ORDER BY n"
+    for table in ("receipts", "purchases"):
+        assert query(home, sql.format(table)) == [{"n": 20}, {"n": 30}, {"n": 30}]
 
 
 def test_less_memory_than_the_least_is_one_line(home: Path, cli: Cli) -> None:

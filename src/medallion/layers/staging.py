@@ -76,7 +76,9 @@ _NEXT_SEQ = """
 SELECT coalesce(max(load_seq), 0) + 1 FROM (
     SELECT load_seq FROM staging.loads UNION ALL SELECT load_seq FROM staging.settings)"""
 
-ROWS_PER_TRANSACTION = 5_000_000
+OBJECTS_PER_TRANSACTION, ROWS_PER_TRANSACTION = 1_000, 5_000_000
+"""Limits of the objects of receipts, and of their rows, that are loaded at once. For each open file
+DuckDB takes 160 KB of memory."""
 
 
 @dataclass
@@ -98,14 +100,14 @@ class _Delivery:
     """A receipts object and the outputs that its receipts name, with the rows of each.
 
     A cluster writes many receipts into one object; several of them may name the same output.
-    `contents` are the rows of staging.receipts, without the columns of the load.
+    `contents` are the rows of the receipts object.
     """
 
     arrived: datetime
     receipts: str
     rows: dict[str, int] = field(compare=False)
     stamps: dict[str, Stamp] = field(compare=False)
-    contents: pa.Table = field(compare=False)
+    contents: list[dict[str, Any]] = field(compare=False)
 
     @property
     def rows_of_outputs(self) -> int:
@@ -119,10 +121,7 @@ def _delivery(key: str, receipts: list[dict[str, Any]]) -> _Delivery:
         for output, count in outputs_of(receipt).items():
             rows[output] = rows.get(output, 0) + count
     first = min(receipt["modified_at"] for receipt in receipts)
-    contents = receipts_table(receipts).append_column(
-        "bronze_file", pa.array([key] * len(receipts))
-    )
-    return _Delivery(first, key, rows, stamps, contents)
+    return _Delivery(first, key, rows, stamps, receipts)
 
 
 class _Mismatch(Exception):
@@ -285,7 +284,7 @@ class Loader:
         for delivery in self._deliveries(report):
             batch.append(delivery)
             rows += delivery.rows_of_outputs
-            if rows >= ROWS_PER_TRANSACTION:
+            if rows >= ROWS_PER_TRANSACTION or len(batch) == OBJECTS_PER_TRANSACTION:
                 self._load_or_split(batch, report)
                 batch, rows = [], 0
         if batch:
@@ -344,7 +343,9 @@ class Loader:
         that a new warehouse refuses.
         """
         names = ", ".join(RECEIPT)
-        self._db.register("checked", pa.concat_tables(delivery.contents for delivery in batch))
+        checked = receipts_table([receipt for delivery in batch for receipt in delivery.contents])
+        files = [delivery.receipts for delivery in batch for _ in delivery.contents]
+        self._db.register("checked", checked.append_column("bronze_file", pa.array(files)))
         self._db.execute(
             f"INSERT INTO staging.receipts ({names}, bronze_file, load_seq, loaded_at) "
             f"SELECT {names}, bronze_file, $seq, $now FROM checked",
