@@ -341,6 +341,21 @@ FAULTS = (
         "tests/dbt/test_increments.py::test_a_row_by_product_gains_what_is_new",
     ),
     Fault(
+        "the Glue job publishes whatever was stored",
+        "src/medallion/layers/spark/run.py",
+        "if stamps.get(key) != output.stamp:",
+        "if False:",
+        "tests/glue/test_bronze_cluster.py::"
+        "test_a_file_that_is_not_stored_as_it_was_computed_stops_the_run",
+    ),
+    Fault(
+        "an audit of many small objects looks at the first of them",
+        "src/medallion/audit/values.py",
+        "            yield raw, _among(kept.pop(raw.key, {}))",
+        "            yield raw, _among(kept.pop(raw.key, {}))\n            break",
+        "tests/test_audit.py::test_a_planted_violation_is_caught",
+    ),
+    Fault(
         "a minute that is summed again is not added to",
         "dbt/models/live/live_sales.sql",
         """
