@@ -20,7 +20,7 @@ from medallion.errors import LakeError
 from medallion.layers.spark import bronze as bronze_cluster
 from medallion.layers.spark import run as cluster_run
 from medallion.layers.spark.bronze import ClusterReport, clean
-from medallion.layers.spark.cleaning import Counts
+from medallion.layers.spark.cleaning import CleanedFeed, Counts
 from medallion.platforms.hadoop import HadoopLake
 from medallion.platforms.local import LocalLake
 from medallion.platforms.register import _FileRegister
@@ -242,15 +242,13 @@ def test_counts_that_do_not_add_up_stop_the_run(
     run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line that nobody accounts for: the error names the object, and nothing is published."""
-    cleaner = cluster_run.clean_feed
 
-    def one_more(*arguments: Any) -> Any:
-        cleaned = cleaner(*arguments)
+    def one_more(cleaned: CleanedFeed) -> CleanedFeed:
         for key, counts in cleaned.counts.items():
             cleaned.counts[key] = Counts(counts.lines + 1, counts.blank)
         return cleaned
 
-    monkeypatch.setattr(cluster_run, "clean_feed", one_more)
+    falsify(monkeypatch, one_more)
     with pytest.raises(LakeError, match=r"raw/(purchases/a|stores/b)\.ndjson has \d+ lines"):
         run()
     assert not bronze(lake)
@@ -260,17 +258,17 @@ def test_a_file_that_is_not_stored_as_it_was_computed_stops_the_run(
     run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte more in each piece of the files: the error names one, and nothing is published."""
-    cleaner = cluster_run.clean_feed
-
-    def with_a_byte(*arguments: Any) -> Any:
-        cleaned = cleaner(*arguments)
-        columns = ("file", "piece", "content || X'00' AS content", "output")
-        return replace(cleaned, files=cleaned.files.selectExpr(*columns))
-
-    monkeypatch.setattr(cluster_run, "clean_feed", with_a_byte)
+    columns = ("file", "piece", "content || X'00' AS content", "output")
+    falsify(monkeypatch, lambda c: replace(c, files=c.files.selectExpr(*columns)))
     with pytest.raises(LakeError, match=r"file=\d+/\S+ was stored with other bytes"):
         run()
     assert not bronze(lake)
+
+
+def falsify(monkeypatch: pytest.MonkeyPatch, change: Callable[[CleanedFeed], CleanedFeed]) -> None:
+    """Change the result of each feed before a run writes it."""
+    cleaner = cluster_run.clean_feed
+    monkeypatch.setattr(cluster_run, "clean_feed", lambda *arguments: change(cleaner(*arguments)))
 
 
 def test_large_runs_are_cut(run: Clean, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from medallion.platforms.warehouse import Warehouse
 
@@ -14,6 +14,11 @@ LOST, TWICE, MONEY, LATE = (
     "3 money is exact",
     "5 late events land on their own day",
 )
+
+OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
+"""The number of objects, and of their lines, that one query reads."""
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Check:
 def rows(db: Warehouse, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
     return db.execute(sql, parameters).fetchall()
+
+
+def among(lines: dict[int, Value]) -> Callable[[int, int], dict[int, Value]]:
+    """Return a function that returns the lines between two numbers."""
+    return lambda first, last: {n: lines[n] for n in lines if first <= n <= last}
 
 
 def count(db: Warehouse, relation: str) -> int:

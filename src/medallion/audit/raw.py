@@ -8,7 +8,15 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple
 
-from medallion.audit.checks import LOST, Check, count, rows
+from medallion.audit.checks import (
+    LINES_AT_A_TIME,
+    LOST,
+    OBJECTS_AT_A_TIME,
+    Check,
+    among,
+    count,
+    rows,
+)
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, UNREADABLE
 from medallion.errors import shortened
@@ -19,9 +27,6 @@ from medallion.lake.receipts import compactions, receipt_key, stem
 from medallion.layers.staging import current_rows, loaded_objects
 from medallion.platforms.lake import Lake, LakeObject
 from medallion.platforms.warehouse import Warehouse, total
-
-OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
-"""The number of objects, and of rejected lines, that one query reads."""
 
 TextByLine = dict[int, bytes]
 """The bytes of lines by their number, from 1."""
@@ -115,16 +120,12 @@ def _with_rejected_lines(lake: Lake, db: Warehouse) -> Iterator[tuple[LakeObject
             if raw.key in many:
                 yield raw, _queried(db, raw.key)
             else:
-                yield raw, _among(kept.pop(raw.key, {}))
+                yield raw, among(kept.pop(raw.key, {}))
 
 
 def _without(keys: Iterable[str]) -> str:
     marks = ", ".join("?" for _ in keys)
     return f" AND source_file NOT IN ({marks})" if marks else ""
-
-
-def _among(lines: TextByLine) -> LinesOf:
-    return lambda first, last: {n: lines[n] for n in lines if first <= n <= last} if lines else {}
 
 
 def _queried(db: Warehouse, key: str) -> LinesOf:

@@ -8,7 +8,14 @@ from datetime import datetime
 from random import Random
 
 from medallion import __version__
-from medallion.audit.checks import MONEY, Check, rows
+from medallion.audit.checks import (
+    LINES_AT_A_TIME,
+    MONEY,
+    OBJECTS_AT_A_TIME,
+    Check,
+    among,
+    rows,
+)
 from medallion.cleaning.cleaner import Cleaner
 from medallion.cleaning.lines import read_blocks
 from medallion.contract import FEEDS, Feed
@@ -16,14 +23,11 @@ from medallion.errors import shortened
 from medallion.lake.codecs import DamagedArchive, StoredBytes, Unpacked
 from medallion.lake.receipts import reason
 from medallion.layers.staging import current_rows
-from medallion.platforms.lake import Lake
+from medallion.platforms.lake import Lake, grouped
 from medallion.platforms.warehouse import Warehouse, total
 
 SAMPLE_LINES = 20_000
 """The number of lines in a sample."""
-
-OBJECTS_AT_A_TIME, LINES_AT_A_TIME = 200, 20_000
-"""The number of objects, and of their lines, that are compared at once; a larger object alone."""
 
 Row = tuple[object, ...]
 RowsOf = Callable[[int, int], dict[int, Row]]
@@ -95,29 +99,13 @@ def _compare(lake: Lake, raw: _Object, staged: RowsOf, most: int | None) -> tupl
 
 def _with_staged(db: Warehouse, objects: Iterable[_Object]) -> Iterator[tuple[_Object, RowsOf]]:
     """Yield objects, each with its staged values; one query serves many small objects."""
-    for batch in _batches(objects):
+    for batch in grouped(objects, lambda raw: raw.lines, OBJECTS_AT_A_TIME, LINES_AT_A_TIME):
         if len(batch) == 1:
             yield batch[0], _queried(db, batch[0])
             continue
         kept = _staged(db, batch, 1, LINES_AT_A_TIME)
         for raw in batch:
-            yield raw, _among(kept.pop(raw.key, {}))
-
-
-def _batches(objects: Iterable[_Object]) -> Iterator[list[_Object]]:
-    batch, lines = list[_Object](), 0
-    for raw in objects:
-        if len(batch) == OBJECTS_AT_A_TIME or (batch and lines + raw.lines > LINES_AT_A_TIME):
-            yield batch
-            batch, lines = [], 0
-        batch.append(raw)
-        lines += raw.lines
-    if batch:
-        yield batch
-
-
-def _among(kept: dict[int, Row]) -> RowsOf:
-    return lambda first, last: {n: kept[n] for n in kept if first <= n <= last}
+            yield raw, among(kept.pop(raw.key, {}))
 
 
 def _queried(db: Warehouse, raw: _Object) -> RowsOf:

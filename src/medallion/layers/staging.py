@@ -27,7 +27,7 @@ from medallion.lake.receipts import (
     table_of,
 )
 from medallion.lake.seals import Damaged, Stamp
-from medallion.platforms.lake import Lake
+from medallion.platforms.lake import Lake, grouped
 from medallion.platforms.warehouse import Warehouse, transaction
 from medallion.settings import Reporting
 
@@ -280,14 +280,13 @@ class Loader:
                 because a listing takes longer the more history there is.
         """
         self._waiting |= set(receipts) - self._loaded
-        report, batch, rows = LoadReport(failures=dict(self._refused)), list[_Delivery](), 0
-        for delivery in self._deliveries(report):
-            batch.append(delivery)
-            rows += delivery.rows_of_outputs
-            if rows >= ROWS_PER_TRANSACTION or len(batch) == OBJECTS_PER_TRANSACTION:
-                self._load_or_split(batch, report)
-                batch, rows = [], 0
-        if batch:
+        report = LoadReport(failures=dict(self._refused))
+        for batch in grouped(
+            self._deliveries(report),
+            lambda delivery: delivery.rows_of_outputs,
+            OBJECTS_PER_TRANSACTION,
+            ROWS_PER_TRANSACTION,
+        ):
             self._load_or_split(batch, report)
         return report
 

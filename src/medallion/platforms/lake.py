@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,22 +35,29 @@ class Version:
     is_deletion: bool
 
 
+Item = TypeVar("Item")
 Sized = TypeVar("Sized", LakeObject, Version)
 MOST_OBJECTS, MOST_BYTES = 64, 256 << 20
 
 
 def batches(objects: Iterable[Sized]) -> Iterator[list[Sized]]:
     """Yield objects in groups that can be fetched together and fit on a small disk."""
-    batch: list[Sized] = []
-    size = 0
-    for item in objects:
-        if batch and (len(batch) == MOST_OBJECTS or size + item.size > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += item.size
-    if batch:
-        yield batch
+    return grouped(objects, lambda item: item.size, MOST_OBJECTS, MOST_BYTES)
+
+
+def grouped(
+    items: Iterable[Item], size_of: Callable[[Item], int], most: int, size: int
+) -> Iterator[list[Item]]:
+    """Yield at most `most` items together, with at most `size` in all; a larger item alone."""
+    group, held = list[Item](), 0
+    for item in items:
+        if group and (len(group) == most or held + size_of(item) > size):
+            yield group
+            group, held = [], 0
+        group.append(item)
+        held += size_of(item)
+    if group:
+        yield group
 
 
 def is_finished(key: str) -> bool:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from medallion.cleaning.cleaner import Collected, Rejected
 from medallion.contract import UNREADABLE, Feed, Type
 from medallion.lake.receipts import named_counts
-from medallion.layers.spark.files import PIECE_COLUMNS, Place, Places, write_files
+from medallion.layers.spark.files import END, PIECE_COLUMNS, Output, Place, Places, write_files
 from medallion.layers.spark.lines import Staged, is_whole, read_text
 from medallion.layers.spark.packets import PACKET_COLUMNS, REJECTED, SPLIT, as_bytes, pack
 
@@ -55,6 +55,18 @@ class CleanedFeed:
     counts: dict[str, Counts]
     unknown_fields: dict[str, dict[str, int]]
     hindrance: str | None
+
+    def outputs(self) -> list[Output]:
+        """Return what each file is; the first call makes all of them."""
+        rows = self.files.where("output IS NOT NULL").select("output").collect()
+        return [Output.read(row.output) for row in rows]
+
+    def write(self, path: str) -> None:
+        """Write each file as the only one of a folder `file=<number>` under a path."""
+        pieces = self.files.sortWithinPartitions("file", "piece")
+        text = pieces.selectExpr("file", "CAST(content AS STRING) AS content").write
+        text = text.partitionBy("file").option("lineSep", END.decode())
+        text.options(compression="none", maxRecordsPerFile=0).text(path)
 
     def release(self) -> None:
         """Remove what Spark keeps of them on its disks."""

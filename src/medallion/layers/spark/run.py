@@ -15,7 +15,7 @@ from medallion.errors import LakeError
 from medallion.lake.receipts import COLUMNS, Receipt, accepted_key, quarantine_key, receipt_key
 from medallion.lake.seals import Stamp
 from medallion.layers.spark.cleaning import COMPILED_FROM_BYTES, Counts, clean_feed, schema
-from medallion.layers.spark.files import END, Output
+from medallion.layers.spark.files import Output
 from medallion.layers.spark.lines import RawObject, Staged, stage
 from medallion.layers.spark.packets import ACCEPTED
 from medallion.platforms.hadoop import HadoopLake
@@ -77,12 +77,8 @@ class Run:
         """Write the files of a feed under temporary keys; return the counts by object."""
         cleaned = clean_feed(self._spark, feed, staged, is_compiled)
         folder = f"{self._out}/{feed.name}"
-        texts = cleaned.files.where("output IS NOT NULL").select("output").collect()
-        outputs = {output.file: output for output in (Output.read(row.output) for row in texts)}
-        pieces = cleaned.files.sortWithinPartitions("file", "piece")
-        text = pieces.selectExpr("file", "CAST(content AS STRING) AS content").write
-        text = text.partitionBy("file").option("lineSep", END.decode())
-        text.options(compression="none", maxRecordsPerFile=0).text(self._lake.path(folder))
+        outputs = {output.file: output for output in cleaned.outputs()}
+        cleaned.write(self._lake.path(folder))
         number = re.compile(f"{re.escape(folder)}/file=([0-9]+)/part-.*")
         keys = [o.key for o in self._lake.list(folder)]
         stored = {int(match[1]): key for key in keys if (match := number.fullmatch(key))}
