@@ -68,8 +68,8 @@ FAULTS = (
     Fault(
         "fsync of a snapshot's files",
         f"{SOURCE}/layers/snapshots.py",
-        "                sync(path)\n    _write_checksums",
-        "    _write_checksums",
+        "                sync(path)\n",
+        "",
         CUT,
     ),
     Fault(
@@ -368,8 +368,8 @@ FAULTS = (
     Fault(
         "the live page looks back a whole week",
         "dbt/macros/live.sql",
-        "{{ return(8) }}",
-        "{{ return(7) }}",
+        "numbers([-8, -7,",
+        "numbers([-7,",
         "tests/dbt/test_retail_marts.py::test_the_live_page_holds_two_whole_days",
     ),
     Fault(

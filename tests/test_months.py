@@ -1,5 +1,5 @@
-"""A relation of all history is published as one file per month, and the newest two days apart;
-what has not changed keeps its file."""
+"""A relation of all history is published as one file per month, and the newest two days apart, by
+hour where it has hours; what has not changed keeps its file."""
 
 from __future__ import annotations
 
@@ -49,3 +49,30 @@ def test_only_the_months_that_changed_are_written_again(tmp_path: Path) -> None:
             f"SELECT sum(net), count(*) FROM '{fourth}/sales.*.parquet'"
         ).fetchall()
         assert total == (2 + 58 * 1.5 + 7, 60)
+
+
+def test_only_the_hours_of_the_newest_days_that_changed_are_written_again(tmp_path: Path) -> None:
+    """A busy hour does not write its whole day again; a row of an old day writes its month."""
+    with duckdb.connect() as db:
+        db.execute(
+            "CREATE TABLE sales AS SELECT CAST(hour AS DATE) AS sales_date, "
+            "CAST(date_trunc('month', hour) AS DATE) AS sales_month, "
+            "CAST(extract(hour FROM hour) AS INTEGER) AS sales_hour, 1.5 AS net FROM "
+            "range(TIMESTAMP '2026-03-29', TIMESTAMP '2026-04-01', INTERVAL 8 HOUR) AS hours(hour)"
+        )
+        newest = {f"2026-03-{day}T{hour}" for day in (30, 31) for hour in (0, 8, 16)}
+        first = files(publish(tmp_path, db, {"main.sales": True}))
+        assert {*first} == {"2026-03"} | newest
+        db.execute("UPDATE sales SET net = 2 WHERE sales_date >= '2026-03-30' AND sales_hour = 8")
+        second = files(publish(tmp_path, db, {"main.sales": True}))
+        assert {name for name in first if second[name] != first[name]} == {
+            "2026-03-30T8",
+            "2026-03-31T8",
+        }
+        db.execute("UPDATE sales SET net = 3 WHERE sales_date = '2026-03-29' AND sales_hour = 8")
+        third = publish(tmp_path, db, {"main.sales": True})
+        assert {name for name in first if files(third)[name] != second[name]} == {"2026-03"}
+        (total,) = db.execute(
+            f"SELECT sum(net), count(*) FROM '{third}/sales.*.parquet'"
+        ).fetchall()
+        assert total == (6 * 1.5 + 3 + 2 * 2, 9)

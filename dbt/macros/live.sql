@@ -37,33 +37,44 @@
 (select {{ dbt.dateadd('minute', -minutes, 'as_of') }} from clock)
 {%- endmacro %}
 
-{#- The rows of live_sales on the day of the newest sale and on the same day of the week before,
-    with `local_minute` and `local_as_of`. Reads live_sales and clock. -#}
-{% macro sales_of_two_days() -%}
-select *
-from (
-    select
-        live_sales.*,
-        {{ local_time('live_sales.minute_at', 'clock.time_zone') }} as local_minute,
-        clock.local_as_of,
-        clock.sales_day as today
-    from live_sales
-    cross join clock
-    -- Local days differ from UTC days by less than a day: these bounds hold both days whole.
-    where live_sales.minute_at >= {{ before_now(2 * 1440) }}
-        or (
-            live_sales.minute_at >= {{ before_now((live_days() + 1) * 1440) }}
-            and live_sales.minute_at < {{ before_now(5 * 1440) }}
-        )
-) as near
-where cast(local_minute as date) in (today, {{ dbt.dateadd('day', -7, 'today') }})
+{#- The minutes (`minute_at`) of the local day of the newest sale and of the same day of the week
+    before, with `sales_day`, `sales_hour`, and `is_to_date`: whether the time of day is not later
+    than that of the newest sale. To tell a local time takes long, so it is not done for each row of
+    live_sales. A local day lies within three UTC days. Reads clock. -#}
+{% macro minutes_of_two_days() -%}
+select
+        minute_at,
+        cast(local_minute as date) as sales_day,
+        cast(extract(hour from local_minute) as integer) as sales_hour,
+        extract(hour from local_minute) * 60 + extract(minute from local_minute)
+            <= extract(hour from local_as_of) * 60 + extract(minute from local_as_of)
+            as is_to_date
+    from (
+        select
+            utc.minute_at,
+            {{ local_time('utc.minute_at', 'utc.time_zone') }} as local_minute,
+            utc.local_as_of,
+            utc.today
+        from (
+            select
+                {{ dbt.dateadd(
+                    'minute',
+                    'days.shift * 1440 + hours.passed * 60 + minutes.passed',
+                    'cast(cast(clock.as_of as date) as timestamp)'
+                ) }} as minute_at,
+                clock.time_zone,
+                clock.local_as_of,
+                clock.sales_day as today
+            from clock
+            cross join {{ numbers([-8, -7, -6, -1, 0, 1]) }} as days (shift)
+            cross join {{ numbers(range(24)) }} as hours (passed)
+            cross join {{ numbers(range(60)) }} as minutes (passed)
+        ) as utc
+    ) as near
+    where cast(local_minute as date) in (today, {{ dbt.dateadd('day', -7, 'today') }})
 {%- endmacro %}
 
-{#- Whether a time of day is not later than that of the newest sale; both local timestamps. -#}
-{% macro is_to_date(local_minute, local_as_of) -%}
-extract(hour from {{ local_minute }}) * 60 + extract(minute from {{ local_minute }})
-        <= extract(hour from {{ local_as_of }}) * 60 + extract(minute from {{ local_as_of }})
-{%- endmacro %}
+{% macro numbers(values) %}(values ({{ values | join('), (') }})){% endmacro %}
 
 {% macro live_amounts() -%}
 {{ return([

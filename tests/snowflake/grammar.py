@@ -67,7 +67,7 @@ def foreign(sql: str) -> list[str]:
         quoted = token.token_type.name in ("IDENTIFIER", "STRING", "NUMBER")
         if after.text == "(" and left != "." and not quoted:  # not a table with its columns
             names.add(name)
-        if left in (",", "with", "into", "table"):  # a common table expression with columns
+        if left in (",", "with", "into", "table", "as"):  # a relation with its columns
             own.add(name)
     calls = {n for n in names - KEYWORDS - FUNCTIONS if n.isidentifier() or "$" in n}
     return sorted(calls - own | {n for n in _anonymous(sql) if n not in FUNCTIONS})

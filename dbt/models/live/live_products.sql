@@ -18,25 +18,26 @@ products as (
 
 ),
 
-sales as (
+minutes as {{ materialized() }} (
 
-    {{ sales_of_two_days() }}
+    {{ minutes_of_two_days() }}
 
 ),
 
 totals as (
 
     select
-        cast(local_minute as date) as sales_day,
-        store_id,
-        product_id,
-        category,
-        {{ is_to_date('local_minute', 'local_as_of') }} as is_to_date,
-        cast(sum(lines) as bigint) as lines,
-        cast(sum(unconverted_lines) as bigint) as unconverted_lines,
-        cast(sum(units_sold) as decimal(38,5)) as units_sold,
-        cast(sum(reporting_net_sales) as decimal(38,4)) as reporting_net_sales
-    from sales
+        minutes.sales_day,
+        sales.store_id,
+        sales.product_id,
+        sales.category,
+        minutes.is_to_date,
+        cast(sum(sales.lines) as bigint) as lines,
+        cast(sum(sales.unconverted_lines) as bigint) as unconverted_lines,
+        cast(sum(sales.units_sold) as decimal(38,5)) as units_sold,
+        cast(sum(sales.reporting_net_sales) as decimal(38,4)) as reporting_net_sales
+    from live_sales as sales
+    inner join minutes on sales.minute_at = minutes.minute_at
     group by 1, 2, 3, 4, 5
 
 )

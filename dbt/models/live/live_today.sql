@@ -12,18 +12,19 @@ live_sales as (
 
 ),
 
-sales as (
+minutes as {{ materialized() }} (
 
-    {{ sales_of_two_days() }}
+    {{ minutes_of_two_days() }}
 
 )
 
 select
-    cast(sales.local_minute as date) as sales_day,
-    cast(extract(hour from sales.local_minute) as integer) as sales_hour,
+    minutes.sales_day,
+    minutes.sales_hour,
     sales.store_id,
     sales.category,
-    {{ is_to_date('sales.local_minute', 'sales.local_as_of') }} as is_to_date,
+    minutes.is_to_date,
     {{ live_sums() }}
-from sales
+from live_sales as sales
+inner join minutes on sales.minute_at = minutes.minute_at
 group by 1, 2, 3, 4, 5

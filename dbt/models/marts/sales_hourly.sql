@@ -1,3 +1,5 @@
+-- The audit expects live_sales to be as new as this.
+-- depends_on: {{ ref('live_sales') }}
 with
 
 purchases as {{ inlined() }} (

@@ -1,5 +1,3 @@
--- live_sales is built first: people watch it, and the audit expects it to be as new as this.
--- depends_on: {{ ref('live_sales') }}
 with
 
 purchases as {{ inlined() }} (

@@ -75,7 +75,7 @@ def audit(
         waiting = dict[str, int]()
         return [*bronze_checks(lake, db, waiting), *warehouse_checks(db, waiting)], waiting
 
-    for checks, waiting in side_by_side(warehouse, from_raw, from_bronze):
+    for checks, waiting in side_by_side(warehouse, [from_raw, from_bronze]):
         report.checks += checks
         report.waiting |= waiting
     if home and (published := snapshot_check(home, report.waiting)):

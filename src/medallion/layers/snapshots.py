@@ -6,13 +6,14 @@ import filecmp
 import hashlib
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
 from medallion.lake.seals import Damaged, Stamp
 from medallion.platforms.local import make_folder, sync
-from medallion.platforms.warehouse import literal, transaction
+from medallion.platforms.warehouse import literal, side_by_side, transaction
 
 POINTER = "CURRENT"
 """The file in gold/ that names the folder of the newest snapshot."""
@@ -21,9 +22,10 @@ CHECKSUMS = "SHA256SUMS"
 """The file of a snapshot with the checksums of its other files, as `sha256sum -c` reads them. Its
 last line is a comment with the checksum of the lines above."""
 
-DAY, MONTH = "sales_date", "sales_month"
-"""A relation with these columns is published as one file per month, so that a batch does not write
-a long history again, and the newest days, which nearly every batch changes, as one file each."""
+MONTH, DAY, HOUR = "sales_month", "sales_date", "sales_hour"
+"""A relation with a month and a day is published as one file per month, so that a batch does not
+write a long history again; of the newest days, which nearly every batch changes, as one file per
+day, or per hour where it has hours."""
 
 DAYS_APART = 2
 
@@ -39,7 +41,7 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
 
     Args:
         home: the home.
-        warehouse: the warehouse with the relations.
+        warehouse: the warehouse with the relations; nothing else may write to it meanwhile.
         relations: schema.name of each, and whether it may have changed.
     """
     gold = home.absolute() / "gold"
@@ -49,29 +51,34 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     folder = gold / f"v{(published[-1] if published else 0) + 1}"
     shutil.rmtree(hidden := gold / ".new", ignore_errors=True)
     hidden.mkdir()
-    old, checksums = _known_checksums(before), dict[str, str]()
-    with transaction(warehouse):
-        in_periods = _in_periods(warehouse)
-        for relation, is_changed in relations.items():
-            name = relation.rpartition(".")[2]
-            kept = [file for file in old if not is_changed and file.partition(".")[0] == name]
-            if kept and all(_share(before / file, hidden / file) for file in kept):
-                # The checksum is copied and not computed again: it must not confirm a damaged file.
-                checksums |= {file: old[file] for file in kept}
-                continue
-            is_in_periods = relation in in_periods
-            for file, query in _files(warehouse, relation, is_in_periods).items():
+    old = _known_checksums(before)
+    periods = _periods(warehouse)
+
+    def written(relation: str, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        name = relation.rpartition(".")[2]
+        kept = [file for file in old if file.partition(".")[0] == name and not relations[relation]]
+        if kept and all(_share(before / file, hidden / file) for file in kept):
+            # The checksum is copied and not computed again: it must not confirm a damaged file.
+            return {file: old[file] for file in kept}
+        checksums = {}
+        columns = periods.get(relation, set())
+        with transaction(connection):
+            for file, query in _files(connection, relation, columns).items():
                 path = hidden / file
-                if is_in_periods and file in old and _share(before / file, path):
+                if MONTH in columns and file in old and _share(before / file, path):
                     checksums[file] = old[file]
                     continue
                 path.unlink(missing_ok=True)
-                warehouse.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
+                connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
                 checksums[file] = Stamp.of_file(path).sha256
                 if _is_same(before / file, path):
                     path.unlink()
                     _share(before / file, path)
                 sync(path)
+        return checksums
+
+    parts = [partial(written, relation) for relation in relations]
+    checksums = {file: sha for part in side_by_side(warehouse, parts) for file, sha in part.items()}
     _write_checksums(hidden, checksums)
     sync(hidden)
     hidden.rename(folder)
@@ -87,40 +94,50 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     return folder
 
 
-def _in_periods(warehouse: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the relations with the column MONTH. Describing each of them would take ten times."""
+def _periods(warehouse: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    """Return which columns of a period each relation has. To describe each would take longer."""
     rows = warehouse.execute(
-        "SELECT table_schema || '.' || table_name FROM information_schema.columns "
-        "WHERE column_name = ?",
-        [MONTH],
+        "SELECT schema_name || '.' || table_name, column_name FROM duckdb_columns() "
+        "WHERE column_name IN (?, ?, ?)",
+        [MONTH, DAY, HOUR],
     ).fetchall()
-    return {relation for (relation,) in rows}
+    periods: dict[str, set[str]] = {}
+    for relation, column in rows:
+        periods.setdefault(relation, set()).add(column)
+    return periods
 
 
 def _files(
-    warehouse: duckdb.DuckDBPyConnection, relation: str, is_in_periods: bool
+    warehouse: duckdb.DuckDBPyConnection, relation: str, columns: set[str]
 ) -> dict[str, str]:
     """Return the files of a relation by name, each with the query of its rows.
 
-    The file name of a month or a day holds a checksum of its rows: if the previous snapshot has a
-    file of this name, the period has not changed.
+    The file name of a period holds a checksum of its rows: if the previous snapshot has a file of
+    this name, the period has not changed.
+
+    Args:
+        warehouse: the warehouse with the relation.
+        relation: its schema.name.
+        columns: the columns of a period that it has.
     """
     query, name = f"FROM {relation}", relation.rpartition(".")[2]
-    if not is_in_periods:
+    if MONTH not in columns:
         return {f"{name}.parquet": query}
-    apart = f"(SELECT max({DAY}) FROM {relation}) - {DAYS_APART}"
+    is_new = f"{DAY} > (SELECT max({DAY}) FROM {relation}) - {DAYS_APART}"
     periods = warehouse.execute(
-        f"SELECT {MONTH}, CASE WHEN {DAY} > {apart} THEN {DAY} END AS day, "
+        f"SELECT {MONTH}, CASE WHEN {is_new} THEN {DAY} END AS day, "
+        f"CASE WHEN {is_new} THEN {HOUR if HOUR in columns else 'NULL'} END AS hour, "
         f"max({DAY}), hex(hash(count(*), sum(hash(rows)))) FROM {relation} AS rows "
         f"WHERE {MONTH} IS NOT NULL GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     files = {}
-    for month, day, last, rows in periods:
-        period = f"{day}" if day else f"{month:%Y-%m}"
-        files[f"{name}.{period}.{rows}.parquet"] = (
-            # The page reads days.
-            f"{query} WHERE {DAY} BETWEEN DATE '{day or month}' AND DATE '{last}' ORDER BY {DAY}"
-        )
+    for month, day, hour, last, rows in periods:
+        period = f"{month:%Y-%m}" if day is None else f"{day}" if hour is None else f"{day}T{hour}"
+        # The page reads days.
+        of_period = f"{DAY} BETWEEN DATE '{month}' AND DATE '{last}' ORDER BY {DAY}"
+        if day is not None:
+            of_period = f"{DAY} = DATE '{day}'" + f" AND {HOUR} = {hour}" * (hour is not None)
+        files[f"{name}.{period}.{rows}.parquet"] = f"{query} WHERE {of_period}"
     return files
 
 

@@ -7,8 +7,10 @@ import os
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -20,7 +22,7 @@ from medallion.errors import SettingsError, TransformError, did_you_mean
 from medallion.platforms.kept import kept_or_made
 from medallion.platforms.local import make_folder
 from medallion.platforms.snowflake import require_extra
-from medallion.platforms.warehouse import transaction
+from medallion.platforms.warehouse import AT_ONCE, another, transaction
 from medallion.settings import DBT_PROJECT, dbt_project
 
 EMBEDDED, SNOWFLAKE = "local", "snowflake"
@@ -53,7 +55,7 @@ class Transformer:
         self._project = dbt_project(self._home)
         self._work = self._home / ".dbt"
         self._runner: Any = None
-        self._statements: dict[str, dict[str, list[duckdb.Statement]]] = {}
+        self._built: dict[str, dict[str, _Built]] = {}
         self.progress = progress or (lambda _: None)
         """Hears what is being built."""
 
@@ -101,31 +103,35 @@ class Transformer:
         Raises:
             TransformError: a model failed.
         """
-        if select not in self._statements:
+        if select not in self._built:
             report = self.run(select=select)
             # Parsed once: for a small batch, that takes a tenth of the time.
-            self._statements[select] = {
-                name: warehouse.extract_statements(self._made(name)) for name in report.models
+            self._built[select] = {
+                name: _Built(
+                    warehouse.extract_statements(self._made(name)),
+                    self._read_by(name).intersection(report.models),
+                )
+                for name in report.models
             }
             return report
-        report = TransformReport()
-        for name, statements in self._statements[select].items():
-            started = time.monotonic()
-            try:
-                with transaction(warehouse):
-                    for statement in statements:
-                        warehouse.execute(statement)
-            except duckdb.Error as error:
-                raise TransformError(f"{name} failed: {_first_line(error)}") from error
-            report.models[name] = time.monotonic() - started
-        return report
+        return _repeated(warehouse, self._built[select])
 
     def _made(self, model: str) -> str:
         """Return the statements with which dbt built a model the last time."""
-        nodes = self._parsed().manifest.nodes.values()
-        (node,) = [n for n in nodes if n.resource_type == "model" and n.name == model]
+        node = self._models()[model]
         folder = self._work / "target" / "run" / node.package_name
         return (folder / node.original_file_path).read_text(encoding="utf-8")
+
+    def _read_by(self, model: str) -> set[str]:
+        """Return the models that a model reads, also through others."""
+        nodes = self._parsed().manifest.nodes
+        parents = self._models()[model].depends_on.nodes
+        read = {nodes[parent].name for parent in parents if parent in nodes}
+        return read.union(*map(self._read_by, read))
+
+    def _models(self) -> dict[str, Any]:
+        nodes = self._parsed().manifest.nodes.values()
+        return {node.name: node for node in nodes if node.resource_type == "model"}
 
     def digest(self) -> str:
         """Return a digest of the project and of dbt: the same ones build the same models."""
@@ -140,8 +146,7 @@ class Transformer:
 
         The project marks them with `meta: {publish: true}`.
         """
-        nodes = self._parsed().manifest.nodes.values()
-        marked = [n for n in nodes if n.resource_type == "model" and n.config.meta.get("publish")]
+        marked = [n for n in self._models().values() if n.config.meta.get("publish")]
         built = {word.split(",")[0] for word in (select or "").split()}
         by_tag = bool(built) and all(word.startswith("tag:") for word in built)
         return {
@@ -196,6 +201,44 @@ class Transformer:
             "--log-level-file",
             "none",
         ]
+
+
+@dataclass(frozen=True)
+class _Built:
+    """The statements of a model, and the models of the same selection that it reads."""
+
+    statements: list[duckdb.Statement]
+    before: set[str]
+
+
+def _repeated(warehouse: duckdb.DuckDBPyConnection, models: dict[str, _Built]) -> TransformReport:
+    """Run the statements of models, AT_ONCE at a time, each after those that it reads."""
+    report, running = TransformReport(), dict[Future[float], str]()
+    order = TopologicalSorter({name: model.before for name, model in models.items()})
+    order.prepare()
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        while order.is_active():
+            for name in order.get_ready():
+                running[threads.submit(_repeat, warehouse, name, models[name].statements)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                report.models[name] = future.result()
+                order.done(name)
+    return report
+
+
+def _repeat(
+    warehouse: duckdb.DuckDBPyConnection, name: str, statements: list[duckdb.Statement]
+) -> float:
+    """Run the statements of a model in a transaction; return the seconds."""
+    started = time.monotonic()
+    try:
+        with another(warehouse) as own, transaction(own):
+            for statement in statements:
+                own.execute(statement)
+    except duckdb.Error as error:
+        raise TransformError(f"{name} failed: {_first_line(error)}") from error
+    return time.monotonic() - started
 
 
 def _require_same_sources(project: Path) -> None:

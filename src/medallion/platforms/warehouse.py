@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -20,6 +20,10 @@ T = TypeVar("T")
 WAREHOUSE_FILE = "warehouse.duckdb"
 SCHEMAS = ("gold", "marts", "silver", "bronze", "ops", "staging")
 """The search path for unqualified names."""
+
+AT_ONCE = 2
+"""How many queries run at the same time where they do not need each other. Each of them uses all
+processors, but DuckDB plans a query on one, which takes longer than to compute a small batch."""
 
 LOG_BYTES = 8 << 20
 """The length of the log of the warehouse up to which a stream leaves it as it is. A longer one is
@@ -151,17 +155,20 @@ def relations(warehouse: Warehouse) -> set[str]:
     return {f"{schema}.{name}" for schema, name in named.fetchall()}
 
 
-def side_by_side(warehouse: Warehouse, *parts: Callable[[Warehouse], T]) -> list[T]:
-    """Return the results of parts that only read: each in a thread, with a connection of its own.
+def side_by_side(warehouse: Warehouse, parts: Iterable[Callable[[Any], T]]) -> list[T]:
+    """Return the results of parts that only read, AT_ONCE at a time, each with its own connection.
 
     Where there is one connection and no more, they run one after another.
     """
     if not isinstance(warehouse, duckdb.DuckDBPyConnection):
         return [part(warehouse) for part in parts]
-    with ExitStack() as opened:
-        connections = [opened.enter_context(another(warehouse)) for _ in parts]
-        threads = opened.enter_context(ThreadPoolExecutor(len(parts)))
-        return [*threads.map(lambda part, own: part(own), parts, connections)]
+
+    def run(part: Callable[[Any], T]) -> T:
+        with another(warehouse) as own:
+            return part(own)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return [*threads.map(run, parts)]
 
 
 def another(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:

@@ -156,8 +156,8 @@ class PublishedFiles:
     def sales(self, db: duckdb.DuckDBPyConnection, first: date, last: date) -> str:
         if not self._files:
             raise self._missing(f"{SALES}.*.parquet")
-        # Months and days, of which each text is as long as its part of a date.
-        periods = [name.split(".")[1] for name in self._files]
+        # Months, days and hours; without the hour, each text is as long as its part of a date.
+        periods = [name.split(".")[1].partition("T")[0] for name in self._files]
         files = [
             self._folder / name
             for name, period in zip(self._files, periods, strict=True)
