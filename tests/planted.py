@@ -68,8 +68,8 @@ FAULTS = (
     Fault(
         "fsync of a snapshot's files",
         f"{SOURCE}/layers/snapshots.py",
-        "                sync(path)\n",
-        "",
+        "        sync(path)\n        return checksum",
+        "        return checksum",
         CUT,
     ),
     Fault(

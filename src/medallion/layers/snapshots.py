@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import re
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -51,33 +52,8 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     folder = gold / f"v{(published[-1] if published else 0) + 1}"
     shutil.rmtree(hidden := gold / ".new", ignore_errors=True)
     hidden.mkdir()
-    old = _known_checksums(before)
-    periods = _periods(warehouse)
-
-    def written(relation: str, connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        name = relation.rpartition(".")[2]
-        kept = [file for file in old if file.partition(".")[0] == name and not relations[relation]]
-        if kept and all(_share(before / file, hidden / file) for file in kept):
-            # The checksum is copied and not computed again: it must not confirm a damaged file.
-            return {file: old[file] for file in kept}
-        checksums = {}
-        columns = periods.get(relation, set())
-        with transaction(connection):
-            for file, query in _files(connection, relation, columns).items():
-                path = hidden / file
-                if MONTH in columns and file in old and _share(before / file, path):
-                    checksums[file] = old[file]
-                    continue
-                path.unlink(missing_ok=True)
-                connection.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
-                checksums[file] = Stamp.of_file(path).sha256
-                if _is_same(before / file, path):
-                    path.unlink()
-                    _share(before / file, path)
-                sync(path)
-        return checksums
-
-    parts = [partial(written, relation) for relation in relations]
+    snapshot = _Snapshot(hidden, before, _known_checksums(before), _periods(warehouse))
+    parts = [partial(snapshot.add, *relation) for relation in relations.items()]
     checksums = {file: sha for part in side_by_side(warehouse, parts) for file, sha in part.items()}
     _write_checksums(hidden, checksums)
     sync(hidden)
@@ -92,6 +68,57 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     for number in published[: 1 - KEPT_SNAPSHOTS]:
         shutil.rmtree(gold / f"v{number}", ignore_errors=True)
     return folder
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """A snapshot that is written, and the one before, whose files it shares where they are equal.
+
+    `old` are the checksums of the files before, `periods` the columns of a period of each relation.
+    """
+
+    folder: Path
+    before: Path
+    old: dict[str, str]
+    periods: dict[str, set[str]]
+
+    def add(
+        self, relation: str, is_changed: bool, warehouse: duckdb.DuckDBPyConnection
+    ) -> dict[str, str]:
+        """Write the files of a relation; return their checksums by name."""
+        name = relation.rpartition(".")[2]
+        kept = [file for file in self.old if file.partition(".")[0] == name and not is_changed]
+        if kept and all(map(self._share, kept)):
+            # The checksum is copied and not computed again: it must not confirm a damaged file.
+            return {file: self.old[file] for file in kept}
+        columns = self.periods.get(relation, set())
+        checksums = {}
+        with transaction(warehouse):
+            for file, query in _files(warehouse, relation, columns).items():
+                if MONTH in columns and file in self.old and self._share(file):
+                    checksums[file] = self.old[file]
+                else:
+                    checksums[file] = self._write(file, query, warehouse)
+        return checksums
+
+    def _write(self, file: str, query: str, warehouse: duckdb.DuckDBPyConnection) -> str:
+        path = self.folder / file
+        path.unlink(missing_ok=True)
+        warehouse.execute(f"COPY ({query}) TO {literal(path)} (FORMAT parquet)")
+        checksum = Stamp.of_file(path).sha256
+        if _is_same(self.before / file, path):
+            path.unlink()
+            self._share(file)
+        sync(path)
+        return checksum
+
+    def _share(self, file: str) -> bool:
+        """Make a file a hard link to that of before; return False when there is none."""
+        try:
+            (self.folder / file).hardlink_to(self.before / file)
+        except OSError:
+            return False
+        return True
 
 
 def _periods(warehouse: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
@@ -193,12 +220,3 @@ def _is_same(before: Path, path: Path) -> bool:
         return filecmp.cmp(before, path, shallow=False)
     except OSError:
         return False
-
-
-def _share(before: Path, path: Path) -> bool:
-    """Make `path` a hard link to a file; return False when there is no such file."""
-    try:
-        path.hardlink_to(before)
-    except OSError:
-        return False
-    return True
