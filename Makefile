@@ -21,8 +21,8 @@ setup: .venv/.ready-test  ## .venv with the medallion command, and all that the 
 .venv/.ready-test: .venv/.ready requirements-test.lock
 	$(PIP) --no-compile --require-hashes -r requirements-test.lock
 	@touch $@
-test: setup  ## all tests, four files at a time
-	$(BIN)/python -m pytest --quiet --numprocesses 4
+test: setup  ## all tests, three files at a time
+	$(BIN)/python -m pytest --quiet --numprocesses 3
 chaos: setup  ## every byte flipped, every file cut, every command stopped at every step (hours)
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.crashes
