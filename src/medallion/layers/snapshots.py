@@ -87,8 +87,8 @@ class _Snapshot:
     ) -> dict[str, str]:
         """Write the files of a relation; return their checksums by name."""
         name = relation.rpartition(".")[2]
-        kept = [file for file in self.old if file.partition(".")[0] == name and not is_changed]
-        if kept and all(map(self._share, kept)):
+        kept = [file for file in self.old if file.partition(".")[0] == name]
+        if not is_changed and kept and all(map(self._share, kept)):
             # The checksum is copied and not computed again: it must not confirm a damaged file.
             return {file: self.old[file] for file in kept}
         columns = self.periods.get(relation, set())
@@ -159,12 +159,14 @@ def _files(
     ).fetchall()
     files = {}
     for month, day, hour, last, rows in periods:
-        period = f"{month:%Y-%m}" if day is None else f"{day}" if hour is None else f"{day}T{hour}"
         # The page reads days.
-        of_period = f"{DAY} BETWEEN DATE '{month}' AND DATE '{last}' ORDER BY {DAY}"
+        period = f"{month:%Y-%m}"
+        where = f"{DAY} BETWEEN DATE '{month}' AND DATE '{last}' ORDER BY {DAY}"
         if day is not None:
-            of_period = f"{DAY} = DATE '{day}'" + f" AND {HOUR} = {hour}" * (hour is not None)
-        files[f"{name}.{period}.{rows}.parquet"] = f"{query} WHERE {of_period}"
+            period, where = f"{day}", f"{DAY} = DATE '{day}'"
+        if hour is not None:
+            period, where = f"{period}T{hour}", f"{where} AND {HOUR} = {hour}"
+        files[f"{name}.{period}.{rows}.parquet"] = f"{query} WHERE {where}"
     return files
 
 
