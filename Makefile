@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
+# Else every process of the tests would compile what it imports: that takes longer than many a test.
+unexport PYTHONDONTWRITEBYTECODE
 
 run: .venv/.ready  ## simulate purchases, bring them to gold, audit
 	$(BIN)/medallion run --targets
