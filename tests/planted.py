@@ -73,6 +73,13 @@ FAULTS = (
         CUT,
     ),
     Fault(
+        "hours that a batch changes, told to the snapshot",
+        "dbt/macros/materializations_duckdb.sql",
+        "select distinct sales_date, sales_hour from {{ changes }};",
+        "select distinct sales_date, sales_hour from {{ changes }} where false;",
+        "tests/test_live.py::test_micro_batches_leave_what_a_full_refresh_makes",
+    ),
+    Fault(
         "fsync of a snapshot's folder",
         f"{SOURCE}/layers/snapshots.py",
         "    sync(hidden)\n",

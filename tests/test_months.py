@@ -3,6 +3,7 @@ hour where it has hours; what has not changed keeps its file."""
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -76,3 +77,61 @@ def test_only_the_hours_of_the_newest_days_that_changed_are_written_again(tmp_pa
             f"SELECT sum(net), count(*) FROM '{third}/sales.*.parquet'"
         ).fetchall()
         assert total == (6 * 1.5 + 3 + 2 * 2, 9)
+
+
+def test_what_has_not_changed_is_not_read_where_the_hours_are_known(tmp_path: Path) -> None:
+    """Only the given hours are written again, or go; all rows are compared where the newest day is
+    another one, and where a file of the snapshot before is missing."""
+    with duckdb.connect() as db:
+        db.execute(
+            "CREATE TABLE sales AS SELECT CAST(hour AS DATE) AS sales_date, "
+            "CAST(date_trunc('month', hour) AS DATE) AS sales_month, "
+            "CAST(extract(hour FROM hour) AS INTEGER) AS sales_hour, 1.5 AS net FROM "
+            "range(TIMESTAMP '2026-01-31', TIMESTAMP '2026-03-02', INTERVAL 8 HOUR) AS hours(hour)"
+        )
+        is_changed = {"main.sales": True}
+
+        def published(*hours: tuple[str, int]) -> dict[str, int]:
+            known = [(date.fromisoformat(day), hour) for day, hour in hours]
+            return files(publish(tmp_path, db, is_changed, {"main.sales": known}))
+
+        first = published()
+        newest = {f"{day}T{hour}" for day in ("2026-02-28", "2026-03-01") for hour in (0, 8, 16)}
+        assert {*first} == {"2026-01", "2026-02"} | newest
+        db.execute("UPDATE sales SET net = 2")
+        assert published() == first
+        second = published(("2026-02-28", 8), ("2026-01-31", 0))
+        written = {name for name in first if second[name] != first[name]}
+        assert written == {"2026-01", "2026-02-28T8"}
+        db.execute("DELETE FROM sales WHERE sales_date = '2026-03-01' AND sales_hour = 16")
+        third = published(("2026-03-01", 16))
+        assert third == {k: v for k, v in second.items() if k != "2026-03-01T16"}
+        db.execute("INSERT INTO sales VALUES ('2026-03-02', '2026-03-01', 5, 7)")
+        fourth = published(("2026-03-02", 5))
+        assert {*fourth} == {"2026-01", "2026-02"} | {
+            "2026-03-01T0", "2026-03-01T8", "2026-03-02T5"
+        }  # fmt: skip
+        assert fourth["2026-01"] == third["2026-01"]
+        assert fourth["2026-03-01T0"] != third["2026-03-01T0"]
+        missing = next((tmp_path / "gold" / "v5").glob("sales.2026-01.*"))
+        missing.unlink()
+        folder = publish(tmp_path, db, is_changed, {"main.sales": []})
+        assert files(folder).keys() == fourth.keys()
+        (total,) = db.execute(
+            f"SELECT sum(net), count(*) FROM '{folder}/sales.*.parquet'"
+        ).fetchall()
+        (rows,) = db.execute("SELECT sum(net), count(*) FROM sales").fetchall()
+        assert total == rows
+
+
+def test_rows_without_an_hour_are_published_once(tmp_path: Path) -> None:
+    """Beside those of the hours of their day."""
+    with duckdb.connect() as db:
+        db.execute(
+            "CREATE TABLE sales AS SELECT DATE '2026-03-01' AS sales_date, "
+            "DATE '2026-03-01' AS sales_month, hour AS sales_hour, 1 AS net "
+            "FROM (VALUES (7), (NULL)) AS hours(hour)"
+        )
+        folder = publish(tmp_path, db, {"main.sales": True})
+        assert files(folder).keys() == {"2026-03-01", "2026-03-01T7"}
+        assert db.execute(f"SELECT sum(net) FROM '{folder}/*.parquet'").fetchall() == [(2,)]

@@ -194,7 +194,8 @@ class Pipeline:
             require_no_smaller_snapshot(self.home, self.warehouse)
         self._transformer.progress("publishing")
         with self._stage("publish", report.seconds):
-            publish(self.home, self.warehouse, self._transformer.published(select))
+            relations = self._transformer.published(select)
+            publish(self.home, self.warehouse, relations, report.transformed.changed)
         self._marts_due = select == LIVE
         if not self._marts_due:
             self._marts_built = time.monotonic()

@@ -6,7 +6,7 @@ bronze as {{ inlined() }} (
 
 ),
 
-silver as (
+silver as {{ inlined() }} (
 
     select * from {{ ref('silver') }}
 

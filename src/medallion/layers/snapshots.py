@@ -6,7 +6,9 @@ import filecmp
 import hashlib
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +36,16 @@ KEPT_SNAPSHOTS = 5
 """How many snapshots are kept, for readers that still use them."""
 
 
-def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[str, bool]) -> Path:
+Hours = Iterable[tuple[date, int | None]]
+"""Days with an hour, or None where the relation has no hours."""
+
+
+def publish(
+    home: Path,
+    warehouse: duckdb.DuckDBPyConnection,
+    relations: Mapping[str, bool],
+    changed: Mapping[str, Hours] | None = None,
+) -> Path:
     """Publish relations as one consistent snapshot, gold/v<N>/<name>.parquet; return its folder.
 
     The file gold/CURRENT then names the new folder. Readers follow it and never see a file change.
@@ -44,6 +55,8 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
         home: the home.
         warehouse: the warehouse with the relations; nothing else may write to it meanwhile.
         relations: schema.name of each, and whether it may have changed.
+        changed: of relations that are published by month, the days and hours whose rows have
+            changed since the previous snapshot; where they are not known, all rows are compared.
     """
     gold = home.absolute() / "gold"
     make_folder(gold)
@@ -52,7 +65,8 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
     folder = gold / f"v{(published[-1] if published else 0) + 1}"
     shutil.rmtree(hidden := gold / ".new", ignore_errors=True)
     hidden.mkdir()
-    snapshot = _Snapshot(hidden, before, _known_checksums(before), _periods(warehouse))
+    known = _known_checksums(before)
+    snapshot = _Snapshot(hidden, before, known, _periods(warehouse), changed or {})
     parts = [partial(snapshot.add, *relation) for relation in relations.items()]
     checksums = {file: sha for part in side_by_side(warehouse, parts) for file, sha in part.items()}
     _write_checksums(hidden, checksums)
@@ -74,13 +88,15 @@ def publish(home: Path, warehouse: duckdb.DuckDBPyConnection, relations: dict[st
 class _Snapshot:
     """A snapshot that is written, and the one before, whose files it shares where they are equal.
 
-    `old` are the checksums of the files before, `periods` the columns of a period of each relation.
+    `old` are the checksums of the files before, `periods` the columns of a period of each relation,
+    `changed` the hours of those of which the changes are known.
     """
 
     folder: Path
     before: Path
     old: dict[str, str]
     periods: dict[str, set[str]]
+    changed: Mapping[str, Hours]
 
     def add(
         self, relation: str, is_changed: bool, warehouse: duckdb.DuckDBPyConnection
@@ -91,14 +107,27 @@ class _Snapshot:
         if not is_changed and kept and all(map(self._share, kept)):
             # The checksum is copied and not computed again: it must not confirm a damaged file.
             return {file: self.old[file] for file in kept}
-        columns = self.periods.get(relation, set())
-        checksums = {}
         with transaction(warehouse):
-            for file, query in _files(warehouse, relation, columns).items():
-                if MONTH in columns and file in self.old and self._share(file):
-                    checksums[file] = self.old[file]
-                else:
-                    checksums[file] = self._write(file, query, warehouse)
+            columns = self.periods.get(relation, set())
+            if MONTH in columns:
+                return self._add_months(_Months(relation, HOUR in columns, warehouse), kept)
+            file = f"{name}.parquet"
+            return {file: self._write(file, f"FROM {relation}", warehouse)}
+
+    def _add_months(self, months: _Months, kept: list[str]) -> dict[str, str]:
+        """Write the files of a relation by month; those that have not changed are shared."""
+        hours = self.changed.get(months.relation)
+        same = [] if hours is None else months.unchanged(kept, hours)
+        if not all(map(self._share, same)):
+            for file in same:
+                (self.folder / file).unlink(missing_ok=True)
+            same, hours = [], None
+        checksums = {file: self.old[file] for file in same}
+        for file, query in months.files(hours if same else None).items():
+            if file in self.old and self._share(file):
+                checksums[file] = self.old[file]
+            else:
+                checksums[file] = self._write(file, query, months.warehouse)
         return checksums
 
     def _write(self, file: str, query: str, warehouse: duckdb.DuckDBPyConnection) -> str:
@@ -134,40 +163,70 @@ def _periods(warehouse: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
     return periods
 
 
-def _files(
-    warehouse: duckdb.DuckDBPyConnection, relation: str, columns: set[str]
-) -> dict[str, str]:
-    """Return the files of a relation by name, each with the query of its rows.
+class _Months:
+    """A relation that is published as a file per month, and per day or hour of its newest days.
 
-    The file name of a period holds a checksum of its rows: if the previous snapshot has a file of
-    this name, the period has not changed.
-
-    Args:
-        warehouse: the warehouse with the relation.
-        relation: its schema.name.
-        columns: the columns of a period that it has.
+    A file name holds a checksum of the rows: `<name>.<period>.<checksum>.parquet`. If the previous
+    snapshot has a file of this name, the period has not changed.
     """
-    query, name = f"FROM {relation}", relation.rpartition(".")[2]
-    if MONTH not in columns:
-        return {f"{name}.parquet": query}
-    is_new = f"{DAY} > (SELECT max({DAY}) FROM {relation}) - {DAYS_APART}"
-    periods = warehouse.execute(
-        f"SELECT {MONTH}, CASE WHEN {is_new} THEN {DAY} END AS day, "
-        f"CASE WHEN {is_new} THEN {HOUR if HOUR in columns else 'NULL'} END AS hour, "
-        f"max({DAY}), hex(hash(count(*), sum(hash(rows)))) FROM {relation} AS rows "
-        f"WHERE {MONTH} IS NOT NULL GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    files = {}
-    for month, day, hour, last, rows in periods:
-        # The page reads days.
-        period = f"{month:%Y-%m}"
-        where = f"{DAY} BETWEEN DATE '{month}' AND DATE '{last}' ORDER BY {DAY}"
-        if day is not None:
-            period, where = f"{day}", f"{DAY} = DATE '{day}'"
-        if hour is not None:
-            period, where = f"{period}T{hour}", f"{where} AND {HOUR} = {hour}"
-        files[f"{name}.{period}.{rows}.parquet"] = f"{query} WHERE {where}"
-    return files
+
+    def __init__(
+        self, relation: str, has_hours: bool, warehouse: duckdb.DuckDBPyConnection
+    ) -> None:
+        self.relation, self.warehouse = relation, warehouse
+        self._hour = HOUR if has_hours else "NULL"
+        ((self._newest,),) = warehouse.execute(f"SELECT max({DAY}) FROM {relation}").fetchall()
+        if self._newest is not None:
+            self._closed = self._newest - timedelta(days=DAYS_APART)
+
+    def unchanged(self, kept: list[str], hours: Hours) -> list[str]:
+        """Return those of the previous files whose rows are the same, given all that changed.
+
+        None are known to be when the newest day is another one: then days have gone from files of
+        their own into that of their month.
+        """
+        periods = {file: file.split(".")[1] for file in kept}
+        if not any(period[:10] == str(self._newest) for period in periods.values()):
+            return []
+        changed = {self._period(*hour)[0] for hour in hours}
+        return [file for file, period in periods.items() if period not in changed]
+
+    def files(self, hours: Hours | None) -> dict[str, str]:
+        """Return the files of the periods of these hours, or of all, each with its query."""
+        if self._newest is None:
+            return {}
+        only = "true"
+        if hours is not None:
+            periods = dict(self._period(*hour) for hour in hours)
+            # The first day of all: without it an engine reads the whole history.
+            first = f"{min(periods, default=self._newest)}-01"[:10]
+            only = f"{DAY} >= DATE '{first}' AND ({' OR '.join(periods.values()) or 'false'})"
+        is_new = f"{DAY} > DATE '{self._closed}'"
+        rows = self.warehouse.execute(
+            f"SELECT {MONTH}, CASE WHEN {is_new} THEN {DAY} END, "
+            f"CASE WHEN {is_new} THEN {self._hour} END, "
+            f"max({DAY}), hex(hash(count(*), sum(hash(rows)))) FROM {self.relation} AS rows "
+            f"WHERE {MONTH} IS NOT NULL AND {only} GROUP BY ALL ORDER BY ALL"
+        ).fetchall()
+        name, files = self.relation.rpartition(".")[2], {}
+        for _, _, hour, day, checksum in rows:
+            period, where = self._period(day, hour)
+            # The page reads days.
+            order = f" ORDER BY {DAY}" if day <= self._closed else ""
+            files[f"{name}.{period}.{checksum}.parquet"] = (
+                f"FROM {self.relation} WHERE {where}{order}"
+            )
+        return files
+
+    def _period(self, day: date, hour: int | None) -> tuple[str, str]:
+        """Return the name of the period of an hour, and the condition of its rows."""
+        if day <= self._closed:
+            month = f"{day:%Y-%m}"
+            where = f"{MONTH} = DATE '{month}-01' AND {DAY} <= DATE '{self._closed}'"
+            return month, f"({where})"
+        if hour is None:
+            return f"{day}", f"({DAY} = DATE '{day}' AND {self._hour} IS NULL)"
+        return f"{day}T{hour}", f"({DAY} = DATE '{day}' AND {self._hour} = {hour})"
 
 
 def versions(gold: Path) -> list[int]:

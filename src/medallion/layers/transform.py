@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from datetime import date
 from graphlib import TopologicalSorter
 from importlib.metadata import version
 from io import StringIO
@@ -19,6 +20,7 @@ from typing import Any
 import duckdb
 
 from medallion.errors import SettingsError, TransformError, did_you_mean
+from medallion.layers.snapshots import Hours
 from medallion.platforms.kept import kept_or_made
 from medallion.platforms.local import make_folder
 from medallion.platforms.snowflake import require_extra
@@ -33,11 +35,15 @@ _MADE_BY_DBT = ("target", "logs")
 
 @dataclass
 class TransformReport:
-    """The result of one run of dbt: the seconds of each model by name, and the failed tests."""
+    """The result of one run of dbt: the seconds of each model by name, and the failed tests.
+
+    `changed` has the days and hours that a model has changed, by relation, where they are known.
+    """
 
     models: dict[str, float] = field(default_factory=dict)
     tests: int = 0
     failed_tests: list[str] = field(default_factory=list)
+    changed: dict[str, Hours] = field(default_factory=dict)
 
 
 class Transformer:
@@ -108,6 +114,7 @@ class Transformer:
             # Parsed once: for a small batch, that takes a tenth of the time.
             self._built[select] = {
                 name: _Built(
+                    _relation(self._models()[name]),
                     warehouse.extract_statements(self._made(name)),
                     self._read_by(name).intersection(report.models),
                 )
@@ -150,8 +157,7 @@ class Transformer:
         built = {word.split(",")[0] for word in (select or "").split()}
         by_tag = bool(built) and all(word.startswith("tag:") for word in built)
         return {
-            f"{n.schema}.{n.alias}": not by_tag or any(f"tag:{tag}" in built for tag in n.tags)
-            for n in marked
+            _relation(n): not by_tag or any(f"tag:{tag}" in built for tag in n.tags) for n in marked
         }
 
     def close(self) -> None:
@@ -205,15 +211,16 @@ class Transformer:
 
 @dataclass(frozen=True)
 class _Built:
-    """The statements of a model, and the models of the same selection that it reads."""
+    """The relation and the statements of a model, and the models of its selection that it reads."""
 
+    relation: str
     statements: list[duckdb.Statement]
     before: set[str]
 
 
 def _repeated(warehouse: duckdb.DuckDBPyConnection, models: dict[str, _Built]) -> TransformReport:
     """Run the statements of models, AT_ONCE at a time, each after those that it reads."""
-    report, running = TransformReport(), dict[Future[float], str]()
+    report, running = TransformReport(), dict[Future[_Repeated], str]()
     order = TopologicalSorter({name: model.before for name, model in models.items()})
     order.prepare()
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -222,23 +229,35 @@ def _repeated(warehouse: duckdb.DuckDBPyConnection, models: dict[str, _Built]) -
                 running[threads.submit(_repeat, warehouse, name, models[name].statements)] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(future)
-                report.models[name] = future.result()
+                report.models[name], hours = future.result()
+                if hours is not None:
+                    report.changed[models[name].relation] = hours
                 order.done(name)
     return report
 
 
+_Repeated = tuple[float, list[tuple[date, int | None]] | None]
+"""The seconds that a model took, and the days and hours that it says it has changed."""
+
+
 def _repeat(
     warehouse: duckdb.DuckDBPyConnection, name: str, statements: list[duckdb.Statement]
-) -> float:
-    """Run the statements of a model in a transaction; return the seconds."""
-    started = time.monotonic()
+) -> _Repeated:
+    """Run the statements of a model in a transaction."""
+    started, hours = time.monotonic(), None
     try:
         with another(warehouse) as own, transaction(own):
             for statement in statements:
                 own.execute(statement)
+                if statement.type == duckdb.StatementType.SELECT:
+                    hours = own.fetchall()
     except duckdb.Error as error:
         raise TransformError(f"{name} failed: {_first_line(error)}") from error
-    return time.monotonic() - started
+    return time.monotonic() - started, hours
+
+
+def _relation(model: Any) -> str:
+    return f"{model.schema}.{model.alias}"
 
 
 def _require_same_sources(project: Path) -> None:
