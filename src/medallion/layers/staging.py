@@ -328,15 +328,17 @@ class Loader:
         with transaction(self._db):
             ((seq,),) = self._db.execute(_NEXT_SEQ).fetchall()
             now = datetime.now(UTC).replace(tzinfo=None)
-            self._insert_receipts(batch, seq, now)
+            staged = self._insert_receipts(batch, seq, now)
             for table, keys in tables.items():
-                self._insert(table, keys, stamps, seq, now)
-            self._book(expected, seq, now)
+                staged |= self._insert(table, keys, stamps, seq, now)
+            self._book(expected, staged, seq, now)
             superseded = self._db.execute(SUPERSEDE, {"seq": seq}).fetchall()
         return len(set(superseded))
 
-    def _insert_receipts(self, batch: list[_Delivery], seq: int, now: datetime) -> None:
-        """Insert the receipts that were checked; the files are not read a second time.
+    def _insert_receipts(self, batch: list[_Delivery], seq: int, now: datetime) -> dict[str, int]:
+        """Insert the receipts that were checked, and return how many by object.
+
+        The files are not read a second time.
 
         DuckDB and Arrow differ over some damaged files, and so the audit could hold over a receipt
         that a new warehouse refuses.
@@ -345,41 +347,51 @@ class Loader:
         checked = receipts_table([receipt for delivery in batch for receipt in delivery.contents])
         files = [delivery.receipts for delivery in batch for _ in delivery.contents]
         self._db.register("checked", checked.append_column("bronze_file", pa.array(files)))
-        self._db.execute(
+        answer = self._db.execute(
             f"INSERT INTO staging.receipts ({names}, bronze_file, load_seq, loaded_at) "
             f"SELECT {names}, bronze_file, $seq, $now FROM checked",
             {"seq": seq, "now": now},
-        )
+        ).fetchall()
         self._db.unregister("checked")
+        return self._staged("receipts", [delivery.receipts for delivery in batch], seq, answer)
 
     def _insert(
         self, table: str, keys: list[str], stamps: dict[str, Stamp], seq: int, now: datetime
-    ) -> None:
+    ) -> dict[str, int]:
+        """Insert the rows of outputs, and return how many by object."""
         names = ", ".join(name for name in TABLES[table] if name not in LOAD)
         with self._lake.fetched(keys) as paths:
             for key, path in zip(keys, paths, strict=True):
                 if key in stamps:
                     stamps[key].require(key, Stamp.of_file(path))
-            self._db.execute(
+            answer = self._db.execute(
                 f"INSERT INTO staging.{table} ({names}, bronze_file, load_seq, loaded_at) "
                 f"SELECT {names}, bronze_file, $seq, $now "
                 "FROM read_parquet($paths, filename = true, hive_partitioning = false) "
                 "JOIN (SELECT unnest($paths) AS filename, unnest($keys) AS bronze_file) "
                 "USING (filename)",
                 {"keys": keys, "paths": [str(path) for path in paths], "seq": seq, "now": now},
-            )
+            ).fetchall()
+        return self._staged(table, keys, seq, answer)
 
-    def _book(self, expected: dict[str, int], seq: int, now: datetime) -> None:
+    def _staged(
+        self, table: str, keys: list[str], seq: int, inserted: list[tuple[int]]
+    ) -> dict[str, int]:
+        """Return the rows of each of these objects in a load, given those that were inserted."""
+        if len(keys) == 1:
+            return {keys[0]: inserted[0][0]}
+        return dict(
+            self._db.execute(
+                f"SELECT bronze_file, count(*) FROM staging.{table} "
+                "WHERE load_seq = ? GROUP BY ALL",
+                [seq],
+            ).fetchall()
+        )
+
+    def _book(
+        self, expected: dict[str, int], staged: dict[str, int], seq: int, now: datetime
+    ) -> None:
         """Write the ledger; raise _Mismatch when an object has other rows than its receipt says."""
-        staged: dict[str, int] = {}
-        for table in {table_of(key) for key in expected}:
-            staged |= dict(
-                self._db.execute(
-                    f"SELECT bronze_file, count(*) FROM staging.{table} "
-                    "WHERE load_seq = ? GROUP BY ALL",
-                    [seq],
-                ).fetchall()
-            )
         for key, rows in expected.items():
             if staged.get(key, 0) != rows:
                 raise _Mismatch(f"{key} has {staged.get(key, 0)} rows, its receipt says {rows}")
