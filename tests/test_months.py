@@ -19,6 +19,16 @@ def files(folder: Path) -> dict[str, int]:
     }
 
 
+def sell_every_8_hours(db: duckdb.DuckDBPyConnection, first_day: str, end: str) -> None:
+    """Create the relation: a sale of 1.5 at 0, 8 and 16 o'clock of each day before `end`."""
+    db.execute(
+        "CREATE TABLE sales AS SELECT CAST(hour AS DATE) AS sales_date, "
+        "CAST(date_trunc('month', hour) AS DATE) AS sales_month, "
+        "CAST(extract(hour FROM hour) AS INTEGER) AS sales_hour, 1.5 AS net FROM "
+        f"range(TIMESTAMP '{first_day}', TIMESTAMP '{end}', INTERVAL 8 HOUR) AS hours(hour)"
+    )
+
+
 def test_only_the_months_that_changed_are_written_again(tmp_path: Path) -> None:
     """An earlier month is the same file in the next snapshot, also when the relation is said to
     have changed; rows that are gone take their file with them."""
@@ -55,12 +65,7 @@ def test_only_the_months_that_changed_are_written_again(tmp_path: Path) -> None:
 def test_only_the_hours_of_the_newest_days_that_changed_are_written_again(tmp_path: Path) -> None:
     """A busy hour does not write its whole day again; a row of an old day writes its month."""
     with duckdb.connect() as db:
-        db.execute(
-            "CREATE TABLE sales AS SELECT CAST(hour AS DATE) AS sales_date, "
-            "CAST(date_trunc('month', hour) AS DATE) AS sales_month, "
-            "CAST(extract(hour FROM hour) AS INTEGER) AS sales_hour, 1.5 AS net FROM "
-            "range(TIMESTAMP '2026-03-29', TIMESTAMP '2026-04-01', INTERVAL 8 HOUR) AS hours(hour)"
-        )
+        sell_every_8_hours(db, "2026-03-29", "2026-04-01")
         newest = {f"2026-03-{day}T{hour}" for day in (30, 31) for hour in (0, 8, 16)}
         first = files(publish(tmp_path, db, {"main.sales": True}))
         assert {*first} == {"2026-03"} | newest
@@ -83,12 +88,7 @@ def test_what_has_not_changed_is_not_read_where_the_hours_are_known(tmp_path: Pa
     """Only the given hours are written again, or go; all rows are compared where the newest day is
     another one, and where a file of the snapshot before is missing."""
     with duckdb.connect() as db:
-        db.execute(
-            "CREATE TABLE sales AS SELECT CAST(hour AS DATE) AS sales_date, "
-            "CAST(date_trunc('month', hour) AS DATE) AS sales_month, "
-            "CAST(extract(hour FROM hour) AS INTEGER) AS sales_hour, 1.5 AS net FROM "
-            "range(TIMESTAMP '2026-01-31', TIMESTAMP '2026-03-02', INTERVAL 8 HOUR) AS hours(hour)"
-        )
+        sell_every_8_hours(db, "2026-01-31", "2026-03-02")
         is_changed = {"main.sales": True}
 
         def published(*hours: tuple[str, int]) -> dict[str, int]:

@@ -6,7 +6,7 @@ import filecmp
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -36,7 +36,7 @@ KEPT_SNAPSHOTS = 5
 """How many snapshots are kept, for readers that still use them."""
 
 
-Hours = Iterable[tuple[date, int | None]]
+Hours = Collection[tuple[date, int | None]]
 """Days with an hour, or None where the relation has no hours."""
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from datetime import date
 from graphlib import TopologicalSorter
 from importlib.metadata import version
 from io import StringIO
@@ -236,14 +235,17 @@ def _repeated(warehouse: duckdb.DuckDBPyConnection, models: dict[str, _Built]) -
     return report
 
 
-_Repeated = tuple[float, list[tuple[date, int | None]] | None]
+_Repeated = tuple[float, Hours | None]
 """The seconds that a model took, and the days and hours that it says it has changed."""
 
 
 def _repeat(
     warehouse: duckdb.DuckDBPyConnection, name: str, statements: list[duckdb.Statement]
 ) -> _Repeated:
-    """Run the statements of a model in a transaction."""
+    """Run the statements of a model in a transaction.
+
+    A SELECT among them yields what the model has changed: see materializations_duckdb.sql.
+    """
     started, hours = time.monotonic(), None
     try:
         with another(warehouse) as own, transaction(own):
