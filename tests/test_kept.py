@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from medallion.layers import transform
-from medallion.layers.transform import Transformer
+from medallion.layers import dbt
+from medallion.layers.dbt import EMBEDDED, Dbt
 from medallion.platforms import kept
-from medallion.platforms.kept import kept_or_made
+from medallion.platforms.kept import keep, kept_or_made
 from medallion.settings import DBT_PROJECT
 
 
@@ -39,12 +39,14 @@ def test_a_file_is_made_once_and_made_again_when_it_is_damaged(folder: Path) -> 
 
 
 def test_old_files_of_a_kind_go(folder: Path) -> None:
-    """A developer's project changes all day."""
+    """A developer's project changes all day. What is used stays."""
     kept_or_made("other-0.bin", lambda: b"other")
-    for number in range(20):
+    for number in range(40):
         kept_or_made(f"kind-{number}.bin", lambda: b"made")
-    names = {path.name for path in folder.glob("*.bin")}
-    assert "kind-19.bin" in names and "other-0.bin" in names and len(names) == 9
+        assert kept_or_made("kind-0.bin", never) == b"made"
+    names = {path.name for path in folder.iterdir()}
+    assert {"kind-0.bin", "kind-39.bin", "other-0.bin"} <= names
+    assert len(names) == 17 + len({"kind.lock", "other.lock"})
 
 
 def test_where_no_folder_can_be_written_it_is_made_each_time(
@@ -54,6 +56,7 @@ def test_where_no_folder_can_be_written_it_is_made_each_time(
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setattr(kept, "_folders", lambda: iter([tmp_path / "file" / "folder"]))
     assert kept_or_made("kind-1.bin", lambda: b"first") == b"first"
+    keep("kind-1.bin", b"kept")
     assert kept_or_made("kind-1.bin", lambda: b"second") == b"second"
 
 
@@ -62,11 +65,11 @@ def parses(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Grows by one with each parsing of the project."""
     parsed = list[Any]()
 
-    def parse(*arguments: Any, parse: Any = transform._parse) -> Any:
+    def parse(*arguments: Any, parse: Any = dbt._parse) -> Any:
         parsed.append(arguments)
         return parse(*arguments)
 
-    monkeypatch.setattr(transform, "_parse", parse)
+    monkeypatch.setattr(dbt, "_parse", parse)
     return parsed
 
 
@@ -76,8 +79,8 @@ def test_a_new_home_needs_no_parsing(tmp_path: Path, parses: list[Any]) -> None:
     for home in ("first", "second"):
         (tmp_path / home).mkdir()
         (tmp_path / home / "warehouse.duckdb").touch()
-        names.append(Transformer(tmp_path / home).published())
-    assert names[0] == names[1] and "gold.purchases_gold" in names[0]
+        names.append(Dbt(tmp_path / home, EMBEDDED, print).models().keys())
+    assert names[0] == names[1] and "gold" in names[0]
     assert len(parses) <= 1
 
 
@@ -87,18 +90,18 @@ def test_every_change_of_the_project_is_parsed(
     """Another text, name or place of a file, and another dbt; not what dbt wrote there itself."""
     project = tmp_path / "dbt"
     shutil.copytree(DBT_PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-    digests = [transform._project_digest(project)]
+    digests = [dbt.project_digest(project)]
     (project / "target").mkdir()
     (project / "target" / "manifest.json").write_text("{}")
-    assert transform._project_digest(project) == digests[0]
+    assert dbt.project_digest(project) == digests[0]
     for change in (
         lambda: (project / "models/gold.sql").open("a").write(" "),
         lambda: (project / "models/marts/marts.yml").open("a").write(" "),
         lambda: (project / "models/gold.sql").rename(project / "models/gold2.sql"),
         lambda: (project / "models/gold2.sql").rename(project / "models/marts/gold2.sql"),
         lambda: (project / "macros/new.sql").touch(),
-        lambda: monkeypatch.setattr(transform, "version", lambda package: "0"),
+        lambda: monkeypatch.setattr(dbt, "version", lambda package: "0"),
     ):
         change()
-        digests.append(transform._project_digest(project))
+        digests.append(dbt.project_digest(project))
     assert len(set(digests)) == len(digests)

@@ -15,10 +15,11 @@ from medallion.contract import PURCHASES
 from medallion.errors import is_disk_full
 from medallion.lake.receipts import Receipt
 from medallion.layers.bronze import CleanReport, Sweep, clean
+from medallion.layers.dbt import TransformReport
 from medallion.layers.losses import require_no_smaller_snapshot
 from medallion.layers.snapshots import publish
 from medallion.layers.staging import Loader, LoadReport, take_over
-from medallion.layers.transform import Transformer, TransformReport
+from medallion.layers.transform import Transformer
 from medallion.platforms.heartbeat import WAITS_FOR_ROOM, Heartbeat
 from medallion.platforms.local import wait_for_room
 from medallion.platforms.platform import Platform
@@ -104,7 +105,7 @@ class Pipeline:
             take_over(self.warehouse, self._platform.reporting)
             self._sweep = Sweep(self.lake)
             self._loader = Loader(self.lake, self.warehouse)
-            self._transformer = Transformer(self.home)
+            self._transformer = Transformer(self.home, self.warehouse)
             opened.callback(self._transformer.close)
             self._marts_built: float | None = None
             self._all_due = time.monotonic() + (MARTS_EVERY if self._is_built() else 0)
@@ -148,7 +149,7 @@ class Pipeline:
             self._last_rows = time.monotonic()
         due = self._due(report) if build is Build.DUE else build
         if due is Build.NOTHING:
-            self._transformer.prepare()  # Now nobody waits.
+            self._transformer.prepare(LIVE)  # Now nobody waits.
         else:
             self._build(due, report)
         shorten_log(self.home, self.warehouse)
@@ -189,7 +190,7 @@ class Pipeline:
                 report.transformed = self._transformer.run()
                 self.warehouse.execute(f"COMMENT ON TABLE {_MARKED} IS {literal(self._mark())}")
             else:
-                report.transformed = self._transformer.repeat(self.warehouse, select)
+                report.transformed = self._transformer.repeat(select)
         if self._marts_built is None or select is ALL:
             require_no_smaller_snapshot(self.home, self.warehouse)
         self._transformer.progress("publishing")

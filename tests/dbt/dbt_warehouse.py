@@ -14,8 +14,8 @@ import duckdb
 import pytest
 from dbt.cli.main import dbtRunner
 
+from medallion.layers.dbt import EMBEDDED, Dbt
 from medallion.layers.staging import TABLES, create_tables
-from medallion.layers.transform import Transformer
 
 PROJECT = Path(__file__).parents[2] / "dbt"
 PURCHASE: dict[str, Any] = {
@@ -141,7 +141,7 @@ def manifest_fixture(tmp_path_factory: pytest.TempPathFactory) -> Any:
     duckdb.connect(str(home / "warehouse.duckdb")).close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDALLION_HOME", str(home))
-        return Transformer(home)._parsed().manifest
+        return Dbt(home, EMBEDDED, print).manifest
 
 
 @pytest.fixture(name="new_warehouse")

@@ -30,7 +30,7 @@ class Home:
 
     def __init__(self, folder: Path, db: Any) -> None:
         create_tables(db)
-        self.db, self._transformer = db, Transformer(folder)
+        self.db, self._transformer = db, Transformer(folder, db)
         self._first = self._statements(None)
         built = self._transformer.run(select=INCREMENTAL).models
         self.incremental = [t for t in self._first if re.sub(r".*[.](purchases_)?", "", t) in built]
@@ -41,8 +41,12 @@ class Home:
 
     def _statements(self, select: str | None) -> dict[str, str]:
         """Builds; the statements of each table by its name."""
-        names = self._transformer.run(select=select).models
-        texts = [self._transformer._made(name).replace("__dbt_tmp", "") for name in names]
+        _, built = self._transformer._run(select, full_refresh=False)
+        texts = [
+            request.replace("__dbt_tmp", "")
+            for model in (built.models.values() if built else ())
+            for request in model.requests
+        ]
         statements = [(re.search(r"create\s+table\s+warehouse\.(\S+)", sql), sql) for sql in texts]
         return {table[1]: sql for table, sql in statements if table}
 
@@ -54,7 +58,7 @@ class Home:
 
     def build(self, select: str) -> None:
         """An increment, as a stream makes it."""
-        self._transformer.repeat(self.db, select)
+        self._transformer.repeat(select)
 
     def build_anew(self, tables: Iterable[str]) -> None:
         """Builds tables as a full refresh does."""

@@ -5,7 +5,11 @@ with
 
 days as (
 
-    {{ dbt.date_spine('day', "cast('2000-01-01' as date)", "cast('2051-03-01' as date)") }}
+    -- From 1 January 2000 to 28 February 2051.
+    select {{ dbt.dateadd('day', 'generated_number - 1', "cast('2000-01-01' as date)") }} as date_day
+    from (
+        {{ dbt.generate_series(18687) }}
+    ) as series
 
 ),
 

@@ -241,7 +241,7 @@ def build(
         key, why = next(iter(loaded.failures.items()))
         raise LakeError(f"bronze cannot be loaded, and everything stays as it was: {key}: {why}")
     progress("building the models")
-    transformer = Transformer(beside)
+    transformer = Transformer(beside, warehouse)
     models = transformer.run().models
     relations = transformer.published()
     transformer.close()

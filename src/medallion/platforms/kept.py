@@ -12,11 +12,13 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _CHECKSUM = 32
-_NEWEST = 8
-"""The number of files of a kind that are kept; a change of the sources gives a new file."""
+_NEWEST = 16
+"""The number of files of a kind that are kept: those used last. A change of the sources gives a new
+file."""
 
 
 def kept(name: str) -> bytes | None:
@@ -27,6 +29,8 @@ def kept(name: str) -> bytes | None:
         except OSError:
             continue
         if hashlib.sha256(stored[_CHECKSUM:]).digest() == stored[:_CHECKSUM]:
+            with suppress(OSError):
+                os.utime(folder / name)
             return stored[_CHECKSUM:]
     return None
 
@@ -42,7 +46,7 @@ def kept_or_made(name: str, make: Callable[[], bytes]) -> bytes:
     """
     if data := kept(name):
         return data
-    kind, suffix = name.partition("-")[0], Path(name).suffix
+    kind = name.partition("-")[0]
     for folder in _folders():
         try:
             folder.mkdir(exist_ok=True)
@@ -54,14 +58,34 @@ def kept_or_made(name: str, make: Callable[[], bytes]) -> bytes:
             if data := kept(name):
                 return data
             data = make()
-            new = folder / f"{name}.new"
-            new.write_bytes(hashlib.sha256(data).digest() + data)
-            new.replace(folder / name)
-            files = sorted(folder.glob(f"{kind}-*{suffix}"), key=lambda path: path.stat().st_mtime)
-            for path in files[:-_NEWEST]:
-                path.unlink()
+            _write(folder, name, data)
             return data
     return make()
+
+
+def keep(name: str, data: bytes) -> None:
+    """Keep a file, if there is a folder for it.
+
+    Args:
+        name: as of `kept_or_made`.
+        data: the content.
+    """
+    for folder in _folders():
+        with suppress(OSError):
+            folder.mkdir(exist_ok=True)
+            _write(folder, name, data)
+            return
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    """Write a file, and remove those of its kind that were not used for longest."""
+    new = folder / f"{name}.{os.getpid()}.new"
+    new.write_bytes(hashlib.sha256(data).digest() + data)
+    new.replace(folder / name)
+    kind, suffix = name.partition("-")[0], Path(name).suffix
+    files = sorted(folder.glob(f"{kind}-*{suffix}"), key=lambda path: path.stat().st_mtime)
+    for path in files[:-_NEWEST]:
+        path.unlink(missing_ok=True)
 
 
 def _folders() -> Iterator[Path]:

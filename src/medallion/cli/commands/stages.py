@@ -211,7 +211,7 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
     """Run dbt, from staging to silver, gold and the marts; then publish a snapshot."""
     from medallion.layers.losses import require_no_smaller_snapshot, require_whole_staging
     from medallion.layers.snapshots import publish
-    from medallion.layers.transform import SNOWFLAKE, Transformer
+    from medallion.layers.transform import Transformer
 
     platform.require_existing()
     unbuilt: list[str] = []
@@ -221,11 +221,11 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
             # Who cannot sign in shall hear it in one line, before dbt tries.
             reader = opened.enter_context(platform.reader())
             _require_the_accounts_settings(platform, reader)
-            transformer = Transformer(platform.home, SNOWFLAKE, progress=tell)
+            transformer = Transformer(platform.home, None, progress=tell)
         else:
             warehouse = opened.enter_context(platform.warehouse())
             keep_memory(warehouse)
-            transformer = Transformer(platform.home, progress=tell)
+            transformer = Transformer(platform.home, warehouse, progress=tell)
             take_over(warehouse, platform.reporting)
         transformer.require(select)
         if full_refresh:

@@ -46,7 +46,7 @@ def catch_up(platform: Platform) -> None:
             return
         ((is_behind,),) = warehouse.execute(_BEHIND).fetchall()
         if take_over(warehouse, platform.reporting) or loaded.objects or is_behind:
-            transformer = Transformer(platform.home)
+            transformer = Transformer(platform.home, warehouse)
             transformer.run()
             transformer.close()
 
