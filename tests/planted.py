@@ -22,6 +22,7 @@ CUT = f"{DURABLE}::test_a_power_cut_takes_nothing_that_is_published"
 LARGE = f"{DURABLE}::test_large_amounts_are_exact_in_every_model"
 DAMAGED = "tests/test_faults.py::test_a_warehouse_with_a_damaged_log_is_made_again"
 YEAR = "tests/test_year.py"
+STATEMENTS = "tests/test_statements.py"
 SOURCE = "src/medallion"
 
 
@@ -406,6 +407,20 @@ FAULTS = (
         "            move(home / part, folder / part)\n    return folder",
         "            (home / part).unlink()\n    return folder",
         DAMAGED,
+    ),
+    Fault(
+        "statements belong to a catalog",
+        f"{SOURCE}/layers/transform.py",
+        "select, full_refresh, catalog]",
+        "select, full_refresh]",
+        STATEMENTS,
+    ),
+    Fault(
+        "statements belong to a moment",
+        f"{SOURCE}/layers/dbt.py",
+        "        return not any(map(_OF_THE_MOMENT.search, texts))",
+        "        return True",
+        STATEMENTS,
     ),
 )
 

@@ -66,6 +66,15 @@ def small(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
     return home
 
 
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
+    """A home in which a build takes some seconds, with the customer C1. Never changed."""
+    home = tmp_path_factory.mktemp("shop")
+    drop(home, "a.json", event(customer_id="C1"))
+    assert cli(home, "run", "--events", "100000").exit_code == 0
+    return home
+
+
 def assert_one_line(outcome: tuple[int, str, str]) -> None:
     code, output, errors = outcome
     assert code == 130, output + errors
@@ -88,12 +97,12 @@ def assert_one_line(outcome: tuple[int, str, str]) -> None:
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("seconds", [0.25, 1.7])
+@pytest.mark.parametrize("seconds", [0.25, 1.2])
 def test_ctrl_c_ends_a_verb_at_once(
-    small: Path, tmp_path: Path, arguments: tuple[str, ...], seconds: float
+    shop: Path, tmp_path: Path, arguments: tuple[str, ...], seconds: float
 ) -> None:
     """While it starts, and while it works."""
-    home = Path(shutil.copytree(small, tmp_path / "home"))
+    home = Path(shutil.copytree(shop, tmp_path / "home"))
     assert_one_line(interrupted(home, *arguments, when=after(seconds)))
 
 
@@ -120,11 +129,11 @@ def test_a_run_that_was_interrupted_goes_on(small: Path, tmp_path: Path, cli: Cl
     before = set((home / "bronze/receipts").iterdir())
     for moment in (
         lambda _: set((home / "bronze/receipts").iterdir()) != before,
-        2.5,
-        4.0,
+        1.2,
+        1.8,
     ):
         when = after(moment) if isinstance(moment, float) else moment
-        assert_one_line(interrupted(home, "run", "--events", "2000", when=when))
+        assert_one_line(interrupted(home, "run", "--events", "100000", when=when))
     for verb in (("run", "--events", "0"), ("audit",)):
         result = cli(home, *verb)
         assert result.exit_code == 0, result.output

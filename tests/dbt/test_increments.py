@@ -12,6 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from medallion.layers.transform import Transformer
+from medallion.platforms.warehouse import open_warehouse
 from tests.conftest import Cli, drop, event
 
 Query = Callable[[Path, str], list[dict[str, Any]]]
@@ -69,18 +71,23 @@ def test_an_increment_reads_no_history(home: Path) -> None:
     """No statement reads more than a third of the staged lines, or of silver's beside numbers."""
     read: dict[str, list[str]] = {}
     profile = home / "profile.json"
-    models = list((home / ".dbt" / "target" / "run").rglob("*.sql"))
+    copy = shutil.copytree(home, home.with_name("copy"))
+    with open_warehouse(copy) as warehouse:
+        _, statements = Transformer(copy, warehouse)._run(None, full_refresh=False)
+    assert statements
     with duckdb.connect(str(home / "warehouse.duckdb")) as warehouse:
         warehouse.execute("SET TimeZone = 'UTC'")
-        for path in models:
-            statement = duckdb.extract_statements(path.read_text(encoding="utf-8"))[0].query
-            if "__changes as" not in statement:
-                continue
-            warehouse.execute("PRAGMA enable_profiling = 'json'")
-            warehouse.execute(f"PRAGMA profiling_output = '{profile}'")
-            warehouse.execute(statement)
-            warehouse.execute("PRAGMA disable_profiling")
-            read[path.stem] = list(_scans_of_history(json.loads(profile.read_text())["operator"]))
+        for name, model in statements.models.items():
+            for request in model.requests:
+                statement = duckdb.extract_statements(request)[0].query
+                if "__changes as" not in statement:
+                    continue
+                warehouse.execute("PRAGMA enable_profiling = 'json'")
+                warehouse.execute(f"PRAGMA profiling_output = '{profile}'")
+                warehouse.execute(statement)
+                warehouse.execute("PRAGMA disable_profiling")
+                told = json.loads(profile.read_text())
+                read[name] = list(_scans_of_history(told["operator"]))
     assert {"silver", "gold", "live_sales", "sales_hourly_product"} < read.keys()
     assert {model for model, scans in read.items() if scans} == COMPUTED_ANEW, read
 

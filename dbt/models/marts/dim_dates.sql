@@ -6,7 +6,8 @@ with
 days as (
 
     -- From 1 January 2000 to 28 February 2051.
-    select {{ dbt.dateadd('day', 'generated_number - 1', "cast('2000-01-01' as date)") }} as date_day
+    select
+        {{ dbt.dateadd('day', 'generated_number - 1', "cast('2000-01-01' as date)") }} as date_day
     from (
         {{ dbt.generate_series(18687) }}
     ) as series
