@@ -41,8 +41,15 @@ FAULTS = (
     Fault(
         "fsync of a published file",
         f"{SOURCE}/platforms/local.py",
-        "        sync(path)\n        with self._finishing(key) as temporary:",
-        "        with self._finishing(key) as temporary:",
+        "            sync(path)\n            final = self.path(key)\n",
+        "            final = self.path(key)\n",
+        CUT,
+    ),
+    Fault(
+        "fsync of the folders of published files",
+        f"{SOURCE}/platforms/local.py",
+        "        for folder in folders:\n            sync(folder)\n",
+        "",
         CUT,
     ),
     Fault(
@@ -97,25 +104,20 @@ FAULTS = (
     Fault(
         "receipt published last",
         f"{SOURCE}/layers/bronze.py",
-        "        for key, output in tally.files.items():\n"
-        "            self._lake.publish(output.path, key)\n"
-        "        receipt = self._receipt(source, tally, started)\n"
-        '        path = self._scratch / f"{self._stem}.parquet"\n'
-        "        _write(receipt.table(), path, **RECEIPT_PARQUET)\n"
-        "        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)\n",
-        "        receipt = self._receipt(source, tally, started)\n"
-        '        path = self._scratch / f"{self._stem}.parquet"\n'
-        "        _write(receipt.table(), path, **RECEIPT_PARQUET)\n"
-        "        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)\n"
-        "        for key, output in tally.files.items():\n"
-        "            self._lake.publish(output.path, key)\n",
+        "        lake.publish({key: path for _, o in cleaned for key, path in o.outputs.items()})\n"
+        "        receipts = {receipt_key(stem(raw)): outcome.path for raw, outcome in cleaned}\n"
+        "        lake.publish(receipts, keeps_first=True)\n",
+        "        receipts = {receipt_key(stem(raw)): outcome.path for raw, outcome in cleaned}\n"
+        "        lake.publish(receipts, keeps_first=True)\n"
+        "        lake.publish("
+        "{key: path for _, o in cleaned for key, path in o.outputs.items()})\n",
         f"{DURABLE}::test_no_receipt_comes_before_what_it_names",
     ),
     Fault(
         "compacted receipts published last",
         f"{SOURCE}/operations/compaction.py",
-        "        for key, (path, _) in self._written.items():\n",
-        "        for key, (path, _) in [*self._written.items()][1:]:\n",
+        "for key, (path, _) in self._written.items()})\n",
+        "for key, (path, _) in [*self._written.items()][1:]})\n",
         f"{YEAR}::test_past_days_become_few_objects",
     ),
     Fault(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from medallion.lake.receipts import RECEIPTS, read_receipts, receipts_table
+from medallion.lake.receipts import RECEIPTS, outputs_of, read_receipts, receipts_table
 from medallion.lake.seals import Damaged
 from medallion.layers.staging import Loader
 from medallion.platforms.local import LocalLake
@@ -77,6 +77,10 @@ def test_a_power_cut_takes_nothing_that_is_published(tmp_path: Path, cli: Cli) -
         assert any((home / folder).rglob("*.*")), folder
         assert disk.lost(home / folder) == []
     assert disk.early == []
+    receipted = min(step for name, step in disk.renamed.items() if RECEIPTS in name)
+    for path in (home / "bronze" / "purchases").rglob("*.parquet"):
+        flushed = disk.folders[path.parent.stat().st_ino]
+        assert any(disk.renamed[str(path)] < step < receipted for step in flushed)
     gold = home / "gold"
     named, pointed = (disk.renamed[str(gold / name)] for name in ("v1", "CURRENT"))
     between = [step for step in disk.folders[gold.stat().st_ino] if named < step < pointed]
@@ -86,26 +90,33 @@ def test_a_power_cut_takes_nothing_that_is_published(tmp_path: Path, cli: Cli) -
 def test_no_receipt_comes_before_what_it_names(
     tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clean that is killed before each of its publications in turn."""
-    lines = [event(event_id=f"e{n}", ts=f"2026-03-0{n}T10:00:00Z") for n in (1, 2)]
+    """A clean of three objects that is killed before each of its publications in turn."""
     publish = LocalLake.publish
-    for step in range(1, 5):
+    for step in range(1, 13):
         home = tmp_path / str(step)
-        drop(home, "a.ndjson", *lines, "no json")
+        for name in "abc":
+            days = [event(event_id=f"{name}{n}", ts=f"2026-03-0{n}T10:00:00Z") for n in (1, 2)]
+            drop(home, f"{name}.ndjson", *days, "{")
         left = step
 
-        def killed(lake: LocalLake, path: Path, key: str, **options: Any) -> None:
+        def killed(lake: LocalLake, files: Mapping[str, Path], **options: Any) -> None:
             nonlocal left
-            left -= 1
-            if not left:
-                raise OSError("killed")
-            publish(lake, path, key, **options)
+            for key, path in files.items():
+                left -= 1
+                if not left:
+                    raise OSError("killed")
+                publish(lake, {key: path}, **options)
 
         monkeypatch.setattr(LocalLake, "publish", killed)
-        assert cli(home, "clean").exit_code != 0
-        assert not [*home.rglob(f"{RECEIPTS}*.parquet")]
+        assert cli(home, "clean").exit_code != 0 and not left
+        receipts = [*(home / RECEIPTS).glob("*.parquet")]
+        assert len(receipts) == max(0, step - 10)
+        for receipt in receipts:
+            (row,) = read_receipts(receipt.open("rb"), receipt.name)
+            assert all((home / key).exists() for key in outputs_of(row))
         monkeypatch.undo()
-        assert "2 accepted, 1 quarantined" in cli(home, "clean").stdout
+        assert cli(home, "clean").exit_code == 0
+        assert cli(home, "load").stdout.startswith("loaded     9 rows")
 
 
 def test_an_object_that_grows_while_it_is_read_waits(

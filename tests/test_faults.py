@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -334,10 +334,10 @@ def test_a_file_that_is_opened_while_it_is_replaced_is_put_back(tmp_path: Path) 
         [sys.executable, "-c", f"open({str(path)!r}, 'a').write('3\\n')"]))  # fmt: skip
     publish = LocalLake.publish
 
-    def slow(lake: LocalLake, source: Path, key: str, **options: Any) -> None:
+    def slow(lake: LocalLake, files: Mapping[str, Path]) -> None:
         producer.start()
         producer.join(1)
-        publish(lake, source, key, **options)
+        publish(lake, files)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Changed):
         patch.setattr(LocalLake, "publish", slow)

@@ -9,7 +9,7 @@ import json
 import lzma
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +231,13 @@ def stop_at(patch: pytest.MonkeyPatch, step: int | str) -> None:
     else:
         left, publish = int(step), LocalLake.publish
 
-        def guarded(lake: LocalLake, path: Path, key: str, **options: bool) -> None:
+        def guarded(lake: LocalLake, files: Mapping[str, Path], **options: bool) -> None:
             nonlocal left
-            left -= 1
-            if not left:
-                raise Killed
-            publish(lake, path, key, **options)
+            for key, path in files.items():
+                left -= 1
+                if not left:
+                    raise Killed
+                publish(lake, {key: path}, **options)
 
         patch.setattr(LocalLake, "publish", guarded)
 

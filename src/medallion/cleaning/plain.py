@@ -125,6 +125,7 @@ def arrow_type(kind: Type) -> pa.DataType:
     }[kind.kind]
 
 
+@cache
 def schema(feed: Feed) -> pa.Schema:
     """Return the schema of a feed's fields."""
     return pa.schema([(field.name, arrow_type(field.type)) for field in feed.fields])

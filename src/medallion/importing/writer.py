@@ -78,7 +78,7 @@ class RawWriter:
                 report += FeedReport(present_rows=part.rows, present_objects=1)
                 continue
             size = part.path.stat().st_size
-            self.lake.publish(part.path, raw_key(self.feed.name, now, part.name))
+            self.lake.publish({raw_key(self.feed.name, now, part.name): part.path})
             report += FeedReport(rows=part.rows, objects=1, bytes=size)
         return report
 

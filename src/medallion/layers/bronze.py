@@ -42,11 +42,14 @@ from medallion.lake.receipts import (
 )
 from medallion.lake.seals import Stamp
 from medallion.layers.parquet import accepted_table, options, rejected_table
-from medallion.platforms.lake import Lake, LakeObject, milliseconds
+from medallion.platforms.lake import Lake, LakeObject, grouped, milliseconds
 
 ROWS_PER_PART = 1 << 16
 REJECTED_BYTES_PER_PART = 8 << 20
 """Limits of the rows and rejected lines in memory; at a limit they are written to disk."""
+
+OBJECTS_AT_ONCE = 64
+"""How many small objects are published at once: each folder is flushed once for all of them."""
 
 COMPILED_FROM_BYTES = 1 << 18
 """Below this number of bytes, the exact lane takes less time than loading the compiled pass."""
@@ -223,19 +226,42 @@ def clean(
     report.failures |= sweep.failures
     if sum(o.size for o in waiting) >= COMPILED_FROM_BYTES:
         plain.load(notice)
-    for raw, outcome in _clean_all(lake, waiting, scratch, workers or os.cpu_count() or 1):
-        if isinstance(outcome, OSError):
-            report.failures[raw.key] = outcome.strerror or str(outcome)
-            continue
-        sweep.finished(raw)
-        report.add(raw, outcome)
-        progress(outcome)
+    outcomes = _clean_all(lake, waiting, scratch, workers or os.cpu_count() or 1)
+    for group in grouped(outcomes, _rows_of, OBJECTS_AT_ONCE, ROWS_PER_PART):
+        cleaned = [(raw, outcome) for raw, outcome in group if isinstance(outcome, _CleanedObject)]
+        lake.publish({key: path for _, o in cleaned for key, path in o.outputs.items()})
+        receipts = {receipt_key(stem(raw)): outcome.path for raw, outcome in cleaned}
+        lake.publish(receipts, keeps_first=True)
+        for raw, outcome in group:
+            if isinstance(outcome, OSError):
+                report.failures[raw.key] = outcome.strerror or str(outcome)
+                continue
+            sweep.finished(raw)
+            report.add(raw, outcome.receipt)
+            progress(outcome.receipt)
     return report
+
+
+@dataclass(frozen=True)
+class _CleanedObject:
+    """The receipt of an object in a scratch file, and the scratch files of its outputs by key."""
+
+    receipt: Receipt
+    path: Path
+    outputs: dict[str, Path]
+
+
+_Outcome = tuple[LakeObject, _CleanedObject | OSError]
+
+
+def _rows_of(outcome: _Outcome) -> int:
+    _, cleaned = outcome
+    return sum(cleaned.receipt.outputs.values()) if isinstance(cleaned, _CleanedObject) else 0
 
 
 def _clean_all(
     lake: Lake, waiting: list[LakeObject], scratch: Path, workers: int
-) -> Iterator[tuple[LakeObject, Receipt | OSError]]:
+) -> Iterator[_Outcome]:
     if len(waiting) < 2 or workers < 2:
         for raw in waiting:
             yield raw, _attempt(lake, raw, scratch)
@@ -254,14 +280,14 @@ def _clean_all(
 
 def _attempt(
     lake: Lake, raw: LakeObject, scratch: Path, stop: threading.Event | None = None
-) -> Receipt | OSError:
+) -> _CleanedObject | OSError:
     try:
         stream = lake.open(raw.key)
     except OSError as error:
         return error
     with stream:
         try:
-            return ObjectCleaner(lake, raw, scratch, stop).run(StoredBytes(stream))
+            return ObjectCleaner(raw, scratch, stop).run(StoredBytes(stream))
         except (Unfinished, ReadError) as error:
             return error
 
@@ -269,16 +295,14 @@ def _attempt(
 class ObjectCleaner:
     """The cleaning of one raw object in bounded memory: blocks of lines in, parts of rows out."""
 
-    def __init__(
-        self, lake: Lake, raw: LakeObject, scratch: Path, stop: threading.Event | None = None
-    ) -> None:
-        self._lake, self._raw, self._scratch = lake, raw, scratch
+    def __init__(self, raw: LakeObject, scratch: Path, stop: threading.Event | None = None) -> None:
+        self._raw, self._scratch = raw, scratch
         self._feed = feed_of(raw.key)
         self._stem = stem(raw)
         self._stop = stop
 
-    def run(self, source: StoredBytes) -> Receipt:
-        """Publish all outputs, the receipt last; return the receipt."""
+    def run(self, source: StoredBytes) -> _CleanedObject:
+        """Write the outputs and the receipt to scratch files."""
         started = datetime.now(UTC)
         try:
             tally = self._clean(source)
@@ -286,13 +310,10 @@ class ObjectCleaner:
             tally = self._refuse()
         if source.checksum() and source.size != self._raw.size:
             raise Unfinished(None, "it was still being written; it is taken once it stays as it is")
-        for key, output in tally.files.items():
-            self._lake.publish(output.path, key)
         receipt = self._receipt(source, tally, started)
         path = self._scratch / f"{self._stem}.parquet"
         _write(receipt.table(), path, **RECEIPT_PARQUET)
-        self._lake.publish(path, receipt_key(self._stem), keeps_first=True)
-        return receipt
+        return _CleanedObject(receipt, path, {k: output.path for k, output in tally.files.items()})
 
     def _clean(self, source: StoredBytes) -> _Tally:
         tally, cleaner = _Tally(), Cleaner(self._feed)

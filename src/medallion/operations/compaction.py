@@ -148,11 +148,10 @@ class _Group:
         for folder, stamps in sorted(by_folder.items()):
             self._write(folder, stamps)
         table = receipts_table(self._compacted(key, row) for key, row in receipts)
-        for key, (path, _) in self._written.items():
-            self._lake.publish(path, key)
+        self._lake.publish({key: path for key, (path, _) in self._written.items()})
         pq.write_table(table, path := self._scratch / "receipts", compression="zstd")
         size = path.stat().st_size + sum(stamp.size for _, stamp in self._written.values())
-        self._lake.publish(path, f"{RECEIPTS}{self._name}{COMPACTED}", keeps_first=True)
+        self._lake.publish({f"{RECEIPTS}{self._name}{COMPACTED}": path}, keeps_first=True)
         _remove(self._lake, self._keys, self._now)
         self._report.receipts += len(receipts)
         self._report.objects_before += len(self._keys) + len(self._now)

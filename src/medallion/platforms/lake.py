@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -148,8 +148,10 @@ class Lake(Protocol):
         """Store an object atomically and durably."""
         ...
 
-    def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
-        """Move a finished local file into the lake, atomically and durably.
+    def publish(self, files: Mapping[str, Path], *, keeps_first: bool = False) -> None:
+        """Move finished local files into the lake, each atomically, all of them durably.
+
+        `files` are by key. After an error, some of them are published.
 
         Several runners may publish the same key to some stores. With `keeps_first`, such a store
         keeps the object of the first one.

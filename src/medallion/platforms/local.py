@@ -9,7 +9,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -66,11 +66,17 @@ class LocalLake:
             file.flush()
             os.fsync(file.fileno())
 
-    def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
-        # The home has one runner, so nobody else publishes the key.
-        sync(path)
-        with self._finishing(key) as temporary:
-            path.rename(temporary)
+    def publish(self, files: Mapping[str, Path], *, keeps_first: bool = False) -> None:
+        # The home has one runner, so nobody else publishes these keys.
+        folders = set[Path]()
+        for key, path in files.items():
+            sync(path)
+            final = self.path(key)
+            make_folder(final.parent)
+            path.rename(final)
+            folders.add(final.parent)
+        for folder in folders:
+            sync(folder)
 
     def replace(
         self,
@@ -84,10 +90,10 @@ class LocalLake:
             at = milliseconds(arrived) * 1_000_000
             os.utime(path, ns=(at, at))
         if instead_of is None:
-            self.publish(path, key)
+            self.publish({key: path})
             return
         with _guarded(self.path(key), instead_of):
-            self.publish(path, key)
+            self.publish({key: path})
 
     def is_being_written(self, key: str) -> bool:
         with self.path(key).open("rb") as file:

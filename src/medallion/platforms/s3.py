@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,7 +96,12 @@ class S3Lake:
         with self._explained("PutObject", key):
             _client().put_object(Bucket=self.bucket, Key=key, Body=data)
 
-    def publish(self, path: Path, key: str, *, keeps_first: bool = False) -> None:
+    def publish(self, files: Mapping[str, Path], *, keeps_first: bool = False) -> None:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(partial(self._publish, keeps_first), files.keys(), files.values()):
+                pass  # An error of one of them is raised here.
+
+    def _publish(self, keeps_first: bool, key: str, path: Path) -> None:
         """Store a file unless the same bytes are stored: a repeated run causes no notification."""
         with self._explained("PutObject", key), path.open("rb") as body:
             checksum = hashlib.file_digest(body, "sha256").hexdigest()
