@@ -68,9 +68,10 @@ def test_a_second_home_is_built_without_dbt_and_has_the_same_rows(
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(home, copy)
         build(cli, home, *step)
-        count = len(runs)
-        build(cli, copy, *step)
-        assert len(runs) == count and filled(copy) == filled(home)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delattr(Dbt, "_prepared")  # dbt itself is not even imported.
+            build(cli, copy, *step)
+        assert filled(copy) == filled(home)
     assert len(runs) == 4
 
 

@@ -92,13 +92,14 @@ class Transformer:
 
         That takes a second or two; later calls do nothing.
         """
-        if not self._is_prepared and kept(self._name(select, full_refresh=False)) is None:
+        if not self._is_prepared and self._kept(select, full_refresh=False) is None:
             self._dbt.prepare()
         self._is_prepared = True
 
-    def require(self, select: str | None) -> None:
+    def require(self, select: str | None, *, full_refresh: bool) -> None:
         """Raise SettingsError when a word of `select` selects no model."""
-        self._dbt.require(select)
+        if select and self._kept(select, full_refresh) is None:
+            self._dbt.require(select)
 
     def run(self, *, select: str | None = None, full_refresh: bool = False) -> TransformReport:
         """Build the models.
@@ -156,22 +157,27 @@ class Transformer:
         if self._warehouse is None:
             return self._dbt.run(select, full_refresh=full_refresh), None
         require_same_sources(self._dbt.project)
-        name = self._name(select, full_refresh)
-        if (data := kept(name)) is not None:
-            statements = _Statements.unpacked(data)
+        if (statements := self._kept(select, full_refresh)) is not None:
             # What fails is left to dbt, which says why.
             with suppress(TransformError, duckdb.Error):
                 report = _Run(self._warehouse, statements, self.progress).again()
                 self._published = statements.published
                 return report, statements
+        name = self._name(select, full_refresh)
         report = self._dbt.run(select, full_refresh=full_refresh)
         if self._dbt.has_operations() or not all(map(self._dbt.is_repeatable, report.models)):
             return report, None
-        statements = _Statements(
-            {name: self._model(name, report.models) for name in report.models}, self._marked()
-        )
+        models = {model: self._model(model, report.models) for model in report.models}
+        statements = _Statements(models, self._marked())
         keep(name, statements.packed())
         return report, statements
+
+    def _kept(self, select: str | None, full_refresh: bool) -> _Statements | None:
+        """Return what dbt has sent in such a run, if it is kept."""
+        if self._warehouse is None:
+            return None
+        data = kept(self._name(select, full_refresh))
+        return _Statements.unpacked(data) if data else None
 
     def _name(self, select: str | None, full_refresh: bool) -> str:
         """Return the name under which the statements of a run are kept.

@@ -227,7 +227,7 @@ def transform(platform: Platform, full_refresh: bool, with_tests: bool, select: 
             keep_memory(warehouse)
             transformer = Transformer(platform.home, warehouse, progress=tell)
             take_over(warehouse, platform.reporting)
-        transformer.require(select)
+        transformer.require(select, full_refresh=full_refresh)
         if full_refresh:
             require_whole_staging(reader if platform.snowflake else warehouse)
         report = transformer.run(select=select, full_refresh=full_refresh)
