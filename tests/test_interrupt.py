@@ -57,22 +57,23 @@ def once(path: Path) -> Callable[[subprocess.Popen[str]], bool]:
     return lambda _: path.exists()
 
 
+def built(home: Path, cli: Cli, events: int) -> Path:
+    """The home, with an event of the customer C1 and so many simulated ones in gold."""
+    drop(home, "a.json", event(customer_id="C1"))
+    assert cli(home, "run", "--events", str(events)).exit_code == 0
+    return home
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
-    """A home of one event, of the customer C1, in gold. Never changed."""
-    home = tmp_path_factory.mktemp("small")
-    drop(home, "a.json", event(customer_id="C1"))
-    assert cli(home, "run", "--events", "0").exit_code == 0
-    return home
+    """A home of one event. Never changed."""
+    return built(tmp_path_factory.mktemp("small"), cli, events=0)
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, cli: Cli) -> Path:
-    """A home in which a build takes some seconds, with the customer C1. Never changed."""
-    home = tmp_path_factory.mktemp("shop")
-    drop(home, "a.json", event(customer_id="C1"))
-    assert cli(home, "run", "--events", "100000").exit_code == 0
-    return home
+    """A home in which a build takes some seconds. Never changed."""
+    return built(tmp_path_factory.mktemp("shop"), cli, events=100_000)
 
 
 def assert_one_line(outcome: tuple[int, str, str]) -> None:
