@@ -55,7 +55,7 @@ FAULTS = (
     Fault(
         "fsync of a file that is put",
         f"{SOURCE}/platforms/local.py",
-        "            os.fsync(file.fileno())\n",
+        "                os.fsync(file.fileno())\n",
         "",
         CUT,
     ),

@@ -61,10 +61,23 @@ class LocalLake:
         return self.path(key).open("rb", buffering=0)
 
     def put(self, key: str, data: bytes) -> None:
-        with self._finishing(key) as temporary, temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        final = self.path(key)
+        make_folder(final.parent)
+        name = os.fsdecode(os.fsencode(final.name)[-_NAME_BYTES:])
+        temporary = final.parent / f".{name}.{os.getpid()}.tmp"
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(final)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+        sync(final.parent)
 
     def publish(self, files: Mapping[str, Path], *, keeps_first: bool = False) -> None:
         # The home has one runner, so nobody else publishes these keys.
@@ -132,24 +145,6 @@ class LocalLake:
         if "%" in key:
             key = re.sub("%([0-9A-F]{2})", lambda m: os.fsdecode(bytes([int(m[1], 16)])), key)
         return self.home / key
-
-    @contextmanager
-    def _finishing(self, key: str) -> Iterator[Path]:
-        """Provide a temporary path that is renamed to the final one, durably, after the block."""
-        final = self.path(key)
-        make_folder(final.parent)
-        name = os.fsdecode(os.fsencode(final.name)[-_NAME_BYTES:])
-        temporary = final.parent / f".{name}.{os.getpid()}.tmp"
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        try:
-            yield temporary
-            temporary.rename(final)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-            raise
-        sync(final.parent)
 
     def walk(self, folder: str, start: str = "") -> Iterator[Entry]:
         """Yield everything under a folder, and each folder before its content.
