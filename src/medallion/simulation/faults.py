@@ -8,6 +8,7 @@ where lines are drawn.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -17,7 +18,10 @@ from typing import Any
 
 from medallion.contract import MALFORMED, PURCHASES
 
-Record = dict[str, Any]
+Record = dict[str, str]
+"""The fields of a line as JSON text, so that all but what a fault changes stays as it was."""
+FIELD = re.compile(r'"(\w+)":("[^"]*"|[^,}]+)')
+"""A field of a good line, whose values are never nested and have no escapes."""
 DAY = timedelta(days=1)
 
 
@@ -30,25 +34,20 @@ class Fault:
     reason: str | None = None
 
 
-class JsonText(str):
-    """JSON text that is written unchanged."""
-
-
 def parse(line: bytes) -> Record:
-    """Return the fields of a good line, with exact decimals."""
-    record: Record = json.loads(line, parse_float=Decimal)
-    return record
+    """Return the fields of a good line."""
+    return dict(FIELD.findall(line.decode()))
 
 
 def write(record: Record, comma: str = ",", colon: str = ":") -> bytes:
-    """Return a line of JSON with exact decimals."""
+    """Return a line of JSON."""
+    fields = [f'"{name}"{colon}{text}' for name, text in record.items()]
+    return f"{{{comma.join(fields)}}}".encode()
 
-    def text(value: Any) -> str:
-        if isinstance(value, JsonText | Decimal):
-            return str(value)
-        return json.dumps(value, ensure_ascii=False)
 
-    return f"{{{comma.join(json.dumps(k) + colon + text(v) for k, v in record.items())}}}".encode()
+def as_json(value: Any) -> str:
+    """Return the JSON text of a value."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def rewrite(change: Callable[[Record, Random], None]) -> Callable[[bytes, Random], bytes]:
@@ -62,14 +61,18 @@ def rewrite(change: Callable[[Record, Random], None]) -> Callable[[bytes, Random
     return spoil
 
 
-def setting(name: str, *values: Any) -> Callable[[bytes, Random], bytes]:
-    """Return a function that sets a field to one of some values."""
-    return rewrite(lambda record, chance: record.update({name: chance.choice(values)}))
+def setting(name: str, *texts: str) -> Callable[[bytes, Random], bytes]:
+    """Return a function that sets a field to one of some JSON texts."""
+    return rewrite(lambda record, chance: record.update({name: chance.choice(texts)}))
 
 
 def restamp(form: Callable[[datetime], Any]) -> Callable[[bytes, Random], bytes]:
     """Return a function that writes the time of the event in another form."""
-    return rewrite(lambda r, _: r.update(ts=form(datetime.fromisoformat(r["ts"]))))
+    return rewrite(lambda r, _: r.update(ts=as_json(form(_time(r)))))
+
+
+def _time(record: Record) -> datetime:
+    return datetime.fromisoformat(record["ts"][1:-1])
 
 
 def _omit(name: str) -> Callable[[bytes, Random], bytes]:
@@ -77,7 +80,7 @@ def _omit(name: str) -> Callable[[bytes, Random], bytes]:
         if chance.random() < 0.5:
             del record[name]
         else:
-            record[name] = chance.choice([None, "", "  "])
+            record[name] = chance.choice(["null", '""', '"  "'])
 
     return rewrite(change)
 
@@ -92,17 +95,21 @@ def _bad_utf8(line: bytes, chance: Random) -> bytes:
 
 
 def _negate(name: str) -> Callable[[bytes, Random], bytes]:
-    return rewrite(lambda r, _: r.update({name: -r[name]}))
+    return rewrite(lambda r, _: r.update({name: f"-{r[name]}"}))
 
 
 def _wrong_total(record: Record, chance: Random) -> None:
     """Change the total by more than any currency is rounded."""
-    record["total_amount"] += chance.choice([-1, 1]) * Decimal(chance.randrange(200, 10_000)) / 100
+    error = chance.choice([-1, 1]) * Decimal(chance.randrange(200, 10_000)) / 100
+    record["total_amount"] = str(Decimal(record["total_amount"]) + error)
 
 
 def _absent_total(record: Record, _: Random) -> None:
     """Leave out the total if it is exactly the computed one; tills round that of a weight."""
-    if record["total_amount"] == record["price"] * record["quantity"] - record["discount_amount"]:
+    price, quantity, discount, total = (
+        Decimal(record[name]) for name in ("price", "quantity", "discount_amount", "total_amount")
+    )
+    if total == price * quantity - discount:
         del record["total_amount"]
 
 
@@ -112,8 +119,7 @@ def _epoch(at: datetime) -> int:
 
 def _zoned(record: Record, chance: Random) -> None:
     offset = timezone(timedelta(minutes=chance.choice([-480, -300, 60, 120, 330, 540])))
-    at = datetime.fromisoformat(record["ts"]).astimezone(offset)
-    record["ts"] = at.isoformat(timespec="milliseconds")
+    record["ts"] = as_json(_time(record).astimezone(offset).isoformat(timespec="milliseconds"))
 
 
 def _stray(line: bytes, chance: Random) -> bytes:
@@ -121,15 +127,14 @@ def _stray(line: bytes, chance: Random) -> bytes:
     for name in ("event_type", "category", "payment_method", "channel", "currency"):
         record[name] = chance.choice([str.upper, str.title, str.lower])(record[name])
     for name in ("event_id", "store_id", "product_id", "currency", "category"):
-        record[name] = (
-            chance.choice([" ", "\t", "", "\n"]) + record[name] + chance.choice(["", " "])
-        )
+        before, after = chance.choice([" ", "\\t", "", "\\n"]), chance.choice(["", " "])
+        record[name] = f'"{before}{record[name][1:-1]}{after}"'
     return b" " + write(record, " ,  ", chance.choice([": ", " :"])) + chance.choice([b"", b" \r"])
 
 
 def _numbers_as_text(record: Record, chance: Random) -> None:
     for name in ("price", "quantity", "discount_amount", "tax_amount", "total_amount"):
-        record[name] = str(record[name])
+        record[name] = f'"{record[name]}"'
 
 
 def _unknown(record: Record, chance: Random) -> None:
@@ -139,15 +144,15 @@ def _unknown(record: Record, chance: Random) -> None:
         "cashier_note": "naïve ☕",
         "tags": ["a", "b"],
     }
-    record.update({n: extra[n] for n in chance.sample(sorted(extra), 2)})
+    record.update({n: as_json(extra[n]) for n in chance.sample(sorted(extra), 2)})
 
 
 def _nulls(record: Record, _: Random) -> None:
-    record.update(category=None, schema_version=None, coupon=None)
+    record.update(category="null", schema_version="null", coupon="null")
 
 
 def _scientific(record: Record, _: Random) -> None:
-    record["price"] = JsonText(f"{record['price'] * 100:.0f}e-2")
+    record["price"] = f"{Decimal(record['price']) * 100:.0f}e-2"
 
 
 REJECTED = (
@@ -161,22 +166,22 @@ REJECTED = (
     ),
     Fault(
         "nan",
-        setting("price", JsonText("NaN"), JsonText("Infinity"), JsonText("-Infinity")),
+        setting("price", "NaN", "Infinity", "-Infinity"),
         MALFORMED,
     ),
     Fault("trailing_comma", lambda line, _: line[:-1] + b",}", MALFORMED),
     Fault("bad_utf8", _bad_utf8, MALFORMED),
     *(Fault(f.missing, _omit(f.name), f.missing) for f in PURCHASES.fields if f.required),
-    Fault("bad_price", setting("price", "free", "12,50", True, [1], "1e40"), "bad_price"),
+    Fault("bad_price", setting("price", '"free"', '"12,50"', "true", "[1]", '"1e40"'), "bad_price"),
     Fault("negative_price", _negate("price"), "bad_price"),
-    Fault("zero_quantity", setting("quantity", 0), "bad_quantity"),
+    Fault("zero_quantity", setting("quantity", "0"), "bad_quantity"),
     Fault("negative_quantity", _negate("quantity"), "bad_quantity"),
-    Fault("vanishing_quantity", setting("quantity", JsonText("0.000004")), "bad_quantity"),
-    Fault("negative_discount", setting("discount_amount", -1), "bad_discount_amount"),
+    Fault("vanishing_quantity", setting("quantity", "0.000004"), "bad_quantity"),
+    Fault("negative_discount", setting("discount_amount", "-1"), "bad_discount_amount"),
     Fault("wrong_total", rewrite(_wrong_total), "total_mismatch"),
-    Fault("unknown_currency", setting("currency", "XXX", "BTC", "US"), "bad_currency"),
-    Fault("bad_event_type", setting("event_type", "refund", "void", "buy"), "bad_event_type"),
-    Fault("nested_id", setting("store_id", {"id": 7}, ["S001"]), "bad_store_id"),
+    Fault("unknown_currency", setting("currency", '"XXX"', '"BTC"', '"US"'), "bad_currency"),
+    Fault("bad_event_type", setting("event_type", '"refund"', '"void"', '"buy"'), "bad_event_type"),
+    Fault("nested_id", setting("store_id", '{"id": 7}', '["S001"]'), "bad_store_id"),
     Fault("ts_without_offset", restamp(lambda at: at.isoformat()[:23]), "bad_ts"),
     Fault("ts_epoch_seconds", restamp(lambda at: _epoch(at) // 1000), "bad_ts"),
     Fault("impossible_date", restamp(lambda at: f"{at.year}-02-30T12:00:00Z"), "bad_ts"),
@@ -203,8 +208,8 @@ def _same(line: bytes, _: Random) -> bytes:
 
 
 def _other_day(record: Record, chance: Random) -> None:
-    at = datetime.fromisoformat(record["ts"]) - chance.randrange(1, 4) * DAY
-    record["ts"] = at.isoformat(timespec="milliseconds")
+    at = _time(record) - chance.randrange(1, 4) * DAY
+    record["ts"] = as_json(at.isoformat(timespec="milliseconds"))
 
 
 # The second copies of repeated events; the first copy is a good line.

@@ -110,7 +110,7 @@ class Producer:
             return 0
         self._describe(pieces)
         tally = Tally()
-        chunks = [self._spoiler.turn(tally)]
+        chunks: list[bytes | memoryview] = [self._spoiler.turn(tally)]
         for piece in pieces:
             chunks += self._lines(piece, tally)
         chunks.append(self._spoiler.repeats(pieces[-1].end, tally))
@@ -159,21 +159,19 @@ class Producer:
             left -= piece.count
         return pieces
 
-    def _lines(self, piece: Piece, tally: Tally) -> list[bytes]:
+    def _lines(self, piece: Piece, tally: Tally) -> list[bytes | memoryview]:
         kinds = self._spoiler.kinds(piece.count)
         both = self._shoppers.window(
             piece.start, piece.end, piece.count, self._spoiler.shift(kinds)
         )
-        chunks, done = [], 0
+        chunks, done = list[bytes | memoryview](), 0
         for lines in both:
             part = None if kinds is None else kinds[done : done + len(lines)]
             done += len(lines)
             text = self._render.lines(lines)
-            if part is not None:
-                text = self._spoiler.spoil(lines, part, text, tally)
+            chunks.append(text if part is None else self._spoiler.spoil(lines, part, text, tally))
             currency = self._world.store_currency[lines.baskets.store[lines.basket]]
             tally.add_lines(lines, currency, accepted(part))
-            chunks.append(text)
         self._shoppers.remember(both[0], usable(None if kinds is None else kinds[: len(both[0])]))
         return chunks
 

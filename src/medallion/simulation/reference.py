@@ -7,15 +7,16 @@ contradicting ones. Only targets depend on the volume of the run that set them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain, product
 from typing import Any
 
-from medallion.simulation.faults import JsonText, write
+import numpy as np
+
 from medallion.simulation.geography import CURRENCIES
 from medallion.simulation.prices import DAY_MS, Ints, exchange_rate
-from medallion.simulation.world import World
+from medallion.simulation.world import Product, World
 
 Rows = list[bytes]
 LINE_CENTS = 3_150
@@ -34,6 +35,7 @@ class Reference:
 
     def __init__(self, world: World, daily_lines: float | None = None) -> None:
         self._world, self._daily_lines = world, daily_lines
+        self._items = [_item(product) for product in world.products]
         self._targets_set = 0
         self._covered: tuple[int, int] | None = None
 
@@ -73,7 +75,7 @@ class Reference:
 
     def _stores(self) -> Iterator[bytes]:
         for store in self._world.stores:
-            yield write(
+            yield _row(
                 {
                     "store_id": store.store_id,
                     "ts": f"{store.opened_on}T00:00:00.000Z",
@@ -90,29 +92,22 @@ class Reference:
     def _products(self, number: Ints, version: Ints, start: Ints) -> Iterator[bytes]:
         book = self._world.prices
         prices, costs = book.list_price(number, version), book.unit_cost(number, version)
-        columns: Iterable[Any] = zip(number, start, prices, costs, strict=True)
-        for n, ts, price, cost in columns:
-            item = self._world.products[n]
-            yield (
-                f'{{"product_id":"{item.product_id}","ts":"{_instant(int(ts))}",'
-                f'"product_name":{json.dumps(item.name)},"brand":{json.dumps(item.brand)},'
-                f'"category":"{item.category}","department":"{item.department}",'
-                f'"currency":"USD","price":{_cents(int(price))},"cost":{_cents(int(cost))}}}'
-            ).encode()
+        instants = np.datetime_as_string(start.astype("M8[ms]"), timezone="UTC")
+        for n, ts, price, cost in zip(
+            number.tolist(), instants.tolist(), prices.tolist(), costs.tolist(), strict=True
+        ):
+            before, after = self._items[n]
+            yield f'{before}{ts}{after}{_cents(price)},"cost":{_cents(cost)}}}'.encode()
 
     def _rates(self, days: Iterable[int]) -> Iterator[bytes]:
         for day, currency in chain.from_iterable(
             ((day, n) for n in range(len(CURRENCIES))) for day in days
         ):
             rate = exchange_rate(currency, day)
-            yield write(
-                {
-                    "currency": CURRENCIES[currency].code,
-                    "ts": _instant(day * DAY_MS),
-                    "reporting_currency": "USD",
-                    "rate": JsonText(f"{rate // 10**8}.{rate % 10**8:08d}"),
-                }
-            )
+            yield (
+                f'{{"currency":"{CURRENCIES[currency].code}","ts":"{_instant(day * DAY_MS)}",'
+                f'"reporting_currency":"USD","rate":{rate // 10**8}.{rate % 10**8:08d}}}'
+            ).encode()
 
     def _targets(self, days: Iterable[int], daily_lines: float) -> Iterator[bytes]:
         week = self._world.profile.sum()
@@ -124,7 +119,7 @@ class Reference:
             lines = 7 * daily_lines * self._world.profile[n, :, slots].sum() / week
             rate = exchange_rate(int(self._world.store_currency[n]), day)
             cents = lines * LINE_CENTS * AMBITION[n * 11 % len(AMBITION)] // 100
-            yield write(
+            yield _row(
                 {
                     "store_id": store.store_id,
                     "ts": _instant(self._targets_set),
@@ -133,6 +128,21 @@ class Reference:
                     "net_sales_target": round(cents * 10**6 / rate, -1),
                 }
             )
+
+
+def _item(item: Product) -> tuple[str, str]:
+    """Return the row of a product up to its time, and from there to its price."""
+    named = {"product_name": item.name, "brand": item.brand}
+    named |= {"category": item.category, "department": item.department, "currency": "USD"}
+    return f'{{"product_id":"{item.product_id}","ts":"', f'",{_json(named)[1:-1]},"price":'
+
+
+def _row(values: Mapping[str, Any]) -> bytes:
+    return _json(values).encode()
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def _instant(ms: int) -> str:

@@ -133,10 +133,10 @@ class Renderer:
                 self._blank[kind][name] = np.void(text.encode())
         return self._blank[kind][:count]
 
-    def lines(self, lines: ReceiptLines) -> bytes:
+    def lines(self, lines: ReceiptLines) -> memoryview:
         """Return the NDJSON of lines that are all purchases or all returns."""
         if not len(lines):
-            return b""
+            return memoryview(b"")
         kind = "return" if len(lines.original) else "purchase"
         rows, texts = self._rows(kind, len(lines)), self._numerals
         self._identify(rows, "id", lines.number)
@@ -157,8 +157,7 @@ class Renderer:
             rows["reason"] = self._reasons[(lines.product + lines.number % 3) % len(REASONS)]
         rows["basket"] = self._baskets(lines.baskets).take(lines.basket)
         packed = rows.view(np.uint8)
-        text: bytes = packed[packed != 0].tobytes()
-        return text
+        return packed[packed != 0].data
 
     def _baskets(self, baskets: Baskets) -> npt.NDArray[Any]:
         rows, texts = self._rows("basket", len(baskets.number)), self._numerals

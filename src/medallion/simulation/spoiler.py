@@ -18,6 +18,7 @@ NAMES = [f.name for f in FAULTS]
 REJECTS = np.array([f.reason is not None for f in FAULTS])
 LATE, FUTURE = NAMES.index("late_event"), NAMES.index("future_event")
 NONE = -1
+LINE_FEED = ord("\n")
 MOST_WAITING = 10_000
 """The number of second copies that may wait for their day; beyond it, the oldest are written
 early."""
@@ -48,24 +49,31 @@ class Spoiler:
         return np.where(kinds == LATE, LATE_MS, np.where(kinds == FUTURE, FUTURE_MS, 0))
 
     def spoil(
-        self, lines: ReceiptLines, kinds: npt.NDArray[np.int64], text: bytes, tally: Tally
+        self,
+        lines: ReceiptLines,
+        kinds: npt.NDArray[np.int64],
+        text: memoryview,
+        tally: Tally,
     ) -> bytes:
         """Return the NDJSON with its faults, and count them in the tally."""
         rows = np.flatnonzero(kinds != NONE)
-        if not len(rows):
-            return text
-        split = text.split(b"\n")
-        for row in rows.tolist():
-            fault = FAULTS[kinds[row]]
+        after = np.flatnonzero(np.asarray(text) == LINE_FEED) + 1
+        starts = np.concatenate(([0], after))[rows]
+        chunks, done = list[bytes | memoryview](), 0
+        for row, start, end in zip(
+            rows.tolist(), starts.tolist(), (after[rows] - 1).tolist(), strict=True
+        ):
+            fault, line = FAULTS[kinds[row]], bytes(text[start:end])
             tally.kinds[fault.name] += 1
+            spoiled = fault.spoil(line, self._chance)
             if fault.name.startswith("repeat"):
-                again = fault.spoil(split[row], self._chance)
-                self._keep(fault.name, again, int(lines.ts[row]))
+                self._keep(fault.name, spoiled, int(lines.ts[row]))
             else:
-                split[row] = fault.spoil(split[row], self._chance)
+                chunks += text[done:start], spoiled
+                done = end
             if fault.reason is not None:
                 tally.quarantined[fault.reason] += 1
-        return b"\n".join(split)
+        return b"".join([*chunks, text[done:]])
 
     def _keep(self, name: str, line: bytes, ts: int) -> None:
         if name == "repeat_in_file":
