@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,17 @@ class Sums:
         }
 
 
+@cache
+def local_day(ts: datetime) -> date:
+    """The day in New York: all lines of a basket have one time."""
+    return ts.replace(tzinfo=UTC).astimezone(NEW_YORK).date()
+
+
+@cache
+def exact(value: float) -> Decimal:
+    return Decimal(repr(value))
+
+
 def shown(value: Decimal, places: int = 4) -> str:
     return str(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))
 
@@ -96,12 +108,11 @@ class Reckoning:
         if quantity <= 0:
             self.rejected += 1
             return
-        net, discount = Decimal(repr(sales)), Decimal(repr(retail)) + Decimal(repr(coupon))
-        utc = ts.replace(tzinfo=UTC)
-        local, product_id = utc.astimezone(NEW_YORK).date(), str(int(product))
+        net, discount = exact(sales), exact(retail) + exact(coupon)
+        local, product_id = local_day(ts), str(int(product))
         department = self._departments.get(product_id) or "(unknown)"
         for sums in (
-            self.total, self.by_local_day[local], self.by_utc_day[utc.date()],
+            self.total, self.by_local_day[local], self.by_utc_day[ts.date()],
             self.by_store[str(int(store))], self.by_department[department],
         ):  # fmt: skip
             sums.add(net, discount, int(quantity), basket)
