@@ -164,11 +164,7 @@ REJECTED = (
         ),
         MALFORMED,
     ),
-    Fault(
-        "nan",
-        setting("price", "NaN", "Infinity", "-Infinity"),
-        MALFORMED,
-    ),
+    Fault("nan", setting("price", "NaN", "Infinity", "-Infinity"), MALFORMED),
     Fault("trailing_comma", lambda line, _: line[:-1] + b",}", MALFORMED),
     Fault("bad_utf8", _bad_utf8, MALFORMED),
     *(Fault(f.missing, _omit(f.name), f.missing) for f in PURCHASES.fields if f.required),

@@ -57,12 +57,11 @@ class Spoiler:
     ) -> bytes:
         """Return the NDJSON with its faults, and count them in the tally."""
         rows = np.flatnonzero(kinds != NONE)
-        after = np.flatnonzero(np.asarray(text) == LINE_FEED) + 1
-        starts = np.concatenate(([0], after))[rows]
+        ends = np.flatnonzero(np.asarray(text) == LINE_FEED)
+        starts = np.concatenate(([0], ends + 1))
+        spans = rows.tolist(), starts[rows].tolist(), ends[rows].tolist()
         chunks, done = list[bytes | memoryview](), 0
-        for row, start, end in zip(
-            rows.tolist(), starts.tolist(), (after[rows] - 1).tolist(), strict=True
-        ):
+        for row, start, end in zip(*spans, strict=True):
             fault, line = FAULTS[kinds[row]], bytes(text[start:end])
             tally.kinds[fault.name] += 1
             spoiled = fault.spoil(line, self._chance)
